@@ -1,0 +1,40 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """What a plugin supports, as the attributes of its documentation."""
+
+    DOCUMENTATION = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and return what it would change, without changing anything.
+  diff_mode:
+    description: Returns what has changed, or would change in C(check_mode), when in diff mode.
+  idempotent:
+    description:
+      - When run twice in a row outside check mode, with the same arguments, the second run changes nothing.
+      - This assumes that nothing else has changed what the module works on in between.
+  platform:
+    description: The operating systems that the module runs on.
+  action:
+    description: Has an action plugin of the same name, which does its part on the controller.
+  action_group:
+    description: Belongs to the action group, so that C(module_defaults) can give the group's common options once.
+"""
+
+    # Used by modules that the action group mailops.ses.ses lists.
+    ACTION_GROUP = r"""
+options: {}
+attributes:
+  action_group:
+    support: full
+    membership:
+      - mailops.ses.ses
+"""

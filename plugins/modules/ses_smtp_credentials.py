@@ -1,0 +1,126 @@
+#!/usr/bin/python
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ses_smtp_credentials
+short_description: Turn an IAM access key into Amazon SES SMTP credentials
+version_added: 0.1.0
+author:
+  - mailops contributors (@mailops)
+description:
+  - Derives the user name and password with which Amazon SES takes mail over SMTP from the access key of an IAM user,
+    and says which host and port they are for.
+  - It runs wholly on the controller. It needs neither a connection to the managed host nor Python there.
+extends_documentation_fragment:
+  - mailops.ses._attributes
+  - mailops.ses._attributes.action_group
+  - mailops.ses._credentials
+options:
+  reveal:
+    description:
+      - Whether the result, with the password, may be shown.
+      - With V(false) the result is hidden at every verbosity, as with C(no_log), while C(register) gets it in full.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    details: The module changes nothing.
+  idempotent:
+    support: full
+  platform:
+    support: full
+    platforms: all
+  action:
+    support: full
+notes:
+  - From ansible-core 2.22 on the password is also masked wherever else a task would show it, unless O(reveal=true).
+    With an older ansible-core a task that shows what C(register) got shows the password.
+seealso:
+  - plugin: mailops.ses.ses_smtp_password
+    plugin_type: filter
+  - module: mailops.ses.postfix_sasl_passwd
+  - name: Obtaining Amazon SES SMTP credentials by converting existing AWS credentials
+    description: How AWS documents the conversion.
+    link: https://docs.aws.amazon.com/ses/latest/dg/smtp-credentials.html
+"""
+
+EXAMPLES = r"""
+- name: Derive the SMTP credentials of a vaulted key
+  mailops.ses.ses_smtp_credentials:
+    access_key: "{{ ses_access_key_id }}"
+    secret_key: "{{ ses_secret_access_key }}"
+    region: eu-west-1
+  register: ses
+
+- name: Write the settings of an application
+  ansible.builtin.copy:
+    content: |
+      EMAIL_URL={{ ses.url }}
+    dest: /etc/app.env
+    mode: '0600'
+  diff: false
+
+- name: Use TLS from the first byte, and the key in the environment variables that the AWS command line uses
+  mailops.ses.ses_smtp_credentials:
+    region: eu-west-1
+    tls: wrapper
+  register: ses_wrapper
+"""
+
+RETURN = r"""
+username:
+  description: The SMTP user name, which is the access key ID.
+  type: str
+  returned: success
+  sample: AKIAIOSFODNN7EXAMPLE
+password:
+  description: The SMTP password.
+  type: str
+  returned: success
+  sample: BMW5RDrXmmVs0lV7GpI4oLkHXpZ4stDsk6q91z1g38Pk
+host:
+  description: The name of the host that takes the mail.
+  type: str
+  returned: success
+  sample: email-smtp.eu-west-1.amazonaws.com
+port:
+  description: The port that takes the mail.
+  type: int
+  returned: success
+  sample: 587
+relayhost:
+  description: Host and port as Postfix's C(relayhost) and password maps name them.
+  type: str
+  returned: success
+  sample: '[email-smtp.eu-west-1.amazonaws.com]:587'
+region:
+  description: The region, or null with O(version=2) and an O(endpoint) and without a O(region).
+  type: str
+  returned: success
+  sample: eu-west-1
+version:
+  description: The version of the password.
+  type: int
+  returned: success
+  sample: 4
+tls:
+  description: How TLS begins, V(starttls) or V(wrapper).
+  type: str
+  returned: success
+  sample: starttls
+url:
+  description:
+    - The login as a URL, with C(smtp) for V(starttls) and C(smtps) for V(wrapper). The password is percent-encoded.
+  type: str
+  returned: success
+  sample: smtp://AKIAIOSFODNN7EXAMPLE:BMW5RDrXmmVs0lV7GpI4oLkHXpZ4stDsk6q91z1g38Pk@email-smtp.eu-west-1.amazonaws.com:587
+"""
+
+# There is no code here: the action plugin of the same name does it all, on the controller.

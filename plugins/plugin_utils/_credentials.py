@@ -1,0 +1,241 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""The options that the collection's actions have in common, and the SMTP login they ask for.
+
+It runs on the controller only: this is where the AWS secret ends and the SMTP password begins.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import typing as t
+from urllib.parse import quote
+
+from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+    SesSmtpError,
+    check_access_key,
+    check_region,
+    derive_password,
+    password_version,
+    smtp_endpoint,
+    type_name,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import (
+    SmtpServer,
+    region_of_endpoint,
+)
+
+__all__ = (
+    "AWS_ARGUMENT_SPEC",
+    "SMTP_LOGIN_ARGUMENT_SPEC",
+    "SmtpCredentials",
+    "SmtpServer",
+    "smtp_credentials",
+    "smtp_login",
+    "smtp_server",
+    "with_environment",
+)
+
+# "raw" where the derivation checks the type: Ansible would turn a list or a number into a str.
+AWS_ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+    "access_key": {"type": "raw", "aliases": ["aws_access_key_id", "aws_access_key"]},
+    "secret_key": {
+        "type": "raw",
+        "no_log": True,
+        "aliases": ["aws_secret_access_key", "aws_secret_key"],
+    },
+    "region": {"type": "raw", "aliases": ["aws_region"]},
+    "version": {"type": "raw", "aliases": ["ses_smtp_version"]},
+    "endpoint": {"type": "str"},
+    "port": {"type": "int"},
+    "fips": {"type": "bool"},
+    "dualstack": {"type": "bool"},
+    "tls": {"type": "str", "choices": ["starttls", "wrapper"]},
+}
+# For the modules that take a password which is derived already.
+SMTP_LOGIN_ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+    "username": {"type": "str"},
+    "password": {"type": "raw", "no_log": True},
+}
+
+_ENVIRONMENT = {
+    "access_key": ("AWS_ACCESS_KEY_ID",),
+    "secret_key": ("AWS_SECRET_ACCESS_KEY",),
+    "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+}
+
+# https://docs.aws.amazon.com/ses/latest/dg/smtp-connect.html
+_PORTS_OF_TLS = {"starttls": (587, 25, 2587), "wrapper": (465, 2465)}
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
+
+
+@dataclasses.dataclass(frozen=True)
+class SmtpCredentials:
+    """A login for SES over SMTP.
+
+    ``version`` is None for a password that is none of SES's, ``region`` if none was given.
+    """
+
+    username: str
+    password: str = dataclasses.field(repr=False)
+    server: SmtpServer
+    region: str | None
+    version: int | None
+
+    @property
+    def quoted_password(self) -> str:
+        """The password as it stands in a URL. RFC 3986, section 3.2.1: "/" would end the host."""
+        return quote(self.password, safe="")
+
+    @property
+    def url(self) -> str:
+        """The login as a URL, smtp:// for STARTTLS and smtps:// for TLS from the first byte."""
+        scheme = "smtps" if self.server.tls == "wrapper" else "smtp"
+        user = quote(self.username, safe="")
+        return f"{scheme}://{user}:{self.quoted_password}@{self.server.host}:{self.server.port}"
+
+
+def with_environment(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return ``options`` with what they lack from this process's environment, the controller's.
+
+    An SMTP login that is given, or half of one, makes the AWS key of the environment unwanted.
+    """
+    result = dict(options)
+    login_is_given = any(options.get(name) is not None for name in ("username", "password"))
+    for option, variables in _ENVIRONMENT.items():
+        if option != "region" and login_is_given:
+            continue
+        if result.get(option) is None:
+            found = [os.environ[name] for name in variables if name in os.environ]
+            result[option] = max(found, key=bool, default=None)  # the first that isn't empty
+    return result
+
+
+def smtp_server(options: t.Mapping[str, t.Any]) -> SmtpServer:
+    """Return the server that the options region, endpoint, port, tls, fips and dualstack name.
+
+    :raises SesSmtpError: if they name none, or contradict each other.
+    """
+    port, tls = _port_and_tls(options.get("port"), options.get("tls"))
+    return SmtpServer(_host(options), port, tls)
+
+
+def smtp_login(options: t.Mapping[str, t.Any]) -> tuple[str, str]:
+    """Return the user name and password that the common options ask for.
+
+    Unlike smtp_credentials(), it needs no server: a login that is given may be for any.
+
+    :raises SesSmtpError: if an option is missing, wrong, or contradicts another.
+    """
+    username, password = options.get("username"), options.get("password")
+    if username is not None or password is not None:
+        return _given_login(username, password, options)
+    return _derived_login(options.get("region"), options)
+
+
+def smtp_credentials(options: t.Mapping[str, t.Any]) -> SmtpCredentials:
+    """Return the login that the common options ask for, deriving its password unless it is given.
+
+    ``options`` has canonical names only and may lack any of them.
+
+    :raises SesSmtpError: if an option is missing, wrong, or contradicts another.
+    """
+    username, password = smtp_login(options)
+    return SmtpCredentials(
+        username=username,
+        password=password,
+        server=smtp_server(options),
+        region=options.get("region"),
+        version=password_version(password),
+    )
+
+
+def _given_login(
+    username: str | None, password: t.Any, options: t.Mapping[str, t.Any]
+) -> tuple[str, str]:
+    if options.get("access_key") is not None or options.get("secret_key") is not None:
+        raise SesSmtpError(
+            "username and password are for a login that is derived already; access_key and "
+            "secret_key are for one to derive. Give either pair, not both"
+        )
+    for name, value in (("username", username), ("password", password)):
+        if value is None or value == "":
+            raise SesSmtpError(f"{name} is missing. username and password go together")
+        if not isinstance(value, str):
+            raise SesSmtpError(f"{name} must be a string, not {type_name(value)}")
+    return t.cast(str, username), t.cast(str, password)
+
+
+def _derived_login(region: t.Any, options: t.Mapping[str, t.Any]) -> tuple[str, str]:
+    for option in ("access_key", "secret_key"):
+        if options.get(option) is None:
+            raise SesSmtpError(
+                f"{option} is missing. Give the option, or set {_ENVIRONMENT[option][0]} in the "
+                "environment of Ansible on the controller"
+            )
+    version = options.get("version")
+    password = derive_password(
+        options["secret_key"],
+        region,
+        4 if version is None else version,
+        endpoint=options.get("endpoint"),
+    )
+    return check_access_key(options["access_key"]), password
+
+
+def _host(options: t.Mapping[str, t.Any]) -> str:
+    region, endpoint = options.get("region"), options.get("endpoint")
+    if endpoint is None:
+        if region is None:
+            raise SesSmtpError(
+                "region is missing. Give the region that mail is sent through, like 'eu-west-1', "
+                "or set AWS_REGION in the environment of Ansible on the controller"
+            )
+        return smtp_endpoint(
+            region,
+            fips=bool(options.get("fips")),
+            dualstack=bool(options.get("dualstack")),
+        )
+    for option in ("fips", "dualstack"):
+        if options.get(option):
+            raise SesSmtpError(
+                f"{option} picks one of the region's endpoints, and endpoint is given. "
+                "Give either of them"
+            )
+    if not _HOST_NAME.fullmatch(endpoint):
+        raise SesSmtpError(
+            "endpoint must be a plain host name, like 'email-smtp.eu-west-1.amazonaws.com': "
+            "no brackets, no port, no smtp://"
+        )
+    if region is not None:  # version 2 and a password that is given don't look at it
+        check_region(region)
+    found = region_of_endpoint(endpoint)
+    if found and region is not None and found != region:
+        raise SesSmtpError(
+            f"endpoint '{endpoint}' is in another region than region '{region}', and the password "
+            "of one is refused by the other. Give the region of the endpoint"
+        )
+    return str(endpoint)
+
+
+def _port_and_tls(port: int | None, tls: str | None) -> tuple[int, str]:
+    if port is None:
+        tls = tls or "starttls"
+        return _PORTS_OF_TLS[tls][0], tls
+    if not 1 <= port <= 65535:
+        raise SesSmtpError(f"port must be between 1 and 65535, not {port}")
+    usual = "wrapper" if port in _PORTS_OF_TLS["wrapper"] else "starttls"
+    tls = tls or usual
+    if tls != usual and any(port in ports for ports in _PORTS_OF_TLS.values()):
+        raise SesSmtpError(
+            f"port {port} of SES is for tls '{usual}', not '{tls}'. With tls '{tls}' the ports are "
+            f"{', '.join(str(number) for number in sorted(_PORTS_OF_TLS[tls]))}"
+        )
+    return port, tls
