@@ -1,0 +1,265 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""What a Postfix lookup table is, and making, listing and asking one with Postfix's programs.
+
+Nothing that postmap prints is passed on: its warnings hold whole lines of the map.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import struct
+import typing as t
+from dataclasses import dataclass
+
+__all__ = [
+    "TABLE_TYPES",
+    "Postfix",
+    "PostfixError",
+    "PostfixSettings",
+    "TableType",
+    "list_cdb",
+    "reason",
+]
+
+_NO_BERKELEY_DB = (
+    "Berkeley DB comes with Debian's and Ubuntu's postfix and as postfix-bdb on SUSE; RHEL 10 and"
+    " Alpine have dropped it: use lmdb there"
+)
+
+# A look-up's answers must fit into the pipe that they come through, because run_command() writes
+# all of standard input before it reads. A pipe takes 64 KiB.
+_ANSWER_BYTES = 32 * 1024
+
+_LINE_NUMBER = re.compile(r"\bline (\d+)")
+_ERRNO_TEXTS = frozenset(os.strerror(number) for number in errno.errorcode)
+
+
+class PostfixError(Exception):
+    """What Postfix's programs can't do, in words for the operator; never holds a password."""
+
+
+@dataclass(frozen=True)
+class TableType:
+    """A type of lookup table. `suffix` is empty where the source itself is the table."""
+
+    name: str
+    suffix: str
+    package: str = ""
+
+
+# DATABASE_README; dbm and sdbm, which make two files for each table, are left out.
+TABLE_TYPES = {
+    table_type.name: table_type
+    for table_type in (
+        TableType("hash", ".db", _NO_BERKELEY_DB),
+        TableType("btree", ".db", _NO_BERKELEY_DB),
+        TableType("lmdb", ".lmdb", "on most systems the package postfix-lmdb brings it"),
+        TableType("cdb", ".cdb", "on most systems the package postfix-cdb brings it"),
+        TableType("texthash", "", "it has been a part of Postfix since 2.8"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class PostfixSettings:
+    """What matters here of an instance's main.cf. `utf8` is `smtputf8_enable`."""
+
+    default_type: str
+    config_directory: str
+    utf8: bool
+
+
+if t.TYPE_CHECKING:
+
+    class Programs(t.Protocol):
+        """What this needs of AnsibleModule."""
+
+        def get_bin_path(self, arg: str) -> str | None:
+            """Where a program is, None if it is nowhere."""
+
+        def run_command(self, args: list[str], **kwargs: t.Any) -> tuple[int, bytes, bytes]:
+            """Exit status, standard output and standard error."""
+
+
+class Postfix:
+    """The programs of one Postfix instance."""
+
+    def __init__(self, programs: Programs, config_directory: str | None = None) -> None:
+        self._programs = programs
+        self._instance = ["-c", config_directory] if config_directory else []
+        self._checked: set[str] = set()
+
+    def at(self, config_directory: str) -> Postfix:
+        """The same programs for another configuration directory."""
+        return Postfix(self._programs, config_directory)
+
+    def settings(self) -> PostfixSettings:
+        """Read what matters of main.cf, in one call, because most runs do nothing else."""
+        names = ["default_database_type", "config_directory", "smtputf8_enable"]
+        code, out, err = self.run("postconf", "-hx", *names)
+        values = os.fsdecode(out).split("\n")
+        if code or len(values) < len(names):
+            raise PostfixError(f"postconf can't read Postfix's settings: {reason(code, err)}")
+        return PostfixSettings(values[0], values[1], values[2] == "yes")
+
+    def check_type(self, table_type: TableType) -> None:
+        """Raise PostfixError if this Postfix does not have the type. Asks once for each."""
+        if table_type.name in self._checked:
+            return
+        code, out, err = self.run("postconf", "-m")
+        if code:
+            raise PostfixError(f"postconf can't list the table types: {reason(code, err)}")
+        types = out.decode(errors="replace").split()
+        if table_type.name not in types:
+            known = [name for name in TABLE_TYPES if name in types]
+            raise PostfixError(
+                f"this Postfix has no lookup tables of type {table_type.name}, it has"
+                f" {', '.join(known) or 'none that can be used here'} (postconf -m)."
+                f" For {table_type.name}: {table_type.package}"
+            )
+        self._checked.add(table_type.name)
+
+    def listing(self, table_type: TableType, path: str) -> set[bytes] | None:
+        """The lines (key, tab, value) of the table of the map `path`; None if it can't be read."""
+        if table_type.name == "cdb":
+            # Postfix can't list this type.
+            try:
+                with open(path + table_type.suffix, "rb") as file:
+                    return list_cdb(file.read())
+            except (OSError, ValueError):
+                return None
+        code, out, _err = self.run("postmap", "-s", f"{table_type.name}:{path}")
+        if code:
+            return None
+        lines = set(out.split(b"\n"))
+        lines.discard(b"")
+        return lines
+
+    def compile(self, table_type: TableType, path: str) -> str:
+        """Make the table of the map `path`; returns the table's path."""
+        code, _out, err = self.run("postmap", f"{table_type.name}:{path}")
+        if code:
+            raise PostfixError(
+                f"postmap can't make a table of type {table_type.name} in"
+                f" {os.path.dirname(path)}: {reason(code, err)}"
+            )
+        return path + table_type.suffix
+
+    def verify(
+        self, table_type: TableType, path: str, expected: t.Mapping[bytes, bytes | None]
+    ) -> None:
+        """Look up keys in the table of the map `path`, as Postfix will.
+
+        `expected` has the value for each key, None for what must not be found. The keys go
+        through standard input, for postmap to take as they are. Raises PostfixError, because
+        postmap's exit status is 0 for lines that it skips.
+        """
+        if not table_type.suffix:
+            # dict_thash.c reads a file again and again until its last change is seconds ago.
+            os.utime(path, (0, 0))
+        for batch in _batches(expected):
+            data = b"".join(key + b"\n" for key in batch)
+            code, out, err = self.run(
+                "postmap", "-q", "-", f"{table_type.name}:{path}", data=data, binary_data=True
+            )
+            found = dict(line.split(b"\t", 1) for line in out.split(b"\n") if b"\t" in line)
+            for key in batch:
+                value = expected[key]
+                if found.get(key) != value:
+                    what = "does not have" if value is not None else "still has"
+                    why = f"made in {os.path.dirname(path)} without an error; is the disk full?"
+                    if b"fatal" in err:
+                        why = reason(code, err)
+                    raise PostfixError(
+                        f"the new table {what} the entry"
+                        f" {key.decode(errors='backslashreplace')!r} as it should ({why});"
+                        " the table in force stays"
+                    )
+        if not table_type.suffix:
+            os.utime(path)
+
+    def run(self, program: str, *args: str, **kwargs: t.Any) -> tuple[int, bytes, bytes]:
+        """Run one of the programs for this instance; returns exit status, output and errors.
+
+        Raises PostfixError if it can't be run.
+        """
+        path = self._programs.get_bin_path(program)
+        if path is None:
+            raise PostfixError(f"Postfix's program {program} was not found. Is Postfix installed?")
+        try:
+            return self._programs.run_command(
+                [path, *self._instance, *args],
+                encoding=None,
+                expand_user_and_vars=False,
+                handle_exceptions=False,
+                **kwargs,
+            )
+        except OSError as exc:
+            raise PostfixError(f"{path} can't be run: {_strerror(exc)}") from None
+
+
+def list_cdb(table: bytes) -> set[bytes]:
+    """The lines (key, tab, value) of a cdb file, as `postmap -s` lists other types.
+
+    The format is D. J. Bernstein's: 256 pairs of position and slots, the records, the hash
+    tables. Raises ValueError if this is not such a file.
+    """
+    try:
+        pointers = struct.unpack_from("<512I", table)
+        end = min(pointers[::2])
+        lines = set()
+        position = 2048
+        while position < end:
+            key_length, value_length = struct.unpack_from("<2I", table, position)
+            start = position + 8
+            position = start + key_length + value_length
+            key = table[start : start + key_length]
+            value = table[start + key_length : position]
+            lines.add(key.rstrip(b"\0") + b"\t" + value.rstrip(b"\0"))
+    except struct.error:
+        raise ValueError("not a cdb file") from None
+    slots_end = max(start + 8 * slots for start, slots in zip(pointers[::2], pointers[1::2]))
+    if position != end or slots_end != len(table):
+        raise ValueError("a damaged cdb file")
+    return lines
+
+
+def _batches(expected: t.Mapping[bytes, bytes | None]) -> t.Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    size = 0
+    for key, value in expected.items():
+        answer = len(key) + len(value or b"") + 2
+        if batch and size + answer > _ANSWER_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(key)
+        size += answer
+    if batch:
+        yield batch
+
+
+def reason(code: int, err: bytes) -> str:
+    """Why a program failed, from the parts of its messages that can't hold a password."""
+    if code < 0:
+        return f"it was ended by signal {-code}"
+    parts = []
+    for line in err.decode(errors="replace").splitlines():
+        last = line.rpartition(": ")[2]
+        if last in _ERRNO_TEXTS:
+            parts.append(last)
+        elif "unsupported dictionary type" in line:
+            parts.append("unsupported dictionary type")
+        elif "fatal" in line and _LINE_NUMBER.search(line):
+            parts += [f"line {number}" for number in _LINE_NUMBER.findall(line)]
+    return ", ".join([f"exit status {code}", *dict.fromkeys(parts)])
+
+
+def _strerror(exc: OSError) -> str:
+    return os.strerror(exc.errno) if exc.errno else type(exc).__name__

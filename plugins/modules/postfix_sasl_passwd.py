@@ -1,0 +1,364 @@
+#!/usr/bin/python
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: postfix_sasl_passwd
+short_description: Manage the entries of a Postfix password map and its compiled table
+version_added: 0.1.0
+author:
+  - mailops contributors (@mailops)
+description:
+  - Makes sure that entries are, or are not, in the map that Postfix's C(smtp_sasl_password_maps) names, in its source
+    and in the table that is compiled from it. The password is derived from the access key of an IAM user, or given.
+  - Source and table are replaced whole or not at all, and nobody but their owner can read them at any moment.
+    Comments, order and entries of others stay as they are, byte for byte.
+  - The table is compared with its source, so that one that is missing, outdated, damaged, of another type or readable
+    for others is put right, whatever left it so. No handler that runs C(postmap) is needed.
+  - The AWS secret never leaves the controller. No password is in the result, the diff, a log, an error message or the
+    arguments of a process.
+extends_documentation_fragment:
+  - mailops.ses._attributes
+  - mailops.ses._attributes.action_group
+  - mailops.ses._credentials
+  - mailops.ses._credentials.smtp_login
+  - mailops.ses._password_map
+options:
+  key:
+    description:
+      - The lookup key of the entry, if it is not V([HOST]:PORT) of the SMTP endpoint.
+      - The name of a host, a domain, or, with Postfix's C(smtp_sender_dependent_authentication), the address of a
+        sender or V(@DOMAIN).
+    type: str
+  entries:
+    description:
+      - Many entries at once, each with the options that a single entry has.
+      - What an entry does not say, it has from the task's own options. An entry with a O(entries[].password) or
+        O(entries[].username) takes no IAM key from them, and the other way round.
+      - An empty list with O(exclusive=true) removes all entries.
+    type: list
+    elements: dict
+    suboptions:
+      access_key:
+        description: See O(access_key).
+        type: str
+        aliases: [aws_access_key_id, aws_access_key]
+      secret_key:
+        description: See O(secret_key).
+        type: str
+        aliases: [aws_secret_access_key, aws_secret_key]
+      region:
+        description: See O(region).
+        type: str
+        aliases: [aws_region]
+      version:
+        description: See O(version).
+        type: int
+        choices: [2, 4]
+        aliases: [ses_smtp_version]
+      endpoint:
+        description: See O(endpoint).
+        type: str
+      port:
+        description: See O(port).
+        type: int
+      tls:
+        description: See O(tls).
+        type: str
+        choices: [starttls, wrapper]
+      fips:
+        description: See O(fips).
+        type: bool
+      dualstack:
+        description: See O(dualstack).
+        type: bool
+      username:
+        description: See O(username).
+        type: str
+      password:
+        description: See O(password).
+        type: str
+      key:
+        description: See O(key).
+        type: str
+      state:
+        description: See O(state).
+        type: str
+        choices: [absent, present]
+  state:
+    description:
+      - Whether the entries are to be in the map. For V(absent) only the key is needed, or what it is made of.
+    type: str
+    choices: [absent, present]
+    default: present
+  exclusive:
+    description:
+      - Whether to remove all entries that the task does not give. Comments stay.
+    type: bool
+    default: false
+  path:
+    description:
+      - The map's source, an absolute path. The table is made beside it. Links are followed.
+      - Without it, the file C(sasl_passwd) in the instance's configuration directory.
+    type: path
+  backup:
+    description:
+      - Whether to keep the former source, when it changes, in a file beside it that only its owner can read.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    support: full
+    details: Needs no write access.
+  diff_mode:
+    support: full
+    details: Shows keys and user names, and a fixed word for each password.
+  idempotent:
+    support: full
+  platform:
+    support: full
+    platforms: posix
+  action:
+    support: full
+notes:
+  - Keys are compared as Postfix compares them, without regard to case.
+  - A key that occurs twice is an error, because Postfix uses the first and ignores the second, unless the task asks
+    for this key; it becomes one entry then. An entry with the bare name of the host is an error as well if the task
+    asks for V([HOST]:PORT), because Postfix looks it up first. Both are removed with O(exclusive=true).
+  - The files C(.NAME.mailops.lock) and, while the module works, C(.NAME.mailops) are beside the source.
+  - Tables of other types beside the source are not touched but for their owner and mode, and there is a warning.
+seealso:
+  - module: mailops.ses.ses_smtp_credentials
+  - name: Postfix SASL Howto
+    description: What the entries of the map mean.
+    link: https://www.postfix.org/SASL_README.html#client_sasl_enable
+  - name: postmap(1)
+    description: The format of the map's source.
+    link: https://www.postfix.org/postmap.1.html
+"""
+
+EXAMPLES = r"""
+- name: Give Postfix the credentials for Amazon SES
+  mailops.ses.postfix_sasl_passwd:
+    access_key: "{{ ses_access_key_id }}"
+    secret_key: "{{ ses_secret_access_key }}"
+    region: eu-west-1
+
+- name: Send for two senders with a key each, and nothing else through this map
+  mailops.ses.postfix_sasl_passwd:
+    region: eu-west-1
+    entries:
+      - key: '@example.com'
+        access_key: "{{ ses_access_key_id }}"
+        secret_key: "{{ ses_secret_access_key }}"
+      - key: billing@example.org
+        username: "{{ billing_smtp_username }}"
+        password: "{{ billing_smtp_password }}"
+    exclusive: true
+
+- name: Remove the entry of a region that is no longer used
+  mailops.ses.postfix_sasl_passwd:
+    region: us-east-1
+    state: absent
+"""
+
+RETURN = r"""
+path:
+  description: The map's source.
+  type: str
+  returned: success
+  sample: /etc/postfix/sasl_passwd
+table:
+  description: The map as C(smtp_sasl_password_maps) names it.
+  type: str
+  returned: success
+  sample: hash:/etc/postfix/sasl_passwd
+keys_added:
+  description: The keys of the entries that were not there before.
+  type: list
+  elements: str
+  returned: success
+  sample: ['[email-smtp.eu-west-1.amazonaws.com]:587']
+keys_changed:
+  description: The keys of the entries that had another user name or password, or occurred more than once.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+keys_removed:
+  description: The keys of the entries that are not there any more.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+compiled:
+  description: Whether the table was made anew.
+  type: bool
+  returned: success
+  sample: true
+reload_needed:
+  description:
+    - Whether Postfix has to be reloaded to notice what has changed. Only V(texthash) needs that.
+  type: bool
+  returned: success
+  sample: false
+backup_file:
+  description: The copy of the former source.
+  type: str
+  returned: O(backup=true) and the source changed, not in check mode
+  sample: /etc/postfix/sasl_passwd.2145.2026-03-09@12:30:00~
+"""
+
+import errno
+import json
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mailops.ses.plugins.module_utils._controller_options import (
+    CONTROLLER_OPTIONS,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._file_attributes import FileAttributes
+from ansible_collections.mailops.ses.plugins.module_utils._map_entry import PasswordMapError, Wanted
+from ansible_collections.mailops.ses.plugins.module_utils._map_update import (
+    MAP_OPTIONS,
+    MapRequest,
+    MapUpdate,
+    Plan,
+    source_path,
+    table_type,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
+    Postfix,
+    PostfixError,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import SecretFileError
+
+STATES = ["absent", "present"]
+ENTRY_OPTIONS: dict[str, dict[str, t.Any]] = {**CONTROLLER_OPTIONS, "key": {"type": "str"}}
+ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+    **ENTRY_OPTIONS,
+    "key": {"type": "str", "no_log": False},
+    "entries": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            **ENTRY_OPTIONS,
+            "key": {"type": "str", "no_log": False},
+            "state": {"type": "str", "choices": STATES},
+        },
+    },
+    "state": {"type": "str", "choices": STATES, "default": "present"},
+    "exclusive": {"type": "bool", "default": False},
+    "path": {"type": "path"},
+    **MAP_OPTIONS,
+    "backup": {"type": "bool", "default": False},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    # The options that were answered on the controller have no values here to report.
+    invocation = {
+        "module_args": {
+            name: value
+            for name, value in module.params.items()
+            if name not in CONTROLLER_OPTIONS and name not in ("entries", "key")
+        }
+    }
+    try:
+        result = run(module)
+    except (PasswordMapError, PostfixError, SecretFileError) as exc:
+        module.fail_json(msg=str(exc), invocation=invocation)
+    except OSError as exc:
+        reason = os.strerror(exc.errno or errno.EIO)
+        module.fail_json(msg=f"{exc.filename or 'the map'}: {reason}", invocation=invocation)
+    module.exit_json(invocation=invocation, **result)
+
+
+def run(module: AnsibleModule) -> dict[str, t.Any]:
+    """Plan, and unless in check mode apply, what the task asks for; returns the result."""
+    params = module.params
+    # Taken out, because a failure in AnsibleModule itself puts all parameters into the result.
+    wanted = _handed_over(params.pop("password"))
+    postfix = Postfix(module, params["config_directory"])
+    settings = postfix.settings()
+    request = MapRequest(
+        path=source_path(params["path"] or os.path.join(settings.config_directory, "sasl_passwd")),
+        table_type=table_type(params["map_type"], settings.default_type),
+        wanted=wanted,
+        exclusive=params["exclusive"],
+        backup=params["backup"],
+        utf8=settings.utf8,
+    )
+    update = MapUpdate(request, postfix, FileAttributes(module))
+    plan = update.plan()
+    backup = None
+    if plan.changed and not module.check_mode:
+        plan, backup = update.apply()
+    for table in plan.other_tables:
+        module.warn(
+            f"{table} is a table of another type than {request.table_type.name}. It is not kept"
+            " up to date and may hold old passwords. Remove it if no setting of Postfix names it"
+        )
+    return _result(request, plan, backup)
+
+
+def _handed_over(password: str | None) -> tuple[Wanted, ...]:
+    """The entries that the action plugin hands over, all as JSON in the option password.
+
+    It is one secret value, because AnsibleModule looks for each secret value in each string of
+    the result, which would make 10,000 of them slow.
+    """
+    try:
+        return tuple(Wanted(**entry) for entry in json.loads(password or ""))
+    except (TypeError, ValueError):
+        # Without the cause: it could show the password.
+        raise PasswordMapError(
+            "this module does not run without its action plugin: call it as"
+            " mailops.ses.postfix_sasl_passwd"
+        ) from None
+
+
+def _result(request: MapRequest, plan: Plan, backup: str | None) -> dict[str, t.Any]:
+    result = {
+        "changed": plan.changed,
+        "path": request.path,
+        "table": f"{request.table_type.name}:{request.path}",
+        "keys_added": plan.edit.keys_added,
+        "keys_changed": plan.edit.keys_changed,
+        "keys_removed": plan.edit.keys_removed,
+        "compiled": plan.table_problem is not None,
+        # What a killed run left may have been put in force without Postfix being told.
+        "reload_needed": not request.table_type.suffix and (plan.writes_source or plan.left_behind),
+        "diff": _diff(request, plan),
+    }
+    if backup:
+        result["backup_file"] = backup
+    return result
+
+
+def _diff(request: MapRequest, plan: Plan) -> dict[str, str]:
+    """The entries that change, and then what is wrong with the files; no password is in it."""
+    before, after = list(plan.edit.before), list(plan.edit.after)
+    if plan.table_problem:
+        before.append(f"# the {request.table_type.name} table {plan.table_problem}")
+        after.append(f"# the {request.table_type.name} table is up to date")
+    for path in plan.wrong_attributes:
+        before.append(f"# {path}: owner, group, mode or SELinux context are not as asked for")
+        after.append(f"# {path}: owner, group, mode and SELinux context are as asked for")
+    if plan.left_behind:
+        before.append("# an interrupted run has left files behind")
+    return {
+        "before_header": request.path,
+        "after_header": request.path,
+        "before": "".join(f"{line}\n" for line in before),
+        "after": "".join(f"{line}\n" for line in after),
+    }
+
+
+if __name__ == "__main__":
+    main()
