@@ -1,0 +1,42 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""The address of an SMTP server, as controller and managed host name it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ("SmtpServer", "region_of_endpoint")
+
+# AWS General Reference, "Amazon SES endpoints and quotas"
+_SES_ENDPOINT = re.compile(
+    r"email-smtp(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com|api\.aws)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class SmtpServer:
+    """Where SES takes mail. ``tls`` is "starttls", or "wrapper" for TLS from the first byte."""
+
+    host: str
+    port: int
+    tls: str
+
+    def __str__(self) -> str:
+        return f"{self.host} port {self.port}"
+
+    @property
+    def relayhost(self) -> str:
+        """The server as Postfix's relayhost and password maps name it, without an MX lookup."""
+        return f"[{self.host}]:{self.port}"
+
+
+def region_of_endpoint(host: str) -> str | None:
+    """Return the region in the host name of an SES SMTP endpoint, None for every other name."""
+    found = _SES_ENDPOINT.fullmatch(host)
+    return found.group(1).lower() if found else None

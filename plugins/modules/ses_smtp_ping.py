@@ -1,0 +1,250 @@
+#!/usr/bin/python
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ses_smtp_ping
+short_description: Check whether Amazon SES accepts an SMTP login from this host
+version_added: 0.1.0
+author:
+  - mailops contributors (@mailops)
+description:
+  - Logs in to the SMTP endpoint of Amazon SES from the managed host, whose firewall, name server and CA certificates
+    count, and takes leave. It sends no mail.
+  - The password is derived from the access key of an IAM user on the controller, or given. The AWS secret never leaves
+    the controller.
+  - The certificate is always verified. Neither the user name nor the password is sent to a server that does not offer
+    TLS, or whose certificate can't be trusted.
+  - A refusal is a failure that says what SES answered, what that usually means, and the cure.
+extends_documentation_fragment:
+  - mailops.ses._attributes
+  - mailops.ses._attributes.action_group
+  - mailops.ses._credentials
+  - mailops.ses._credentials.smtp_login
+options:
+  timeout:
+    description:
+      - How many seconds one login may take from the connection to the end.
+      - The look-up of the host's name comes before that, and is limited by the managed host's resolver.
+    type: float
+    default: 10
+  ca_file:
+    description:
+      - A file on the managed host with the certificates to trust, in PEM form.
+      - Without it and O(ca_path), those that the managed host's Python trusts are used, usually of the package
+        C(ca-certificates).
+    type: path
+  ca_path:
+    description:
+      - A directory on the managed host with the certificates to trust, with the links that C(openssl rehash) makes.
+    type: path
+  retries:
+    description:
+      - How often to try again after a refusal that may pass.
+      - That is a connection that failed or timed out, an answer that calls itself temporary, throttling other than that
+        of a used-up daily quota, and the refusal of a well-formed user name and password, because SES needs up to half
+        a minute to learn of a new access key. Everything else fails at once.
+    type: int
+    default: 0
+  delay:
+    description:
+      - How many seconds to wait before each retry.
+    type: float
+    default: 5
+  fail:
+    description:
+      - Whether a refusal is a failure. With V(false) the task succeeds, and RV(ping) and RV(reason) tell.
+      - Wrong options are a failure all the same.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    support: full
+    details: The module changes nothing. It logs in in C(check_mode) too.
+  diff_mode:
+    support: none
+    details: The module changes nothing.
+  idempotent:
+    support: full
+  platform:
+    support: full
+    platforms: posix
+  action:
+    support: full
+notes:
+  - When a login with O(username) and O(password) is refused, and the secret of that access key is in O(secret_key) or
+    in the controller's environment, the message says which region the password belongs to.
+  - That SES accepts the login does not mean that it takes mail. It checks the permission C(ses:SendRawEmail) and the
+    sender's identity with each message.
+seealso:
+  - module: mailops.ses.ses_smtp_credentials
+  - module: mailops.ses.postfix_sasl_passwd
+  - name: Troubleshooting SMTP
+    description: What SES answers, and what AWS says about it.
+    link: https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-smtp.html
+"""
+
+EXAMPLES = r"""
+- name: Check that SES accepts the key from this host
+  mailops.ses.ses_smtp_ping:
+    access_key: "{{ ses_access_key_id }}"
+    secret_key: "{{ ses_secret_access_key }}"
+    region: eu-west-1
+
+- name: Wait until SES knows a key that was made a moment ago
+  mailops.ses.ses_smtp_ping:
+    access_key: "{{ ses_access_key_id }}"
+    secret_key: "{{ ses_secret_access_key }}"
+    region: eu-west-1
+    retries: 6
+    delay: 10
+
+- name: Look which port the firewall lets through
+  mailops.ses.ses_smtp_ping:
+    access_key: "{{ ses_access_key_id }}"
+    secret_key: "{{ ses_secret_access_key }}"
+    region: eu-west-1
+    port: "{{ item }}"
+    fail: false
+  loop: [587, 2587, 465, 2465]
+  register: ports
+
+- name: Check a login that was derived elsewhere
+  mailops.ses.ses_smtp_ping:
+    username: "{{ billing_smtp_username }}"
+    password: "{{ billing_smtp_password }}"
+    region: eu-west-3
+"""
+
+RETURN = r"""
+ping:
+  description: Whether SES accepted the login.
+  type: bool
+  returned: always
+  sample: true
+host:
+  description: The name of the host.
+  type: str
+  returned: always
+  sample: email-smtp.eu-west-1.amazonaws.com
+port:
+  description: The port.
+  type: int
+  returned: always
+  sample: 587
+address:
+  description: The address that was used or, without a connection, tried last; null if the name has none.
+  type: str
+  returned: always
+  sample: 192.0.2.25
+tls_version:
+  description: The version of TLS, null if it was not reached.
+  type: str
+  returned: always
+  sample: TLSv1.3
+mechanism:
+  description: The mechanism of the login, V(PLAIN) or V(LOGIN), null if it was not reached.
+  type: str
+  returned: always
+  sample: PLAIN
+elapsed:
+  description: How many seconds the last attempt took.
+  type: float
+  returned: always
+  sample: 0.214
+attempts:
+  description: How many attempts there were, at most one more than O(retries).
+  type: int
+  returned: always
+  sample: 1
+reason:
+  description:
+    - Why the login failed.
+    - V(credentials_invalid), V(version_2) (an outdated password), V(not_subscribed) (an AWS account without SES),
+      V(throttled), V(too_many_connections), V(temporary_failure) or V(answer) (any other) is what SES answered.
+    - V(name_resolution), V(port_blocked) (no answer to the connection), V(connection_refused), V(unreachable),
+      V(timeout) (connected, but too slow) or V(connection_closed) is about the network.
+    - V(tls_not_offered), V(tls), V(certificate) (can't be trusted), V(ca) (O(ca_file) or O(ca_path) can't be used),
+      V(no_mechanism) or V(not_smtp) is about what the server speaks.
+  type: str
+  returned: when the login failed
+  sample: credentials_invalid
+answer:
+  description: What the server answered, null if it is not the answer that made the login fail.
+  type: str
+  returned: when the login failed
+  sample: 535 Authentication Credentials Invalid
+msg:
+  description: What happened, what it usually means, and the cure.
+  type: str
+  returned: when the login failed
+  sample: email-smtp.eu-west-1.amazonaws.com port 587 answered "535 Authentication Credentials Invalid". Usual causes...
+"""
+
+import dataclasses
+import functools
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mailops.ses.plugins.module_utils._controller_options import (
+    CONTROLLER_OPTIONS,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._smtp_login import (
+    LoginRefused,
+    SmtpServer,
+    login,
+    login_with_retries,
+)
+
+PING_OPTIONS: dict[str, dict[str, t.Any]] = {
+    "timeout": {"type": "float", "default": 10},
+    "ca_file": {"type": "path"},
+    "ca_path": {"type": "path"},
+    "retries": {"type": "int", "default": 0},
+    "delay": {"type": "float", "default": 5},
+    "fail": {"type": "bool", "default": True},
+}
+# What the action plugin makes of the options that it answers on the controller.
+_FROM_THE_ACTION = ("username", "password", "endpoint", "port", "tls")
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={**CONTROLLER_OPTIONS, **PING_OPTIONS}, supports_check_mode=True
+    )
+    params = module.params
+    lacking = any(params[name] is None for name in _FROM_THE_ACTION)
+    if lacking or params["secret_key"] is not None:
+        module.fail_json(
+            msg="this module can't run without its action plugin, which keeps the AWS secret on "
+            "the controller: call it as mailops.ses.ses_smtp_ping"
+        )
+    if params["timeout"] <= 0 or params["retries"] < 0 or params["delay"] < 0:
+        module.fail_json(msg="timeout must be more than 0, retries and delay at least 0")
+    attempt = functools.partial(
+        login,
+        SmtpServer(params["endpoint"], params["port"], params["tls"]),
+        params["username"],
+        params["password"],
+        timeout=params["timeout"],
+        ca_file=params["ca_file"],
+        ca_path=params["ca_path"],
+    )
+    try:
+        came_of_it, refusal = login_with_retries(attempt, params["retries"], params["delay"]), {}
+    except LoginRefused as refused:
+        came_of_it = refused.login
+        refusal = {"msg": refused.message, "reason": refused.reason, "answer": refused.answer}
+    result = {"changed": False, **dataclasses.asdict(came_of_it), **refusal}
+    result["ping"] = result.pop("accepted")
+    if refusal and params["fail"]:
+        module.fail_json(**result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""What the controller, which has the AWS secret, can add to SES's refusal of a password."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+    SesSmtpError,
+    derive_password,
+    password_version,
+    region_of_password,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import region_of_endpoint
+from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
+    SmtpCredentials,
+    with_environment,
+)
+
+__all__ = ("check_not_swapped", "diagnosis", "login_and_key")
+
+_LOGIN = ("username", "password")
+_KEY = ("access_key", "secret_key")
+# 40 characters that are no hexadecimal number, which other servers may have for a user name.
+_RAW_SECRET = re.compile(r"(?![0-9a-fA-F]*\Z)(?![A-Z0-9]*\Z)[A-Za-z0-9/+]{40}")
+
+
+def login_and_key(options: t.Mapping[str, t.Any]) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+    """Split ``options`` into those of the login and a key that can tell more about its refusal.
+
+    A login that is given does without the key, which then is, from the task or the environment,
+    for the diagnosis alone; it may be of no use. For a login to derive there is no other key.
+    """
+    if all(options.get(name) is None for name in _LOGIN):
+        return with_environment(options), {}
+    login = {name: value for name, value in options.items() if name not in _KEY}
+    return with_environment(login), with_environment({name: options.get(name) for name in _KEY})
+
+
+def check_not_swapped(username: str) -> None:
+    """Check that ``username`` is no secret: unlike the password, a user name is shown.
+
+    :raises SesSmtpError: if it looks like a secret access key or an SMTP password.
+    """
+    if password_version(username) or _RAW_SECRET.fullmatch(username):
+        raise SesSmtpError(
+            "username looks like a secret. It is the access key ID, like AKIAIOSFODNN7EXAMPLE; "
+            "were username and password swapped?"
+        )
+
+
+def diagnosis(credentials: SmtpCredentials, key: t.Mapping[str, t.Any]) -> str | None:
+    """Tell why SES may refuse ``credentials``, None if ``key`` can't help.
+
+    ``key`` is of login_and_key(). The text holds no secret.
+    """
+    host, region = credentials.server.host, credentials.region
+    if not key:
+        of_region = f"region {region}" if credentials.version == 4 else "no region (version 2)"
+        return f"The password was derived for {of_region} and offered to {host}"
+    secret_key = key.get("secret_key")
+    if secret_key is None or key.get("access_key") != credentials.username:
+        return None
+    if credentials.password == secret_key:
+        return "The password is the secret access key itself"
+    try:
+        found = region_of_password(secret_key, credentials.password, [region] if region else [])
+        version_2 = derive_password(secret_key, version=2)
+    except SesSmtpError as exc:
+        return f"Whether it is the password for another region can't be told: {exc}"
+    if credentials.password == version_2:
+        return "This is the version 2 password of the secret key"
+    if found is None:
+        return (
+            "This password was derived from another secret key than that of the task or the "
+            "environment: one of the two is outdated or damaged"
+        )
+    wanted = region_of_endpoint(host) or region
+    if found == wanted or wanted is None:
+        return (
+            f"This is the password of the secret key for {found}, so that the access key may be "
+            "new, deactivated or deleted, or not the one that the secret key belongs to"
+        )
+    return f"This is the password for {found}; region says {wanted}. Derive it for {wanted}"
