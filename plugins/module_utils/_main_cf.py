@@ -1,0 +1,212 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""main.cf and master.cf of a Postfix instance, read and edited through postconf.
+
+postconf -e works on a copy: on main.cf itself it would reset its mode and owner, replace a symbolic
+link by a file, and put every setting in force before anybody has looked at the whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
+    Postfix,
+    PostfixError,
+    reason,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
+    Staging,
+    read_if_there,
+)
+
+__all__ = ["MainCf", "Override", "overrides", "read_settings", "tokens"]
+
+# What a file system may answer to extended attributes that it has not, or may not be copied.
+_NO_ATTRIBUTES = frozenset({errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.EINVAL})
+
+
+@dataclass(frozen=True)
+class Override:
+    """A parameter that master.cf sets for one service; `line` counts from 1."""
+
+    service: str
+    name: str
+    value: str
+    line: int
+
+
+def tokens(value: str) -> tuple[str, ...]:
+    """The parts of a list: separated by commas and white space, except inside braces.
+
+    Source: mystrtokq(3) with CHARS_COMMA_SP and CHARS_BRACE, as maps_create() calls it.
+    """
+    parts: list[str] = []
+    part = ""
+    depth = 0
+    for character in value:
+        if depth == 0 and (character == "," or character.isspace()):
+            parts.append(part)
+            part = ""
+            continue
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        part += character
+    return tuple(part for part in [*parts, part] if part)
+
+
+def read_settings(
+    postfix: Postfix, names: t.Sequence[str], options: t.Sequence[str] = ("-x",)
+) -> dict[str, str]:
+    """The values of settings, each on one line, by name; what postconf does not know is left out.
+
+    Without names, all settings that the options select. With the option -x they are the effective ones with all parameters expanded, with -n those
+    that main.cf has, as it has them. Raises PostfixError.
+    """
+    code, out, err = postfix.run("postconf", *options, *names)
+    if code:
+        raise PostfixError(f"postconf can't read Postfix's settings: {reason(code, err)}")
+    pairs = (line.partition("=") for line in os.fsdecode(out).split("\n"))
+    found = {name.strip(): value.strip() for name, equals, value in pairs if equals}
+    return {name: found[name] for name in names if name in found} if names else found
+
+
+class MainCf:
+    """The main.cf of the instance in `directory`. Links are followed: `path` is the file itself."""
+
+    def __init__(self, postfix: Postfix, directory: str) -> None:
+        self._postfix = postfix
+        self.directory = directory
+        self.path = os.path.realpath(os.path.join(directory, "main.cf"))
+        self.staging = Staging(self.path)
+
+    def read(self) -> bytes:
+        """Its content. Raises PostfixError if it is not there."""
+        content = read_if_there(self.path)
+        if content is None:
+            raise PostfixError(f"{self.path} does not exist. Is Postfix installed?")
+        return content
+
+    def explicit(self, names: t.Sequence[str]) -> dict[str, str]:
+        """The values that main.cf itself has, without expanding anything."""
+        return read_settings(self._postfix, names, ["-n"])
+
+    def stage(self, changes: t.Mapping[str, str | None]) -> str:
+        """Make its successor in the staging directory; returns the path.
+
+        `changes` has the new values, None for what is to go. Everything else stays as it is, byte
+        for byte. Raises PostfixError.
+        """
+        content = self.read()
+        if content and not content.endswith(b"\n"):
+            # postconf would add a new setting to the last line.
+            content += b"\n"
+        path = self.stage_content(content)
+        postfix = self._postfix.at(os.path.dirname(path))
+        settings = [f"{name}={value}" for name, value in changes.items() if value is not None]
+        gone = [name for name, value in changes.items() if value is None]
+        for option, arguments in (("-e", settings), ("-X", gone)):
+            code, _out, err = (
+                postfix.run("postconf", option, *arguments) if arguments else (0, b"", b"")
+            )
+            if code:
+                raise PostfixError(f"postconf can't edit main.cf: {reason(code, err)}")
+        self._refuse_other_changes(postfix, changes)
+        self._attributes(path)
+        return path
+
+    def stage_content(self, content: bytes) -> str:
+        """Make a file with these bytes its successor in the staging directory; returns the path."""
+        path = self.staging.write(content, os.path.join(self.staging.folder(), "main.cf"))
+        self._attributes(path)
+        return path
+
+    def staged_settings(self, staged: str, names: t.Sequence[str]) -> dict[str, str]:
+        """The effective values, expanded, once the staged file is in force."""
+        postfix = self._postfix.at(os.path.dirname(staged))
+        return read_settings(postfix, names, ["-o", f"config_directory={self.directory}", "-x"])
+
+    def _refuse_other_changes(self, staged: Postfix, changes: t.Collection[str]) -> None:
+        """Raise PostfixError if more has changed than was to change."""
+        now, then = (read_settings(postfix, [], ["-n"]) for postfix in (self._postfix, staged))
+        # Always there, and different, with the option -c.
+        expected = {*changes, "config_directory"}
+        unexpected = {name for name in {*now, *then} - expected if now.get(name) != then.get(name)}
+        if unexpected:
+            raise PostfixError(
+                f"editing main.cf would change {', '.join(sorted(unexpected))} too. Look at the"
+                " lines before and after"
+            )
+
+    def _attributes(self, staged: str) -> None:
+        """Give a staged file main.cf's owner, mode, SELinux context and access control list."""
+        status = os.stat(self.path)
+        os.chown(staged, status.st_uid, status.st_gid)
+        os.chmod(staged, status.st_mode & 0o7777)
+        for name in _attribute_names(self.path):
+            _copy_attribute(self.path, staged, name)
+
+
+def overrides(postfix: Postfix, directory: str, names: t.Collection[str]) -> list[Override]:
+    """Where master.cf sets one of these parameters for a service.
+
+    Asks postconf only if a name occurs in the file at all, because it hardly ever does.
+    """
+    content = os.fsdecode(read_if_there(os.path.join(directory, "master.cf")) or b"")
+    if not any(name in content for name in names):
+        return []
+    found = []
+    for path, value in read_overrides(postfix).items():
+        service, _slash, name = path.rpartition("/")
+        if name in names:
+            found.append(Override(service, name, value, _line(content, service, name)))
+    return found
+
+
+def read_overrides(postfix: Postfix) -> dict[str, str]:
+    """What master.cf sets, by service/type/parameter. Raises PostfixError."""
+    code, out, err = postfix.run("postconf", "-P")
+    if code:
+        raise PostfixError(f"postconf can't read master.cf: {reason(code, err)}")
+    pairs = (line.partition(" = ") for line in os.fsdecode(out).split("\n"))
+    return {path: value.strip() for path, equals, value in pairs if equals}
+
+
+def _line(content: str, service: str, name: str) -> int:
+    """The line of master.cf with a service's parameter: of the service, if it can't be told."""
+    first = 1
+    of_service = False
+    for number, line in enumerate(content.split("\n"), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if not line[0].isspace():
+            of_service = line.split()[:2] == service.split("/")
+            first = number if of_service else first
+        if of_service and name in line:
+            return number
+    return first
+
+
+def _attribute_names(path: str) -> list[str]:
+    if not hasattr(os, "listxattr"):  # Python has it on Linux only
+        return []
+    try:
+        return os.listxattr(path)
+    except OSError as exc:
+        if exc.errno not in _NO_ATTRIBUTES:
+            raise
+        return []
+
+
+def _copy_attribute(source: str, target: str, name: str) -> None:
+    try:
+        os.setxattr(target, name, os.getxattr(source, name))
+    except OSError as exc:
+        if exc.errno not in _NO_ATTRIBUTES:
+            raise

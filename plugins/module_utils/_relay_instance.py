@@ -1,0 +1,166 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""The Postfix instance that a relay is set up on, or taken away from."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+
+from ansible_collections.mailops.ses.plugins.module_utils._main_cf import (
+    MainCf,
+    read_settings,
+    tokens,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._map_update import (
+    MapRequest,
+    MapUpdate,
+    source_path,
+    table_type,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
+    TABLE_TYPES,
+    Postfix,
+    PostfixError,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._relay_checks import ALSO_READ
+from ansible_collections.mailops.ses.plugins.module_utils._relay_record import RecordStore
+from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import (
+    MAPS,
+    NAMES,
+    RelayError,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import locked
+
+if t.TYPE_CHECKING:
+    from ansible_collections.mailops.ses.plugins.module_utils._file_attributes import FileAttributes
+    from ansible_collections.mailops.ses.plugins.module_utils._map_entry import Wanted
+    from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import TableType
+
+__all__ = ["Instance"]
+
+_INSTANCE = ("default_database_type", "config_directory", "smtputf8_enable")
+_LOCK_SECONDS = 120.0
+_ROUTES = "ses_sender_relayhost"
+
+
+class Instance:
+    """One instance: its settings as they were read last, its files, and its running daemons.
+
+    Raises PostfixError if there is no Postfix here.
+    """
+
+    def __init__(self, postfix: Postfix, attributes: FileAttributes) -> None:
+        self.postfix = postfix
+        self._attributes = attributes
+        self.values: dict[str, str] = {}
+        self.read()
+        self.directory = self.values["config_directory"]
+        self.main_cf = MainCf(postfix, self.directory)
+        self.store = RecordStore(self.directory)
+        self.reload_failed = False
+
+    @property
+    def utf8(self) -> bool:
+        """Whether maps are UTF-8 for Postfix."""
+        return self.values["smtputf8_enable"] == "yes"
+
+    def read(self) -> None:
+        """Read all settings that matter, in one call, because most runs do little else."""
+        self.values = read_settings(self.postfix, (*NAMES, *ALSO_READ, *_INSTANCE))
+        lacking = [name for name in _INSTANCE if name not in self.values]
+        if lacking:
+            raise PostfixError(f"postconf does not know {', '.join(lacking)}")
+
+    def map_path(self, asked: str | None) -> str:
+        """The source of the password map."""
+        return source_path(asked or os.path.join(self.directory, "sasl_passwd"))
+
+    def routes_path(self, map_path: str) -> str:
+        """The source of the table with the senders' servers, beside the password map."""
+        return os.path.join(os.path.dirname(map_path), _ROUTES)
+
+    def map_type(self, asked: str | None, path: str) -> TableType:
+        """The type asked for; else the one that main.cf has for this map; else the default.
+
+        After an upgrade of Postfix, main.cf may name a type that is gone.
+        """
+        default = self.values["default_database_type"]
+        if asked is None:
+            for token in tokens(self.values.get(MAPS, "")):
+                name, _colon, its_path = token.rpartition("proxy:")[2].partition(":")
+                if its_path == path and name in TABLE_TYPES and name != default:
+                    with contextlib.suppress(PostfixError):
+                        self.postfix.check_type(TABLE_TYPES[name])
+                        return TABLE_TYPES[name]
+        return table_type(asked, default)
+
+    def map_update(
+        self,
+        path: str,
+        its_type: TableType,
+        wanted: t.Iterable[Wanted],
+        *,
+        exclusive: bool = False,
+        backup: bool = False,
+        source: bytes | None = None,
+        secret: bool = True,
+    ) -> MapUpdate:
+        """The update of one of our maps."""
+        request = MapRequest(
+            path=path,
+            table_type=its_type,
+            wanted=tuple(wanted),
+            exclusive=exclusive,
+            backup=backup,
+            utf8=self.utf8,
+            source=source,
+            secret=secret,
+        )
+        return MapUpdate(request, self.postfix, self._attributes)
+
+    def map_files(self, path: str | None) -> tuple[str, ...]:
+        """The files of a map that are there: tables of all types, then the source."""
+        if path is None:
+            return ()
+        suffixes = {known.suffix for known in TABLE_TYPES.values()} - {""}
+        names = [*(path + suffix for suffix in sorted(suffixes)), path]
+        return tuple(name for name in names if os.path.isfile(name))
+
+    def remove_files(self, paths: t.Iterable[str]) -> None:
+        """Remove files, in this order, if they are there; of a link, what it points to."""
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.realpath(path))
+
+    def locked(self) -> t.ContextManager[None]:
+        """Hold the lock that every change of this instance's relay takes."""
+        return locked(self.main_cf.path, _LOCK_SECONDS)
+
+    def is_running(self) -> bool:
+        """Whether this instance's master is running. Asks for this instance, not for all."""
+        return self.postfix.at(self.directory).run("postfix", "status")[0] == 0
+
+    def reload(self) -> bool:
+        """Make a running Postfix read its configuration; returns whether it is running.
+
+        Raises RelayError with Postfix's own last words if it can't.
+        """
+        if not self.is_running():
+            return False
+        code, _out, err = self.postfix.at(self.directory).run("postfix", "reload")
+        if code:
+            self.reload_failed = True
+            lines = err.decode(errors="replace").strip().splitlines() or [f"exit status {code}"]
+            raise RelayError(f"Postfix can't be reloaded: {lines[-1]}")
+        return True
+
+    def reload_again(self) -> None:
+        """After a reload that failed and files that were put back: once more, whatever comes."""
+        if self.reload_failed:
+            self.postfix.at(self.directory).run("postfix", "reload")

@@ -1,0 +1,167 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""What a run of the relay would do, as data: check mode and the diff show it, a run does it."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.mailops.ses.plugins.module_utils._map_entry import (
+    Wanted,
+    WantedLine,
+    fold,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import hidden
+
+if t.TYPE_CHECKING:
+    from ansible_collections.mailops.ses.plugins.module_utils._map_update import Plan
+    from ansible_collections.mailops.ses.plugins.module_utils._password_map import PasswordMap
+    from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import (
+        RelayLogin,
+        SenderLogin,
+        SettingChange,
+    )
+
+__all__ = ["Outcome", "RelayPlan", "RelayRequest", "diff", "taken_back"]
+
+
+@dataclass(frozen=True)
+class RelayRequest:
+    """What a task asks for. The paths are None where the instance's defaults are meant."""
+
+    logins: tuple[RelayLogin, ...] = ()
+    senders: tuple[SenderLogin, ...] = ()
+    path: str | None = None
+    map_type: str | None = None
+    tls_level: str = "secure"
+    ca_file: str | None = None
+    backup: bool = False
+
+
+@dataclass(frozen=True)
+class RelayPlan:
+    """All that a run would do.
+
+    `map` and `routes` (the table with the senders' servers, at `routes_path`) are None where there
+    is nothing to write; `removes` has the paths of what goes; `interrupted` says that a run did
+    not come to its end, `record` that the record of what is ours changes. `main_cf` is the whole
+    new content, when the former file comes back byte for byte.
+    """
+
+    path: str
+    table: str
+    relayhost: str
+    settings: tuple[SettingChange, ...] = ()
+    main_cf: bytes | None = None
+    map: Plan | None = None
+    routes: Plan | None = None
+    routes_path: str = ""
+    removes: tuple[str, ...] = ()
+    keys_removed: tuple[str, ...] = ()
+    interrupted: bool = False
+    record: bool = False
+    reload: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(
+            self.settings
+            or self.main_cf is not None
+            or (self.map and self.map.changed)
+            or (self.routes and self.routes.changed)
+            or self.removes
+            or self.interrupted
+            or self.record
+            or self.reload
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did: the plan, and what nobody knows before."""
+
+    plan: RelayPlan
+    reloaded: bool = False
+    backups: tuple[str, ...] = field(default_factory=tuple)
+
+
+def taken_back(
+    keys: t.Mapping[str, str], current: PasswordMap, before: PasswordMap | None
+) -> tuple[list[Wanted], list[str]]:
+    """How our `keys`, with the user name of each, leave the map; and what to warn of.
+
+    A key that was there before gets its former value, the others go. An entry with another user
+    name than ours is not ours any more, and stays.
+    """
+    wanted: list[Wanted] = []
+    warnings = []
+    for key, username in keys.items():
+        folded = fold(key.encode(), current.utf8)
+        now = _value(current, folded)
+        was = _value(before, folded) if before else None
+        if now in (None, was):
+            continue
+        if now is not None and now.partition(b":")[0] != username.encode():
+            warnings.append(
+                f"the entry {key!r} of the password map was changed by somebody else since, so it"
+                " stays as it is"
+            )
+        elif was is not None:
+            wanted.append(WantedLine(key, asked_by="the former map", line=was))
+        else:
+            wanted.append(Wanted(key, present=False))
+    return wanted, warnings
+
+
+def diff(plan: RelayPlan, main_cf: str) -> list[dict[str, str]]:
+    """The settings, the entries and the files that change, for Ansible; no password is in it."""
+    parts = [
+        _part(
+            main_cf,
+            [_line(change.name, change.before) for change in plan.settings],
+            [_line(change.name, change.after) for change in plan.settings],
+        )
+    ]
+    for path, of_map in ((plan.path, plan.map), (plan.routes_path, plan.routes)):
+        if of_map:
+            parts.append(_map_part(path, of_map))
+    parts += [_part(path, [f"# {path} exists"], []) for path in plan.removes]
+    if plan.interrupted:
+        parts.append(_part(main_cf, ["# an interrupted run has left something to finish"], []))
+    return [part for part in parts if part["before"] or part["after"]]
+
+
+def _map_part(path: str, plan: Plan) -> dict[str, str]:
+    before, after = list(plan.edit.before), list(plan.edit.after)
+    if plan.table_problem:
+        before.append(f"# the table {plan.table_problem}")
+        after.append("# the table is up to date")
+    for wrong in plan.wrong_attributes:
+        before.append(f"# {wrong}: owner, group, mode or SELinux context are not as asked for")
+        after.append(f"# {wrong}: owner, group, mode and SELinux context are as asked for")
+    return _part(path, before, after)
+
+
+def _part(header: str, before: t.Sequence[str], after: t.Sequence[str]) -> dict[str, str]:
+    return {
+        "before_header": header,
+        "after_header": header,
+        "before": "".join(f"{line}\n" for line in before if line),
+        "after": "".join(f"{line}\n" for line in after if line),
+    }
+
+
+def _line(name: str, value: str | None) -> str:
+    return "" if value is None else f"{name} = {hidden(name, value)}"
+
+
+def _value(of_map: PasswordMap, folded: bytes) -> bytes | None:
+    number = of_map.first.get(folded)
+    return None if number is None else of_map.entry(number)[1]

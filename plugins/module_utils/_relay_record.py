@@ -1,0 +1,244 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""What was there before the relay was set up, and what of it is still as we wrote it.
+
+It is kept in the directory `.mailops-ses` beside main.cf, for root alone: `relay.json`, which
+holds no password, and the former main.cf and map, byte for byte. relay.json comes last when it is
+made and goes first when it is removed, so that where it is, the rest is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import typing as t
+from dataclasses import asdict, dataclass, field, replace
+
+from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import RelayError
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
+    Staging,
+    put_in_force,
+    read_if_there,
+)
+
+if t.TYPE_CHECKING:
+    from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import SettingChange
+
+__all__ = ["FileState", "MapState", "Ours", "Record", "RecordStore", "RecordedSetting", "digest"]
+
+_FORMAT = 1
+
+
+def digest(content: bytes | None) -> str:
+    """The SHA-256 of a file's content, empty for a file that is not there."""
+    return "" if content is None else hashlib.sha256(content).hexdigest()
+
+
+@dataclass(frozen=True)
+class RecordedSetting:
+    """A setting's value from before ours, None if main.cf had none, and what we wrote."""
+
+    before: str | None
+    wrote: str
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A file as we wrote it.
+
+    `wrote` has the digest of its content; while a run is under way, of the former and the coming
+    ones. `whole` says that all of our changes were made to our own content, so that to put the
+    former file back loses nothing of anybody else's.
+    """
+
+    wrote: tuple[str, ...] = ()
+    whole: bool = True
+
+    def is_ours(self, content: bytes | None, before: bytes | None) -> bool:
+        """Whether the file, with what was there before us, has no changes of anybody else."""
+        return self.whole and (content == before or digest(content) in self.wrote)
+
+    def next(self, content: bytes | None, before: bytes | None, *coming: bytes | None) -> FileState:
+        """The state while `content` is replaced by what is `coming`, one after the other."""
+        wrote = dict.fromkeys(map(digest, (content, *coming)))
+        return FileState(tuple(wrote), self.is_ours(content, before))
+
+    def final(self, content: bytes | None) -> FileState:
+        """The state when that is done."""
+        return FileState((digest(content),), self.whole)
+
+
+@dataclass(frozen=True)
+class MapState:
+    """The password map: the names of our keys, each with the user name that we gave it."""
+
+    path: str
+    type: str
+    existed: bool
+    file: FileState = field(default_factory=FileState)
+    keys: t.Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What is a relay's own once it is set up: the names of its settings, and its keys.
+
+    `keys` has the user name of each key; `routes` is as in Record.
+    """
+
+    map_type: str
+    keys: t.Mapping[str, str]
+    settings: t.AbstractSet[str]
+    routes: str | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """All of it. `routes` is the path of the table with the senders' servers, if we made one."""
+
+    map: MapState
+    settings: t.Mapping[str, RecordedSetting] = field(default_factory=dict)
+    main_cf: FileState = field(default_factory=FileState)
+    routes: str | None = None
+    reload_pending: bool = False
+
+    def begun(
+        self, ours: Ours, changes: t.Sequence[SettingChange], main_cf: FileState, its_map: FileState
+    ) -> Record:
+        """The record while a run is under way: what was ours before it still counts."""
+        settings = dict(self.settings)
+        for change in changes:
+            if change.name in ours.settings and change.after is not None:
+                known = settings.get(change.name)
+                before = known.before if known else change.before
+                settings[change.name] = RecordedSetting(before, change.after)
+        return replace(
+            self,
+            map=replace(
+                self.map, type=ours.map_type, file=its_map, keys={**self.map.keys, **ours.keys}
+            ),
+            settings=settings,
+            main_cf=main_cf,
+            routes=ours.routes or self.routes,
+        )
+
+    def finished(self, ours: Ours) -> Record:
+        """The record when that is done, but for the state of the files."""
+        return replace(
+            self,
+            map=replace(self.map, type=ours.map_type, keys=ours.keys),
+            settings={name: said for name, said in self.settings.items() if name in ours.settings},
+            routes=ours.routes,
+            reload_pending=False,
+        )
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the run that wrote it did not come to its end."""
+        return self.reload_pending or any(
+            len(state.wrote) > 1 for state in (self.main_cf, self.map.file)
+        )
+
+
+class RecordStore:
+    """The record of the instance whose configuration is in `directory`."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = os.path.join(directory, ".mailops-ses")
+        self._path = os.path.join(self.directory, "relay.json")
+        self._main_cf = os.path.join(self.directory, "main.cf.before")
+        self._map = os.path.join(self.directory, "map.before")
+        self.staging = Staging(self._path)
+
+    def load(self) -> Record | None:
+        """The record, None if there is none. Raises RelayError if it can't be understood."""
+        if os.path.islink(self.directory) or os.path.isfile(self.directory):
+            raise RelayError(f"{self.directory} is in the way: it is not a directory")
+        content = read_if_there(self._path)
+        if content is None:
+            return None
+        try:
+            return _record(json.loads(content.decode()))
+        except (ValueError, TypeError, KeyError):
+            raise RelayError(
+                f"{self._path} is damaged: what was there before this relay was set up can't be"
+                f" told any more. If that does not matter, remove {self.directory}"
+            ) from None
+
+    def main_cf_before(self) -> bytes | None:
+        """The former main.cf."""
+        return read_if_there(self._main_cf)
+
+    def map_before(self) -> bytes | None:
+        """The former source of the password map, None if there was none."""
+        return read_if_there(self._map)
+
+    def create(self) -> None:
+        """Make the directory, if it is not there, and an empty staging directory in it."""
+        os.makedirs(self.directory, 0o700, exist_ok=True)
+        os.chmod(self.directory, 0o700)
+        self.staging.remove()
+        self.staging.create()
+
+    def stage(
+        self, record: Record, before: tuple[bytes, bytes | None] | None = None
+    ) -> list[tuple[str, str]]:
+        """Write a record; returns what is to be renamed, in this order.
+
+        `before` has the former main.cf and source of the map, when the record is the first one.
+        """
+        renames = []
+        if before is not None:
+            main_cf, map_source = before
+            renames.append((self.staging.write(main_cf), self._main_cf))
+            if map_source is not None:
+                renames.append((self.staging.write(map_source), self._map))
+        content = json.dumps({"format": _FORMAT, **asdict(record)}, indent=1).encode() + b"\n"
+        renames.append((self.staging.write(content), self._path))
+        return renames
+
+    def save(self, record: Record) -> None:
+        """Put a record in force."""
+        self.create()
+        try:
+            put_in_force(self.stage(record))
+        finally:
+            self.staging.remove()
+
+    def is_left_behind(self) -> bool:
+        """Whether a killed run has left files here, and perhaps no record."""
+        return self.staging.is_there() or (
+            os.path.isdir(self.directory) and not os.path.exists(self._path)
+        )
+
+    def remove(self) -> None:
+        """Remove the record with all that is in its directory."""
+        if not os.path.isdir(self.directory):
+            return
+        self.staging.remove()
+        for path in (self._path, self._main_cf, self._map):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        os.rmdir(self.directory)
+
+
+def _record(said: t.Any) -> Record:
+    if said.pop("format") != _FORMAT:
+        raise ValueError("another format")
+    of_map = said.pop("map")
+    return Record(
+        map=MapState(**{**of_map, "file": _file_state(of_map["file"])}),
+        settings={name: RecordedSetting(**value) for name, value in said.pop("settings").items()},
+        main_cf=_file_state(said.pop("main_cf")),
+        **said,
+    )
+
+
+def _file_state(said: t.Mapping[str, t.Any]) -> FileState:
+    return FileState(tuple(said["wrote"]), said["whole"])

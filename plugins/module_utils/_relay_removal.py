@@ -1,0 +1,217 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""Taking the relay back: what it set goes, and what was there before comes back.
+
+Byte for byte where nobody else has touched the file since; otherwise setting by setting and entry
+by entry, and what somebody has changed stays. main.cf first, then the reload, then the map, for
+which nobody asks any more; the record last, so that the next run goes on if this one is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+from dataclasses import replace
+
+from ansible_collections.mailops.ses.plugins.module_utils._main_cf import tokens
+from ansible_collections.mailops.ses.plugins.module_utils._password_map import read_map
+from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import TABLE_TYPES
+from ansible_collections.mailops.ses.plugins.module_utils._relay_plan import (
+    Outcome,
+    RelayPlan,
+    RelayRequest,
+    taken_back,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import (
+    MAPS,
+    NAMES,
+    SettingChange,
+    given_back,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
+    backup_name,
+    in_force,
+    locked,
+    put_in_force,
+    read_if_there,
+)
+
+if t.TYPE_CHECKING:
+    from ansible_collections.mailops.ses.plugins.module_utils._map_update import MapUpdate
+    from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
+    from ansible_collections.mailops.ses.plugins.module_utils._relay_record import Record
+
+__all__ = ["RelayRemoval"]
+
+_LOCK_SECONDS = 120.0
+
+
+class RelayRemoval:
+    """The end of one instance's relay."""
+
+    def __init__(self, request: RelayRequest, instance: Instance) -> None:
+        self._request = request
+        self._instance = instance
+        self._record: Record | None = None
+        self._map: MapUpdate | None = None
+
+    def plan(self) -> RelayPlan:
+        """Compare what was there before with what is there. Reads only, and takes no lock."""
+        instance = self._instance
+        self._record = record = instance.store.load()
+        self._map = None
+        if record is None:
+            return self._plan_without_record()
+        main_cf, settings, warnings = self._plan_main_cf(record)
+        removes, more = self._plan_map(record, settings)
+        of_map = self._map.plan() if self._map else None
+        gone = of_map.edit.keys_removed if of_map else tuple(record.map.keys) if removes else ()
+        after = {change.name: change.after for change in settings}
+        return RelayPlan(
+            path=record.map.path,
+            table=f"{record.map.type}:{record.map.path}",
+            relayhost=after.get("relayhost", instance.values.get("relayhost")) or "",
+            settings=tuple(settings),
+            main_cf=main_cf,
+            map=of_map,
+            removes=(*removes, *instance.map_files(record.routes)),
+            keys_removed=gone,
+            interrupted=record.is_under_way,
+            record=True,
+            reload=bool(settings or main_cf is not None or record.reload_pending),
+            warnings=(*warnings, *more),
+        )
+
+    def apply(self) -> Outcome:
+        """Plan again with the locks held, and do it."""
+        instance = self._instance
+        with contextlib.ExitStack() as locks:
+            locks.enter_context(instance.locked())
+            record = instance.store.load()
+            if record:
+                path = os.path.realpath(record.map.path)
+                if os.path.isdir(os.path.dirname(path)):
+                    locks.enter_context(locked(path, _LOCK_SECONDS))
+            instance.read()
+            plan = self.plan()
+            reloaded, backups = self._put_in_force(plan)
+            if self._map and plan.map:
+                with self._map.staged(plan.map) as staged:
+                    put_in_force(staged.renames)
+                backups += [staged.backup] if staged.backup else []
+            instance.remove_files(plan.removes)
+            instance.main_cf.staging.remove()
+            instance.store.remove()
+        return Outcome(plan, reloaded, tuple(backups))
+
+    def _plan_without_record(self) -> RelayPlan:
+        instance = self._instance
+        path = instance.map_path(self._request.path)
+        its_type = instance.map_type(self._request.map_type, path)
+        relayhost = instance.values.get("relayhost", "")
+        warning = (
+            f"relayhost is {relayhost}, but there is no record of this module's in"
+            f" {instance.store.directory}: it was set by somebody else, so it stays as it is"
+        )
+        return RelayPlan(
+            path=path,
+            table=f"{its_type.name}:{path}",
+            relayhost=relayhost,
+            interrupted=instance.store.is_left_behind() or instance.main_cf.staging.is_there(),
+            warnings=(warning,) if "email-smtp" in relayhost else (),
+        )
+
+    def _plan_main_cf(self, record: Record) -> tuple[bytes | None, list[SettingChange], list[str]]:
+        """The whole former main.cf, if it can come back; what changes; and what to warn of."""
+        instance = self._instance
+        now = instance.main_cf.read()
+        before = instance.store.main_cf_before()
+        if now == before:
+            return None, [], []
+        explicit = instance.main_cf.explicit(NAMES)
+        if before is not None and record.main_cf.is_ours(now, before):
+            settings = [
+                SettingChange(name, explicit.get(name), said.before)
+                for name, said in record.settings.items()
+                if explicit.get(name) != said.before
+            ]
+            return before, settings, []
+        settings, warnings = [], []
+        for name, said in record.settings.items():
+            change, warning = given_back(name, said.before, said.wrote, explicit.get(name))
+            settings += [change] if change else []
+            warnings += [warning] if warning else []
+        return None, settings, warnings
+
+    def _plan_map(
+        self, record: Record, settings: t.Sequence[SettingChange]
+    ) -> tuple[tuple[str, ...], list[str]]:
+        """Plan the map's update, or return the files that go with it; and what to warn of."""
+        instance, of_map = self._instance, record.map
+        now = read_if_there(os.path.realpath(of_map.path))
+        if now is None:
+            return instance.map_files(of_map.path), []
+        before = instance.store.map_before() if of_map.existed else None
+        ours = of_map.file.is_ours(now, before)
+        if ours and before is None and not self._is_listed(of_map.path, settings):
+            return instance.map_files(of_map.path), []
+        utf8 = instance.utf8
+        wanted, warnings = taken_back(
+            of_map.keys, read_map(now, utf8), None if before is None else read_map(before, utf8)
+        )
+        self._map = instance.map_update(
+            of_map.path,
+            TABLE_TYPES[of_map.type],
+            wanted,
+            backup=self._request.backup,
+            source=before if ours else None,
+        )
+        return (), warnings
+
+    def _is_listed(self, path: str, settings: t.Sequence[SettingChange]) -> bool:
+        """Whether main.cf will still have the map: without it Postfix would defer all mail."""
+        changed = {change.name: change.after or "" for change in settings}
+        value = changed.get(MAPS, self._instance.values.get(MAPS, ""))
+        return any(token.endswith(f":{path}") for token in tokens(value))
+
+    def _put_in_force(self, plan: RelayPlan) -> tuple[bool, list[str]]:
+        """main.cf, and the reload; returns whether Postfix was reloaded, and backups."""
+        instance, record = self._instance, self._record
+        main_cf = instance.main_cf
+        reloaded = False
+        backups: list[str] = []
+        if record is None:
+            return reloaded, backups
+        try:
+            with contextlib.ExitStack() as stack:
+                files = []
+                stack.callback(main_cf.staging.remove)
+                main_cf.staging.remove()
+                if plan.settings or plan.main_cf is not None:
+                    main_cf.staging.create()
+                    files.append((self._stage(plan), main_cf.path))
+                    if self._request.backup:
+                        backups.append(backup_name(main_cf.path))
+                        copy = main_cf.staging.write_like(main_cf.read(), main_cf.path)
+                        files.insert(0, (copy, backups[0]))
+                if plan.reload:
+                    stack.callback(instance.store.staging.remove)
+                    instance.store.create()
+                    pending = replace(record, reload_pending=True)
+                    stack.enter_context(in_force([*instance.store.stage(pending), *files]))
+                    reloaded = instance.reload()
+        except BaseException:
+            instance.reload_again()
+            raise
+        return reloaded, backups
+
+    def _stage(self, plan: RelayPlan) -> str:
+        main_cf = self._instance.main_cf
+        if plan.main_cf is not None:
+            return main_cf.stage_content(plan.main_cf)
+        return main_cf.stage({change.name: change.after for change in plan.settings})

@@ -1,0 +1,385 @@
+#!/usr/bin/python
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: postfix_relay
+short_description: Make a Postfix relay its mail through Amazon SES
+version_added: 0.1.0
+author:
+  - mailops contributors (@mailops)
+description:
+  - Sets up the password map and C(main.cf) of a Postfix instance in one transaction, so that it relays all mail through
+    Amazon SES, with a password that it offers inside verified TLS only, and reloads Postfix when that is needed.
+  - Logs in to SES from the managed host first. If SES refuses the credentials, nothing is changed.
+  - Looks, before the new settings are in force, at what C(postfix check) does not look at, and takes everything back if
+    something fails. Whenever a run is interrupted, Postfix has a relay that works, and the next run finishes.
+  - Sets what SES needs and nothing else. Other settings and entries, comments and order stay as they are, byte for
+    byte, and so do mode, owner and symbolic link of C(main.cf). Only what is not as it should be already is set.
+  - With O(state=absent), what was there before comes back.
+  - The AWS secret never leaves the controller. No password is in the result, the diff, a log, an error message or the
+    arguments of a process.
+extends_documentation_fragment:
+  - mailops.ses._attributes
+  - mailops.ses._attributes.action_group
+  - mailops.ses._credentials
+  - mailops.ses._credentials.smtp_login
+  - mailops.ses._password_map
+options:
+  regions:
+    description:
+      - The regions that mail is sent through, instead of O(region). Postfix tries them in this order and takes the
+        next one when it can't reach the one before. Each has its own password, derived from the same key.
+      - More than one needs Postfix 3.5.
+    type: list
+    elements: str
+  senders:
+    description:
+      - Senders whose mail goes through an account, a region or an endpoint of its own.
+      - What a sender does not say, it has from the task's own options, the region from the first of O(regions). One
+        with a O(senders[].password) or O(senders[].username) takes no IAM key from them, and the other way round.
+      - Sets C(sender_dependent_relayhost_maps) and C(smtp_sender_dependent_authentication). The table is the file
+        C(ses_sender_relayhost) beside the password map.
+    type: list
+    elements: dict
+    suboptions:
+      sender:
+        description: The address of a sender, or V(@DOMAIN) for all senders of a domain.
+        type: str
+        required: true
+      access_key:
+        description: See O(access_key).
+        type: str
+        aliases: [aws_access_key_id, aws_access_key]
+      secret_key:
+        description: See O(secret_key).
+        type: str
+        aliases: [aws_secret_access_key, aws_secret_key]
+      region:
+        description: See O(region).
+        type: str
+        aliases: [aws_region]
+      version:
+        description: See O(version).
+        type: int
+        choices: [2, 4]
+        aliases: [ses_smtp_version]
+      endpoint:
+        description: See O(endpoint).
+        type: str
+      port:
+        description: See O(port). All servers of a relay have ports of one kind, for STARTTLS or for TLS at once.
+        type: int
+      tls:
+        description: See O(tls).
+        type: str
+        choices: [starttls, wrapper]
+      fips:
+        description: See O(fips).
+        type: bool
+      dualstack:
+        description: See O(dualstack).
+        type: bool
+      username:
+        description: See O(username).
+        type: str
+      password:
+        description: See O(password).
+        type: str
+  path:
+    description:
+      - The source of the password map, an absolute path. The table is made beside it. Links are followed.
+      - Without it, the file C(sasl_passwd) in the instance's configuration directory.
+    type: path
+  tls_security_level:
+    description:
+      - V(secure) verifies the server's certificate against O(ca_file) before it offers a password.
+      - V(encrypt) verifies nothing. Whoever can redirect the connection gets the password.
+    type: str
+    choices: [encrypt, secure]
+    default: secure
+  ca_file:
+    description:
+      - The file with the certificates of the authorities to trust. It becomes C(smtp_tls_CAfile).
+      - Without it, the one of the system's package C(ca-certificates), unless O(tls_security_level=encrypt).
+    type: path
+  verify:
+    description:
+      - Whether to log in to each server with its credentials, from the managed host, before anything is changed.
+      - This happens at each run and in check mode, so that a key that was deactivated since is found. Nothing is sent.
+      - The certificate is verified, whatever O(tls_security_level) is.
+    type: bool
+    default: true
+  timeout:
+    description: How long such a login may take, in seconds.
+    type: float
+    default: 10
+  backup:
+    description:
+      - Whether to keep the former C(main.cf) and password map, when they change, in files beside them that only their
+        owner can read.
+    type: bool
+    default: false
+  state:
+    description:
+      - V(present) sets the relay up.
+      - V(absent) takes it away and brings back what was there before, byte for byte where nobody else has changed the
+        file since; otherwise setting by setting and entry by entry. What somebody has changed stays, with a warning.
+        It needs neither credentials nor a region.
+    type: str
+    choices: [absent, present]
+    default: present
+attributes:
+  check_mode:
+    support: full
+    details: Needs no write access.
+  diff_mode:
+    support: full
+    details: Shows settings, keys and user names, and a fixed word for each password.
+  idempotent:
+    support: full
+  platform:
+    support: full
+    platforms: posix
+  action:
+    support: full
+notes:
+  - Postfix verifies certificates for all mail that it sends. If some goes to other servers by C(transport_maps), say
+    with C(smtp_tls_policy_maps) what they can do.
+  - Never starts a Postfix that is stopped and never restarts one.
+  - What was there before is kept in the directory C(.mailops-ses) beside C(main.cf), which only root can read, until
+    O(state=absent). The lock files C(.main.cf.mailops.lock) and C(.NAME.mailops.lock) stay.
+  - A password map that was there before has O(mode), O(owner) and O(group) even after O(state=absent).
+seealso:
+  - module: mailops.ses.postfix_sasl_passwd
+  - module: mailops.ses.ses_smtp_ping
+  - name: Postfix SASL Howto
+    description: The settings for a client that logs in.
+    link: https://www.postfix.org/SASL_README.html#client_sasl_enable
+  - name: Integrating Amazon SES with Postfix
+    description: What AWS has to say about it.
+    link: https://docs.aws.amazon.com/ses/latest/dg/postfix.html
+"""
+
+EXAMPLES = r"""
+- name: Relay all mail through Amazon SES
+  mailops.ses.postfix_relay:
+    access_key: "{{ ses_access_key_id }}"
+    secret_key: "{{ ses_secret_access_key }}"
+    region: eu-west-1
+
+- name: Go through another region while the first can't be reached
+  mailops.ses.postfix_relay:
+    access_key: "{{ ses_access_key_id }}"
+    secret_key: "{{ ses_secret_access_key }}"
+    regions: [eu-west-1, eu-west-3]
+
+- name: Let the mail of one domain and one sender go through accounts of their own
+  mailops.ses.postfix_relay:
+    access_key: "{{ ses_access_key_id }}"
+    secret_key: "{{ ses_secret_access_key }}"
+    region: eu-west-1
+    senders:
+      - sender: '@example.com'
+        access_key: "{{ example_access_key_id }}"
+        secret_key: "{{ example_secret_access_key }}"
+      - sender: billing@example.org
+        username: "{{ billing_smtp_username }}"
+        password: "{{ billing_smtp_password }}"
+        region: eu-west-3
+
+- name: Put everything back as it was before
+  mailops.ses.postfix_relay:
+    state: absent
+"""
+
+RETURN = r"""
+settings:
+  description:
+    - What has changed in C(main.cf), by the name of the setting.
+    - A value is null where C(main.cf) does not have the setting, so that Postfix's default counts.
+  type: dict
+  returned: success
+  sample:
+    relayhost:
+      before: null
+      after: '[email-smtp.eu-west-1.amazonaws.com]:587'
+reloaded:
+  description: Whether Postfix was reloaded, or would be in check mode.
+  type: bool
+  returned: success
+  sample: true
+relayhost:
+  description: The servers that Postfix relays mail through.
+  type: str
+  returned: success
+  sample: '[email-smtp.eu-west-1.amazonaws.com]:587'
+path:
+  description: The source of the password map.
+  type: str
+  returned: success
+  sample: /etc/postfix/sasl_passwd
+table:
+  description: The password map as C(smtp_sasl_password_maps) names it.
+  type: str
+  returned: success
+  sample: hash:/etc/postfix/sasl_passwd
+keys_added:
+  description: The keys of the map's entries that were not there before.
+  type: list
+  elements: str
+  returned: success
+  sample: ['[email-smtp.eu-west-1.amazonaws.com]:587']
+keys_changed:
+  description: The keys of the map's entries that had another user name or password.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+keys_removed:
+  description: The keys of the map's entries that are not there any more.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+backup_files:
+  description: The copies of former files.
+  type: list
+  elements: str
+  returned: O(backup=true), not in check mode
+  sample: [/etc/postfix/main.cf.2145.2026-03-09@12:30:00~]
+"""
+
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mailops.ses.plugins.module_utils._controller_options import (
+    CONTROLLER_OPTIONS,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._file_attributes import FileAttributes
+from ansible_collections.mailops.ses.plugins.module_utils._map_entry import PasswordMapError
+from ansible_collections.mailops.ses.plugins.module_utils._map_update import MAP_OPTIONS
+from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
+    Postfix,
+    PostfixError,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
+from ansible_collections.mailops.ses.plugins.module_utils._relay_login import (
+    handed_over,
+    log_in,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._relay_plan import (
+    Outcome,
+    RelayRequest,
+    diff,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._relay_removal import RelayRemoval
+from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import hidden
+from ansible_collections.mailops.ses.plugins.module_utils._relay_setup import RelaySetup
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import SecretFileError
+
+ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+    **CONTROLLER_OPTIONS,
+    **MAP_OPTIONS,
+    "regions": {"type": "list", "elements": "str"},
+    "senders": {
+        "type": "list",
+        "elements": "dict",
+        "options": {**CONTROLLER_OPTIONS, "sender": {"type": "str", "required": True}},
+    },
+    "path": {"type": "path"},
+    "tls_security_level": {"type": "str", "choices": ["encrypt", "secure"], "default": "secure"},
+    "ca_file": {"type": "path"},
+    "verify": {"type": "bool", "default": True},
+    "timeout": {"type": "float", "default": 10},
+    "backup": {"type": "bool", "default": False},
+    "state": {"type": "str", "choices": ["absent", "present"], "default": "present"},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    # The options that were answered on the controller have no values here to report.
+    invocation = {
+        "module_args": {
+            name: value
+            for name, value in module.params.items()
+            if name not in CONTROLLER_OPTIONS and name not in ("regions", "senders")
+        }
+    }
+    try:
+        result = run(module)
+    except (PasswordMapError, PostfixError, SecretFileError) as exc:
+        module.fail_json(msg=str(exc), invocation=invocation)
+    except OSError as exc:
+        reason = os.strerror(exc.errno) if exc.errno else exc.__class__.__name__
+        module.fail_json(msg=f"{exc.filename or 'Postfix'}: {reason}", invocation=invocation)
+    module.exit_json(invocation=invocation, **result)
+
+
+def run(module: AnsibleModule) -> dict[str, t.Any]:
+    """Plan, and unless in check mode apply, what the task asks for; returns the result."""
+    params = module.params
+    # Taken out, because a failure in AnsibleModule itself puts all parameters into the result.
+    logins, senders = handed_over(params.pop("password"))
+    if params["timeout"] <= 0:
+        raise PasswordMapError("timeout must be more than 0")
+    request = RelayRequest(
+        logins=logins,
+        senders=senders,
+        path=params["path"],
+        map_type=params["map_type"],
+        tls_level=params["tls_security_level"],
+        ca_file=params["ca_file"],
+        backup=params["backup"],
+    )
+    instance = Instance(Postfix(module, params["config_directory"]), FileAttributes(module))
+    relay: RelaySetup | RelayRemoval
+    if params["state"] == "present":
+        relay = setup = RelaySetup(request, instance)
+        plan = relay.plan()
+        if params["verify"]:
+            log_in([*logins, *senders], params["timeout"], setup.ca_file)
+    else:
+        relay = RelayRemoval(request, instance)
+        plan = relay.plan()
+    outcome = Outcome(plan, reloaded=plan.reload and module.check_mode and instance.is_running())
+    if plan.changed and not module.check_mode:
+        outcome = relay.apply()
+    for warning in outcome.plan.warnings:
+        module.warn(warning)
+    return _result(outcome, instance.main_cf.path, params["backup"] and not module.check_mode)
+
+
+def _result(outcome: Outcome, main_cf: str, backup: bool) -> dict[str, t.Any]:
+    plan = outcome.plan
+    result = {
+        "changed": plan.changed,
+        "reloaded": outcome.reloaded,
+        "settings": {
+            change.name: {
+                "before": hidden(change.name, change.before),
+                "after": hidden(change.name, change.after),
+            }
+            for change in plan.settings
+        },
+        "relayhost": plan.relayhost,
+        "path": plan.path,
+        "table": plan.table,
+        "keys_added": plan.map.edit.keys_added if plan.map else (),
+        "keys_changed": plan.map.edit.keys_changed if plan.map else (),
+        "keys_removed": plan.keys_removed,
+        "diff": diff(plan, main_cf),
+    }
+    if backup:
+        result["backup_files"] = outcome.backups
+    return result
+
+
+if __name__ == "__main__":
+    main()

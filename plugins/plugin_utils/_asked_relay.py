@@ -1,0 +1,171 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""The servers that a task wants mail relayed through, each with its login."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+    SesSmtpError,
+    region_warning,
+)
+from ansible_collections.mailops.ses.plugins.plugin_utils._asked_entries import inherited
+from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
+    AWS_ARGUMENT_SPEC,
+    SMTP_LOGIN_ARGUMENT_SPEC,
+    smtp_credentials,
+)
+from ansible_collections.mailops.ses.plugins.plugin_utils._login_diagnosis import (
+    check_not_swapped,
+    diagnosis,
+    login_and_key,
+)
+
+__all__ = ("AskedLogin", "AskedRelay", "AskedSender", "asked_relay")
+
+_LOGIN_OPTIONS = (*AWS_ARGUMENT_SPEC, *SMTP_LOGIN_ARGUMENT_SPEC)
+_SENDER = re.compile(r"[^\s@]*@[^\s@]+")
+
+
+class AskedLogin(t.TypedDict):
+    """One server, as the module takes it: the fields of _relay_settings.py's RelayLogin."""
+
+    host: str
+    port: int
+    tls: str
+    username: str
+    password: str
+    asked_by: str
+    diagnosis: str | None
+
+
+class AskedSender(AskedLogin):
+    """A sender's own server: the fields of SenderLogin."""
+
+    sender: str
+
+
+@dataclass(frozen=True)
+class AskedRelay:
+    """All servers of a task, and what to warn of."""
+
+    logins: list[AskedLogin]
+    senders: list[AskedSender]
+    warnings: list[str]
+
+    @property
+    def passwords(self) -> set[str]:
+        """The passwords, to be registered as secrets."""
+        return {login["password"] for login in (*self.logins, *self.senders)}
+
+
+def asked_relay(options: t.Mapping[str, t.Any]) -> AskedRelay:
+    """Return the servers and logins that ``options``, a task's with canonical names, ask for.
+
+    A sender has from the task's own options what it does not say.
+
+    :raises SesSmtpError: if an option is missing, wrong, or contradicts another; the message says
+        in which sender.
+    """
+    if options["state"] == "absent":
+        return AskedRelay([], [], [])
+    own = _given(options)
+    regions = _regions(options, own)
+    logins = []
+    senders = []
+    warnings: dict[str, None] = {}
+    for region in regions:
+        said = own if region is None else {**own, "region": region}
+        place = "the task" if region is None else f"region {region}"
+        login, about = _login(said, place)
+        logins.append(login)
+        warnings.update(dict.fromkeys(about))
+    seen: dict[str, int] = {}
+    first = own if regions[0] is None else {**own, "region": regions[0]}
+    for number, entry in enumerate(options["senders"] or ()):
+        place = f"senders[{number}]"
+        sender = _sender(entry, place, seen)
+        seen[sender.lower()] = number
+        try:
+            login, about = _login(_of_sender(first, _given(entry)), place)
+        except SesSmtpError as exc:
+            raise SesSmtpError(f"{place}: {exc}") from None
+        senders.append(AskedSender(**login, sender=sender))
+        warnings.update(dict.fromkeys(about))
+    return AskedRelay(logins, senders, list(warnings))
+
+
+def _given(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    return {name: options[name] for name in _LOGIN_OPTIONS if options.get(name) is not None}
+
+
+def _regions(
+    options: t.Mapping[str, t.Any], own: t.Mapping[str, t.Any]
+) -> t.Sequence[t.Any | None]:
+    """The regions of ``regions``; one None, for what the other options say, without it."""
+    if options["regions"] is None:
+        return [None]
+    regions: list[t.Any] = options["regions"]
+    if "region" in own:
+        raise SesSmtpError("region and regions exclude each other. Move region into regions")
+    if not regions:
+        raise SesSmtpError("regions is empty. Give at least one")
+    repeated = {str(region) for region in regions if regions.count(region) > 1}
+    if repeated:
+        raise SesSmtpError(f"regions has {', '.join(sorted(repeated))} more than once")
+    if len(regions) > 1:
+        if "endpoint" in own:
+            raise SesSmtpError("endpoint names one host, so it goes with one region")
+        if "password" in own:
+            raise SesSmtpError(
+                "password is for one region. For several, give access_key and secret_key, from"
+                " which each region's is derived"
+            )
+    return regions
+
+
+def _sender(entry: t.Mapping[str, t.Any], place: str, seen: t.Mapping[str, int]) -> str:
+    sender = str(entry["sender"])
+    if not _SENDER.fullmatch(sender):
+        raise SesSmtpError(f"{place}: sender must be an address or '@' and a domain")
+    if sender.lower() in seen:
+        raise SesSmtpError(f"{place} and senders[{seen[sender.lower()]}] are for one sender")
+    return sender
+
+
+def _of_sender(own: t.Mapping[str, t.Any], said: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """A sender's options with those of the task that go with them."""
+    unwanted = set()
+    if "endpoint" in said:
+        unwanted |= {"fips", "dualstack"}
+    elif {"region", "fips", "dualstack"} & said.keys():
+        # The task's host is one in the task's region.
+        unwanted.add("endpoint")
+    if "port" in said or "tls" in said:
+        unwanted |= {"port", "tls"}
+    return inherited({name: own[name] for name in own if name not in unwanted}, said)
+
+
+def _login(said: t.Mapping[str, t.Any], place: str) -> tuple[AskedLogin, list[str]]:
+    """Return a server's login and what to warn of."""
+    login, key = login_and_key(said)
+    credentials = smtp_credentials(login)
+    check_not_swapped(credentials.username)
+    unknown = region_warning(credentials.region)
+    asked = AskedLogin(
+        host=credentials.server.host,
+        port=credentials.server.port,
+        tls=credentials.server.tls,
+        username=credentials.username,
+        password=credentials.password,
+        asked_by=place,
+        diagnosis=diagnosis(credentials, key),
+    )
+    return asked, [unknown] if unknown else []
