@@ -1,0 +1,41 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# make help says what there is. Everything is installed into the checkout: .venv and .nox.
+
+PYTHON ?= python3
+VENV := .venv
+NOX := $(VENV)/bin/nox
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help unit test demo bench clean system
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1  \t/p' Makefile
+
+unit: $(NOX)  ## the quick tests, for daily work
+	@$(NOX) --session unit
+
+test: system $(NOX)  ## every check there is, as CI runs it
+	@$(VENV)/bin/python tests/support/run_sessions.py $(NOX)
+
+demo: $(NOX)  ## an encrypted example key becomes a sasl_passwd, shown and verified
+	@$(NOX) --session demo
+
+bench: $(NOX)  ## what it costs, as ratios
+	@$(NOX) --session bench
+
+clean:  ## remove what the other targets made
+	rm -rf .cache .nox .venv build tests/output mailops-ses-*.tar.gz
+
+system:
+	@tests/support/system_packages.sh
+
+$(NOX): tests/requirements/nox.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3.13 ...' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -q -r tests/requirements/nox.txt
+	@touch $(NOX)

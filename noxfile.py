@@ -1,0 +1,302 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every check there is, as nox sessions. ``make test`` runs them all, two at a time.
+
+Each session stages its own copy of the checkout (tests/support/staging.py) and works there; what
+it needs is installed into .nox, what it leaves behind is in build and .cache.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import typing as t
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support import ansible_test_home, interpreters, staging  # noqa: E402
+
+nox.needs_version = ">=2026.4"
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = True
+
+CACHE = ROOT / ".cache"
+REQUIREMENTS = ROOT / "tests" / "requirements"
+NEWEST = interpreters.newest_release()
+OLDEST = min(interpreters.CONTROLLER_PYTHONS, key=interpreters.as_tuple)
+#: Where ansible-test sanity runs: both ends, and the release that is newest on this machine.
+SANITY = {
+    OLDEST,
+    *interpreters.PRE_RELEASES,
+    max(
+        set(interpreters.CONTROLLER_PYTHONS) - set(interpreters.PRE_RELEASES),
+        key=interpreters.as_tuple,
+    ),
+    *([NEWEST] if NEWEST else []),
+}
+
+Check = t.Callable[[nox.Session], None]
+
+
+def without_settings_of_the_user() -> dict[str, str | None]:
+    """Unset what the user may have set for Ansible, AWS's programs and Python."""
+    return dict.fromkeys(
+        name for name in os.environ if name.startswith(("AWS_", "ANSIBLE_", "PYTHON"))
+    )
+
+
+def environment(collections: Path) -> dict[str, str | None]:
+    """What the programs of a session see: the staged collection, and no settings of the user."""
+    return {
+        **without_settings_of_the_user(),
+        "ANSIBLE_COLLECTIONS_PATH": str(collections),
+        "ANSIBLE_LOCALHOST_WARNING": "false",
+        "ANSIBLE_NOCOLOR": "true",
+        "HOME": str(CACHE / "home"),
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(CACHE / "hypothesis"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(collections),
+    }
+
+
+def stage(session: nox.Session) -> Path:
+    """Stage a copy for this session, go there, and return it."""
+    collections = ROOT / "build" / session.name
+    root = staging.stage(collections)
+    (CACHE / "home").mkdir(parents=True, exist_ok=True)
+    session.env.update(environment(collections))
+    session.chdir(root)
+    return root
+
+
+def install(session: nox.Session, *requirements: str, core: str | None = None) -> None:
+    """Install files of tests/requirements and, if said, a minor of ansible-core."""
+    files = [word for name in requirements for word in ("-r", str(REQUIREMENTS / f"{name}.txt"))]
+    session.install("-q", *files, *([interpreters.ansible_core(core)] if core else []))
+
+
+def pytest(session: nox.Session, *arguments: str, python: tuple[str, ...] = ("python",)) -> None:
+    """Run pytest with its cache outside of the staged copy."""
+    cache = CACHE / "pytest" / session.name
+    session.run(*python, "-m", "pytest", "-q", "-o", f"cache_dir={cache}", *arguments)
+
+
+def add(name: str, versions: t.Iterable[str], check: Check, *, default: bool = True) -> None:
+    """Make ``check`` a session on the first of ``versions`` that this machine has.
+
+    Without any, the session only says that it did not run.
+    """
+    versions = tuple(versions)
+    chosen = interpreters.first_of(versions)
+
+    def missing(session: nox.Session) -> None:
+        session.log("NOT RUN: %s needs Python %s, not found here", name, " or ".join(versions))
+
+    missing.__doc__ = check.__doc__
+    python = interpreters.interpreter(chosen) if chosen else False
+    nox.session(python=python, name=name, default=default)(check if chosen else missing)
+
+
+def newest() -> str:
+    """The minor that tools run with."""
+    if NEWEST is None:
+        raise LookupError("no Python here that a released ansible-core runs on")
+    return NEWEST
+
+
+def lint(session: nox.Session) -> None:
+    """ruff, mypy --strict, yamllint."""
+    install(session, "lint", core=newest())
+    root = stage(session)
+    session.run("ruff", "check", "--cache-dir", str(CACHE / "ruff"), ".")
+    session.run("ruff", "format", "--check", "--cache-dir", str(CACHE / "ruff"), ".")
+    session.run("yamllint", "--strict", ".")
+    settings = ("--config-file", str(root / "pyproject.toml"), "--cache-dir", str(CACHE / "mypy"))
+    session.run("mypy", "--strict", *settings, "noxfile.py", env={"MYPYPATH": "tests"})
+    # From above: in the collection's own folder a file would have two module names.
+    session.chdir(root.parents[2])
+    files = [str(staging.PLACE / folder) for folder in ("plugins", "tests")]
+    session.run("mypy", "--strict", *settings, *files)
+
+
+def unit(session: nox.Session) -> None:
+    """The quick subset for daily work."""
+    install(session, "unit", core=newest())
+    stage(session)
+    pytest(session, "-m", "not slow", "tests/unit", *session.posargs)
+
+
+def units(session: nox.Session) -> None:
+    """All unit tests, with the coverage of plugins/."""
+    install(session, "unit", "coverage", core=newest())
+    stage(session)
+    session.env["COVERAGE_FILE"] = str(CACHE / "coverage")
+    pytest(session, "tests/unit", *session.posargs, python=("coverage", "run"))
+    session.run("coverage", "report")
+
+
+def units_with(minor: str) -> Check:
+    """The unit tests with a minor that is not the newest: other code runs there."""
+
+    def run(session: nox.Session) -> None:
+        install(session, "unit", core=minor)
+        stage(session)
+        pytest(session, "tests/unit", *session.posargs)
+
+    run.__doc__ = f"All unit tests, with ansible-core {minor}."
+    return run
+
+
+def managed_host(session: nox.Session) -> None:
+    """The unit tests of the module_utils, without ansible-core, as on a managed host's Python."""
+    install(session, "unit")
+    stage(session)
+    pytest(session, "tests/unit/plugins/module_utils", *session.posargs)
+
+
+def integration_targets(session: nox.Session) -> None:
+    """Run them all; a target that ansible-test leaves out is an error in CI, else it is named."""
+    said = session.run("ansible-test", "integration", "--color", "no", silent=True)
+    session.log("%s", said)
+    left_out = set(re.findall(r'Excluding target tests marked "(.+?)" .*: (.+)', str(said)))
+    for mark, targets in left_out:
+        session.log("NOT RUN: integration targets marked %s: %s", mark, targets)
+    if left_out and os.environ.get("CI"):
+        session.error("in CI every integration target must run")
+
+
+def integration(minor: str) -> Check:
+    """The integration targets and the functional tests with one minor of ansible-core."""
+
+    def run(session: nox.Session) -> None:
+        install(session, "functional", core=minor)
+        stage(session)
+        session.run("ansible", "--version")
+        integration_targets(session)
+        marked = "every_minor or oldest_too" if minor == OLDEST else "every_minor"
+        pytest(session, "-m", marked, "tests/functional", *session.posargs)
+
+    run.__doc__ = f"The integration targets, and functional tests, with ansible-core {minor}."
+    return run
+
+
+def functional(session: nox.Session) -> None:
+    """The functional tests that one ansible-core is enough for: the newest."""
+    install(session, "functional", core=newest())
+    stage(session)
+    pytest(session, "-m", "not every_minor", "tests/functional", *session.posargs)
+
+
+def sanity(minor: str) -> Check:
+    """ansible-test sanity of one minor, without ignore files."""
+
+    def run(session: nox.Session) -> None:
+        install(session, core=minor)
+        root = stage(session)
+        ignored = [path.name for path in (root / "tests" / "sanity").glob("ignore-*")]
+        if ignored:
+            session.error(f"no ignore files here: {', '.join(ignored)}")
+        folder = session.run(
+            "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True
+        )
+        home = CACHE / f"ansible-test-{minor}"
+        for tool in ansible_test_home.prepare(home, Path(str(folder).strip())):
+            session.log("%s comes from the package index, not from a forge", tool)
+        # Without --python it compiles and imports with every Python that it finds.
+        arguments = ("--requirements", "--color", "no")
+        path = os.pathsep.join([session.bin, interpreters.search_path(CACHE / "pythons")])
+        said = session.run(
+            "ansible-test", "sanity", *arguments, env={"HOME": str(home), "PATH": path}, silent=True
+        )
+        session.log("%s", said)
+        if "targets skipped" in str(said):
+            session.error("ansible-test has looked at nothing")
+        skipped = re.findall(r"on (Python \S+) because it could not be found", str(said))
+        for missing in sorted(set(skipped)):
+            session.log("NOT RUN: sanity's imports on %s, not found here", missing)
+
+    run.__doc__ = f"ansible-test sanity of ansible-core {minor}."
+    return run
+
+
+def ansible_lint(session: nox.Session) -> None:
+    """ansible-lint, production profile."""
+    install(session, "ansible-lint", core=newest())
+    stage(session)
+    session.run("ansible-lint", "--offline", "--nocolor")
+
+
+def docs(session: nox.Session) -> None:
+    """The documentation of every plugin, and the changelog."""
+    install(session, "docs", core=newest())
+    root = stage(session)
+    references = ("--validate-collection-refs", "all")
+    session.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", *references, ".")
+    session.run("antsibull-changelog", "lint")
+    for kind, folder in (("filter", "filter"), ("module", "modules")):
+        for path in sorted((root / "plugins" / folder).glob("[!_]*.py")):
+            session.run("ansible-doc", "-t", kind, f"mailops.ses.{path.stem}", silent=True)
+
+
+def galaxy_importer(session: nox.Session) -> None:
+    """What Galaxy would say about the archive."""
+    install(session, "galaxy-importer", core=newest())
+    root = stage(session)
+    session.run("ansible-galaxy", "collection", "build", "--force", silent=True)
+    (built,) = root.glob("*.tar.gz")
+    said = session.run("python", "-m", "galaxy_importer.main", str(built), silent=True)
+    session.log("%s", said)
+    if re.search("^(WARNING|ERROR|CRITICAL)", str(said), re.MULTILINE):
+        session.error("Galaxy would take it, but not without a word")
+
+
+def demo(session: nox.Session) -> None:
+    """An encrypted example key becomes a sasl_passwd, shown and compared with a published vector."""
+    install(session, core=newest())
+    session.run("python", "tests/demo/demo.py", env=without_settings_of_the_user())
+
+
+def bench(session: nox.Session) -> None:
+    """What it costs, as ratios to something in the same run."""
+    install(session, core=newest())
+    root = stage(session)
+    session.env["PYTHONPATH"] = os.pathsep.join([str(root.parents[2]), str(root)])
+    session.run("python", "-m", "tests.bench", *session.posargs)
+
+
+def declare() -> None:
+    """Declare the sessions, the long ones first."""
+    tools = interpreters.CONTROLLER_PYTHONS[NEWEST or OLDEST]
+    add("functional", tools, functional)
+    for minor in sorted(SANITY, key=interpreters.as_tuple):
+        pythons = interpreters.CONTROLLER_PYTHONS[minor]
+        add(
+            f"sanity-{minor}",
+            sorted(pythons, key=interpreters.as_tuple, reverse=True),
+            sanity(minor),
+        )
+    for minor, versions in interpreters.CONTROLLER_PYTHONS.items():
+        add(f"integration-{minor}", versions, integration(minor))
+    add("lint", tools, lint)
+    add("unit", tools, unit, default=False)
+    add("units", tools, units)
+    for minor in (OLDEST, *interpreters.PRE_RELEASES):
+        add(f"units-with-{minor}", interpreters.CONTROLLER_PYTHONS[minor], units_with(minor))
+    for version in interpreters.MANAGED_PYTHONS:
+        add(f"units-{version}", (version,), managed_host)
+    add("ansible-lint", tools, ansible_lint)
+    add("docs", tools, docs)
+    add("galaxy-importer", tools, galaxy_importer)
+    add("demo", tools, demo)
+    add("bench", tools, bench, default=False)
+
+
+declare()

@@ -1,0 +1,201 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""postfix_sasl_passwd: one entry of a large map, nothing to do, and many entries in one call."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import typing as t
+from pathlib import Path
+
+ENTRIES = 100_000
+MANY = 10_000
+ROUNDS = 5
+TASKS = 15
+
+HERE = Path(__file__).resolve().parent
+PROGRAMS = Path(sys.executable).parent
+MODULE = "ansible_collections.mailops.ses.plugins.modules.postfix_sasl_passwd"
+PING = "ansible.modules.ping"
+
+
+def main() -> None:
+    """Print the ratios. Needs root, as the module does, and Postfix."""
+    with tempfile.TemporaryDirectory(prefix="mailops-ses-bench-") as name:
+        folder = Path(name)
+        config = folder / "postfix"
+        config.mkdir()
+        (config / "main.cf").write_text("compatibility_level = 2\n")
+        os.utime(config / "main.cf", (0, 0))  # Postfix waits while main.cf is seconds old
+        print(f"One of {ENTRIES:,} entries changed")
+        for table_type in ("hash", "lmdb"):
+            one_entry(folder, config, table_type)
+        nothing_to_do(folder, config)
+        many_entries(folder, config)
+
+
+def one_entry(folder: Path, config: Path, table_type: str) -> None:
+    """Time the module's process against postmap on the same file, in turn."""
+    path = folder / f"large-{table_type}-map"
+    rng = random.Random(1)
+    with path.open("w") as file:
+        for number in range(ENTRIES):
+            password = base64.b64encode(rng.randbytes(33)).decode()
+            file.write(f"[host{number}.example.com]:587 AKIA{number:016d}:{password}\n")
+    path.chmod(0o600)
+    postmap = ["postmap", "-c", str(config), f"{table_type}:{path}"]
+    times: dict[str, list[float]] = {"postmap": [], "ping": [], "module": []}
+    memory = 0
+    for number in range(ROUNDS):
+        times["postmap"].append(run(postmap)[0])
+        times["ping"].append(run(module(PING, folder, {}))[0])
+        entry = {
+            "key": "[host500.example.com]:587",
+            "username": "AKIAIOSFODNN7EXAMPLE",
+            "password": f"the-password-of-round-{number}",
+            "present": True,
+            "asked_by": "the task",
+        }
+        arguments = {
+            "path": str(path),
+            "map_type": table_type,
+            "config_directory": str(config),
+            "password": json.dumps([entry]),
+        }
+        seconds, peak, output = run(module(MODULE, folder, arguments))
+        result = json.loads(output)
+        if not (result["changed"] and result["compiled"]):
+            raise SystemExit(f"the module changed nothing: {result}")
+        times["module"].append(seconds)
+        memory = max(memory, peak)
+    alone, empty, whole = (min(times[name]) for name in ("postmap", "ping", "module"))
+    print(f"  postmap {table_type} on the file alone       {alone:8.3f} s   1")
+    print(
+        f"  the module, {table_type}                     {whole:8.3f} s   {whole / alone:.2f}"
+        f"   ({(whole - empty) / alone:.2f} without an empty module's {empty:.3f} s;"
+        f" {memory // 1024} MiB at most)"
+    )
+
+
+def nothing_to_do(folder: Path, config: Path) -> None:
+    """Time tasks that find all as it should be against ping, in one run of ansible-playbook."""
+    task = {
+        "mailops.ses.postfix_sasl_passwd": {
+            "config_directory": str(config),
+            "username": "AKIAIOSFODNN7EXAMPLE",
+            "password": "a-password-for-the-benchmark",
+            "region": "eu-west-1",
+        }
+    }
+    tasks: list[dict[str, t.Any]] = [{"name": "first", **task}]
+    for _number in range(TASKS):
+        tasks += [{"name": "ping", "ansible.builtin.ping": {}}, {"name": "nothing to do", **task}]
+    lines = play(folder, tasks)
+    if any(line["changed"] for line in lines[1:]):
+        raise SystemExit("a run with nothing to do changed something")
+    ping, nothing = (median(lines, name) for name in ("ping", "nothing to do"))
+    print("Nothing to do on a small map")
+    print(f"  a ping task                            {ping:8.3f} s   1")
+    print(f"  the module's task                      {nothing:8.3f} s   {nothing / ping:.2f}")
+
+
+def many_entries(folder: Path, config: Path) -> None:
+    """Time one call with many entries, a key each, against a call with one and against ping."""
+    rng = random.Random(2)
+    entries = [
+        {
+            "key": f"[host{number}.example.com]:587",
+            "access_key": f"AKIA{number:016d}",
+            "secret_key": base64.b64encode(rng.randbytes(30)).decode(),
+            "region": "eu-west-1",
+        }
+        for number in range(MANY)
+    ]
+    where = {"config_directory": str(config)}
+    lines = play(
+        folder,
+        [
+            {"name": "ping", "ansible.builtin.ping": {}},
+            {
+                "name": "one",
+                "mailops.ses.postfix_sasl_passwd": {
+                    **where,
+                    "path": "/one",
+                    "entries": entries[:1],
+                },
+            },
+            {
+                "name": "many",
+                "mailops.ses.postfix_sasl_passwd": {**where, "path": "/many", "entries": entries},
+            },
+        ],
+    )
+    ping, one, many = (median(lines, name) for name in ("ping", "one", "many"))
+    print(f"{MANY:,} entries with as many keys in one call")
+    print(f"  a ping task                            {ping:8.3f} s   1")
+    print(f"  one entry                              {one:8.3f} s   {one / ping:.2f}")
+    print(
+        f"  {MANY:,} entries                         {many:8.3f} s   {many / ping:.2f}"
+        f"   ({(many - one) / (MANY - 1) * 1e6:.0f} us an entry)"
+    )
+
+
+def module(name: str, folder: Path, arguments: dict[str, t.Any]) -> list[str]:
+    """The command that runs a module alone, as on a managed host."""
+    file = folder / "arguments.json"
+    file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
+    return [sys.executable, "-m", name, str(file)]
+
+
+def run(command: list[str]) -> tuple[float, int, str]:
+    """Run a command; return its seconds, its peak memory in KiB, and what it printed."""
+    started = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        output = process.stdout.read()
+        _pid, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command[0]} failed: {output}")
+    return time.perf_counter() - started, usage.ru_maxrss, output
+
+
+def play(folder: Path, tasks: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Run tasks on this machine; return a line for each, see task_times."""
+    for task in tasks:
+        arguments = task.get("mailops.ses.postfix_sasl_passwd", {})
+        if "path" in arguments:
+            arguments["path"] = str(folder) + arguments["path"]
+    playbook = folder / "playbook.json"
+    playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+    hosts = folder / "hosts"
+    hosts.write_text(f"here ansible_connection=local ansible_python_interpreter={sys.executable}\n")
+    done = subprocess.run(
+        [PROGRAMS / "ansible-playbook", "-i", hosts, playbook],
+        env={
+            **os.environ,
+            "ANSIBLE_CALLBACK_PLUGINS": str(HERE),
+            "ANSIBLE_STDOUT_CALLBACK": "task_times",
+        },
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"ansible-playbook failed: {done.stdout}{done.stderr}")
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def median(lines: list[dict[str, t.Any]], task: str) -> float:
+    """The median seconds of a task's runs."""
+    return float(statistics.median(line["seconds"] for line in lines if line["task"] == task))

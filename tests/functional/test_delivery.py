@@ -1,0 +1,307 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Mail arrives with the credentials that ``postfix_sasl_passwd`` wrote, also while they change.
+
+A real ansible-playbook, a vault, a real Postfix, and the stand-in for SES, which knows the
+passwords from botocore.
+"""
+
+from __future__ import annotations
+
+import collections
+import email
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli
+from ansible_collections.mailops.ses.tests.support.certificate_authority import (
+    CertificateAuthority,
+)
+from ansible_collections.mailops.ses.tests.support.scratch_postfix import (
+    ScratchPostfix,
+    table_types,
+)
+from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
+from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+
+pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
+
+REGION = "eu-west-1"
+ENDPOINT = f"email-smtp.{REGION}.amazonaws.com"
+KEY = f"[{ENDPOINT}]:587"
+# Where there is no Postfix, conftest.py has these tests left out; collecting must not fail there.
+TYPES = table_types() if shutil.which("postconf", path="/usr/sbin:/usr/bin:/sbin:/bin") else []
+
+ROTATIONS = 20
+MESSAGES_PER_ROTATION = 25
+ROTATION_TIMEOUT = 240.0  # seconds for all rotations of a table type; alone they take about 10
+
+PLAYBOOK = """
+    - name: Rotate the access key
+      hosts: localhost
+      gather_facts: false
+      vars_files: [vault.yml]
+      vars:
+        ansible_connection: local
+        ansible_python_interpreter: "{{ ansible_playbook_python }}"
+      tasks:
+        - name: One key after the other
+          ansible.builtin.include_tasks: rotate.yml
+          loop: "{{ accounts }}"
+          loop_control:
+            index_var: number
+"""
+
+# Not a looped module task: what that has done is only reported when its loop is over.
+TASKS = """
+    - name: Rotate to number {{ number }}
+      mailops.ses.postfix_sasl_passwd:
+        access_key: "{{ item.access_key }}"
+        secret_key: "{{ item.secret_key }}"
+        region: "{{ region }}"
+        config_directory: "{{ config_directory }}"
+        map_type: "{{ map_type }}"
+      register: written
+
+    - name: The result says where the map is and what it needs
+      ansible.builtin.assert:
+        quiet: true
+        that:
+          - written.table == map_type ~ ':' ~ config_directory ~ '/sasl_passwd'
+          - written.reload_needed == (map_type == 'texthash')
+
+    # Postfix sleeps for 2 s before it reads a texthash table that was changed a moment ago.
+    - name: Wait for mail to flow again
+      ansible.builtin.pause:
+        seconds: 3
+      when:
+        - map_type == 'texthash'
+        - number % 5 == 4
+"""
+
+
+def account(number: int) -> Account:
+    """The access key of a number, of the form that AWS gives them."""
+    return Account(f"AKIAEXAMPLE{number:09d}", f"secret/access+key/of+the+number/{number:08d}")
+
+
+class Rotator:
+    """Runs the module on a scratch Postfix, for one key after the other, with a vault."""
+
+    def __init__(self, folder: Path, postfix: ScratchPostfix, map_type: str) -> None:
+        self._cli = AnsibleCli(folder)
+        self._cli.write("playbook.yml", PLAYBOOK)
+        self._cli.write("rotate.yml", TASKS)
+        self._cli.write("vault-password", "for a test\n")
+        variables = {
+            "config_directory": str(postfix.config_directory),
+            "map_type": map_type,
+            "region": REGION,
+        }
+        self._arguments = ["--vault-password-file", "vault-password"]
+        self._variables = ["--extra-vars", json.dumps(variables)]
+
+    def rotate(self, *accounts: Account) -> t.Iterator[int]:
+        """Write the entry for each account in turn; yields its position when that is done.
+
+        Not its access key: ansible-core 2.22 shows nothing that comes from a vault.
+
+        Fails with what Ansible said if not all were written.
+        """
+        content = {"accounts": [vars(account) for account in accounts]}
+        vault = self._cli.write("vault.yml", json.dumps(content))
+        self._cli.checked("ansible-vault", "encrypt", *self._arguments, vault)
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "playbook.yml"]
+        process = subprocess.Popen(
+            [*command, *self._arguments, *self._variables],
+            cwd=self._cli.folder,
+            env=self._cli.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        # So that reading its output ends, whatever it does.
+        watchdog = threading.Timer(ROTATION_TIMEOUT, process.kill)
+        watchdog.start()
+        output = []
+        number = -1
+        try:
+            with process:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    output.append(line)
+                    if line.startswith("TASK [Rotate to number "):
+                        number = int(line[len("TASK [Rotate to number ") :].split("]")[0])
+                    elif line.startswith("changed: [localhost]"):
+                        yield number
+        finally:
+            watchdog.cancel()
+        assert process.returncode == 0, "".join(output)
+
+    def write(self, account: Account) -> None:
+        """Write the entry for one account."""
+        assert list(self.rotate(account)) == [0]
+
+
+class Traffic(threading.Thread):
+    """Hands in messages while keys rotate: a fixed number for each, spread over its time."""
+
+    def __init__(self, postfix: ScratchPostfix) -> None:
+        super().__init__(name="traffic")
+        self._postfix = postfix
+        self._rotations = 0
+        self._pause = 0.02  # seconds; a first guess
+        self._since = time.monotonic()
+        self.sent: list[str] = []
+        self.stopped = False
+
+    def rotated(self) -> None:
+        """A rotation is over: on with the messages of the next one, in the pace of the last."""
+        now = time.monotonic()
+        if self._rotations:  # the first one's time has the start of Ansible in it
+            # Handing in takes about a fifth of the time.
+            self._pause = (now - self._since) / MESSAGES_PER_ROTATION * 0.8
+        self._since = now
+        self._rotations += 1
+
+    def run(self) -> None:
+        while len(self.sent) < ROTATIONS * MESSAGES_PER_ROTATION and not self.stopped:
+            if len(self.sent) < (self._rotations + 1) * MESSAGES_PER_ROTATION:
+                subject = f"message {len(self.sent)}"
+                self._postfix.send(subject)
+                self.sent.append(subject)
+            time.sleep(self._pause)
+
+
+@pytest.fixture(name="relaying")
+def fixture_relaying(
+    request: pytest.FixtureRequest, postfix: ScratchPostfix, authority: CertificateAuthority
+) -> str:
+    """Let the scratch Postfix relay through SES, with a map of a type; returns the type."""
+    map_type = str(request.param)
+    postfix.set(
+        {
+            "relayhost": KEY,
+            "smtp_sasl_auth_enable": "yes",
+            "smtp_sasl_password_maps": f"{map_type}:{postfix.config_directory}/sasl_passwd",
+            "smtp_sasl_security_options": "noanonymous, noplaintext",
+            "smtp_sasl_tls_security_options": "noanonymous",
+            "smtp_tls_security_level": "secure",
+            "smtp_tls_CAfile": str(authority.ca_file),
+            # Every message logs in anew, so every message depends on the map as it is then.
+            "smtp_connection_cache_on_demand": "no",
+        }
+    )
+    return map_type
+
+
+def test_every_table_type_is_tested() -> None:
+    """The list of this file is what Postfix itself says, and not too short by a mistake."""
+    assert table_types() == TYPES
+    assert "texthash" in TYPES
+    assert len(TYPES) > 1
+
+
+@pytest.mark.parametrize(
+    "relaying",
+    # One type is enough to see that a minor of ansible-core can do it.
+    [*(pytest.param(name, marks=pytest.mark.every_minor) for name in TYPES[:1]), *TYPES[1:]],
+    indirect=True,
+)
+def test_delivered(
+    tmp_path: Path, postfix: ScratchPostfix, regional_ses: SesStandIn, relaying: str
+) -> None:
+    """A key that SES refuses defers the mail; the next key delivers it, in verified TLS."""
+    old, new = account(1), account(2)
+    rotator = Rotator(tmp_path, postfix, relaying)
+    regional_ses.accounts.add(new)
+
+    rotator.write(old)
+    postfix.send("hello")
+    deferred = postfix.wait_for_delivery("deferred", 60)
+    assert "535 Authentication Credentials Invalid" in deferred.text
+    assert not regional_ses.messages
+
+    rotator.write(new)
+    if relaying == "texthash":
+        postfix.reload()
+    # On a busy machine Postfix may look at the mail before it has forgotten the refusal, and then
+    # not again for a minute, unless it is told to.
+    postfix.wait_until_empty(90, flush=True)
+    (message,) = regional_ses.recorder.wait_for_messages(1, 10)
+    assert (message.username, message.region) == (new.access_key, REGION)
+    assert message.tls_version == "TLSv1.3"
+    assert message.recipients == ("recipient@example.net",)
+    assert email.message_from_bytes(message.data)["Subject"] == "hello"
+    assert [delivery.status for delivery in postfix.deliveries()][-1] == "sent"
+    assert f"Verified TLS connection established to {ENDPOINT}[" in postfix.log()
+    for session in regional_ses.recorder.wait_for_sessions(2, 30):
+        assert session.tls_version is not None
+        assert b"AUTH" not in session.clear_text
+        assert {attempt.username for attempt in session.auth_attempts} <= {
+            old.access_key,
+            new.access_key,
+        }
+
+
+@pytest.mark.parametrize("relaying", TYPES, indirect=True)
+def test_rotation_while_mail_flows(
+    tmp_path: Path, postfix: ScratchPostfix, regional_ses: SesStandIn, relaying: str
+) -> None:
+    """500 messages during 20 rotations: each arrives exactly once, none bounces, none is left."""
+    accounts = [account(number) for number in range(ROTATIONS + 1)]
+    rotator = Rotator(tmp_path, postfix, relaying)
+    # As in IAM, the next key is there before the rotation, and the old one until after it.
+    for each in accounts:
+        regional_ses.accounts.add(each)
+    rotator.write(accounts[0])
+    # smtp(8) has found no map so far.
+    postfix.reload()
+
+    traffic = Traffic(postfix)
+    traffic.start()
+    try:
+        rotated = rotator.rotate(*accounts[1:])
+        for number, old in enumerate(accounts[:-1]):
+            assert next(rotated) == number
+            if relaying == "texthash":
+                postfix.reload()
+            regional_ses.accounts.remove(old.access_key)
+            traffic.rotated()
+        assert list(rotated) == []
+    finally:
+        if sys.exc_info()[0] is not None:
+            traffic.stopped = True
+        traffic.join(120)
+    sent = traffic.sent
+    assert len(sent) == ROTATIONS * MESSAGES_PER_ROTATION
+
+    # A message that is on its way during a reload, which texthash needs, and is then refused with
+    # the old key, is next looked at a minute later ("skipped, still being delivered") if it is
+    # not flushed.
+    postfix.wait_until_empty(120, flush=relaying == "texthash")
+    messages = regional_ses.recorder.wait_for_messages(len(sent), 30)
+    subjects = [email.message_from_bytes(message.data)["Subject"] for message in messages]
+    assert collections.Counter(subjects) == collections.Counter(sent)
+    statuses = collections.Counter(delivery.status for delivery in postfix.deliveries())
+    print(f"{relaying}: {dict(statuses)}")
+    assert statuses["sent"] == len(sent)
+    assert set(statuses) <= {"sent", "deferred"}
+    # Mail flowed all the time: it went out with nearly every key, with texthash at each pause.
+    used = {message.username for message in messages}
+    assert len(used) >= (ROTATIONS // 5 if relaying == "texthash" else ROTATIONS * 0.8)
+
+    left = {path.name: path.read_bytes() for path in postfix.config_directory.iterdir()}
+    for name, content in left.items():
+        for each in accounts[:-1]:
+            assert password_v4(each.secret_key, REGION).encode() not in content, name

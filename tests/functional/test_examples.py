@@ -1,0 +1,233 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every example in the README and in the plugins' documentation is run as it stands.
+
+What the examples write to /etc goes to a folder of the test's, see ``own_etc``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.mailops.ses.tests.support.certificate_authority import (
+    CertificateAuthority,
+)
+from ansible_collections.mailops.ses.tests.support.example_key import (
+    ACCESS_KEY,
+    PASSWORD_OF,
+    SECRET_KEY,
+)
+from ansible_collections.mailops.ses.tests.support.hosts_file import (
+    loopback_address,
+    write_hosts,
+)
+from ansible_collections.mailops.ses.tests.support.own_etc import with_own_etc
+from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
+from ansible_collections.mailops.ses.tests.support.ses_protocol import Listener, Mode
+from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PROGRAMS = Path(sys.executable).parent
+PLUGINS = sorted(
+    (kind, path.stem)
+    for kind, folder in (("filter", "filter"), ("module", "modules"))
+    for path in (CHECKOUT / "plugins" / folder).glob("*.py")
+    if path.stem != "__init__"
+)
+HOST = "email-smtp.eu-west-1.amazonaws.com"
+LINE = f"[{HOST}]:587 {ACCESS_KEY}:{PASSWORD_OF['eu-west-1']}\n"
+
+pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
+
+
+def readme_blocks(language: str) -> list[str]:
+    """The fenced blocks of a language in the README."""
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$",
+        (CHECKOUT / "README.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+
+
+PLAYBOOKS = [block for block in readme_blocks("yaml") if block.startswith("- name:")]
+COMMANDS = [
+    line.removeprefix("$ ")
+    for block in readme_blocks("console")
+    for line in block.splitlines()
+    if line.startswith("$ ")
+]
+
+
+class Sandbox:
+    """A folder with a vault and an inventory, and Ansible's programs with an /etc of their own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.etc = directory / "etc"
+        python = sys.executable
+        (directory / "hosts").write_text(
+            "".join(
+                f"[{group}]\n{group}1 ansible_connection=local ansible_user=root"
+                f" ansible_python_interpreter={python}\n"
+                for group in ("mail", "app")
+            )
+        )
+        (directory / "vault-password").write_text("for a test\n")
+        (directory / "vault.yml").write_text(
+            json.dumps(
+                {
+                    "ses_access_key_id": ACCESS_KEY,
+                    "ses_secret_access_key": SECRET_KEY,
+                    "example_access_key_id": ACCESS_KEY,
+                    "example_secret_access_key": SECRET_KEY,
+                    "billing_smtp_username": ACCESS_KEY,
+                    "billing_smtp_password": PASSWORD_OF["eu-west-3"],
+                }
+            )
+        )
+        self.environment = {
+            **os.environ,
+            "PATH": os.pathsep.join([str(PROGRAMS), os.environ["PATH"], "/usr/sbin"]),
+            "HOME": str(directory),
+            "ANSIBLE_INVENTORY": str(directory / "hosts"),
+            "ANSIBLE_VAULT_PASSWORD_FILE": str(directory / "vault-password"),
+        }
+        self.run("ansible-vault encrypt vault.yml")
+
+    def run(self, command: str) -> str:
+        done = subprocess.run(
+            with_own_etc(self.directory, ["sh", "-c", command]),
+            cwd=self.directory,
+            env=self.environment,
+            text=True,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def play(self, text: str) -> str:
+        (self.directory / "playbook.yml").write_text(text)
+        return self.run("ansible-playbook playbook.yml")
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Sandbox:
+    return Sandbox(tmp_path)
+
+
+@pytest.fixture
+def ses(sandbox: Sandbox, authority: CertificateAuthority) -> t.Iterator[SesStandIn]:
+    """SES in two regions, on all its ports; the sandbox finds it, and trusts it."""
+    listeners, hosts = [], {}
+    for region in ("eu-west-1", "eu-west-3"):
+        address = hosts[f"email-smtp.{region}.amazonaws.com"] = loopback_address()
+        certificate = authority.issue_for_region(region)
+        for port in (587, 2587, 465, 2465):
+            mode = Mode.WRAPPER if port in (465, 2465) else Mode.STARTTLS
+            listeners.append(Listener(region, certificate, address, port, mode))
+    sandbox.etc.mkdir(exist_ok=True)
+    write_hosts(sandbox.etc / "hosts", hosts)
+    sandbox.environment["SSL_CERT_FILE"] = str(authority.ca_file)
+    ca_file = sandbox.etc / "ssl" / "certs" / "ca-certificates.crt"
+    ca_file.parent.mkdir(parents=True)
+    shutil.copy(authority.ca_file, ca_file)
+    with SesStandIn(listeners, [Account(ACCESS_KEY, SECRET_KEY)]) as stand_in:
+        yield stand_in
+
+
+def test_the_readme_has_the_examples_that_are_looked_for() -> None:
+    assert len(PLAYBOOKS) == 3
+    assert sum(command.startswith(("make ", "ansible")) for command in COMMANDS) == 5
+
+
+@pytest.mark.parametrize(
+    ("number", "file", "content"),
+    [
+        (0, "postfix/sasl_passwd", LINE),
+        (1, "postfix/sasl_passwd", LINE),
+        (
+            2,
+            "app.env",
+            f"EMAIL_URL=smtp://{ACCESS_KEY}:{PASSWORD_OF['eu-west-1']}@{HOST}:587\n",
+        ),
+    ],
+)
+def test_a_playbook_of_the_readme(sandbox: Sandbox, number: int, file: str, content: str) -> None:
+    sandbox.play(PLAYBOOKS[number])
+    assert (sandbox.etc / file).read_text() == content
+    assert (sandbox.etc / file).stat().st_mode & 0o777 == 0o600
+
+
+def test_the_first_playbook_compiles_the_table_and_is_quiet_the_second_time(
+    sandbox: Sandbox,
+) -> None:
+    sandbox.play(PLAYBOOKS[0])
+    found = sandbox.run(
+        "postmap -q '[email-smtp.eu-west-1.amazonaws.com]:587' hash:/etc/postfix/sasl_passwd"
+    )
+    assert found == LINE.split(" ", 1)[1]
+    assert "changed=0 " in sandbox.play(PLAYBOOKS[0])
+
+
+def test_the_ad_hoc_command_of_the_readme(sandbox: Sandbox) -> None:
+    commands = [
+        command for command in COMMANDS if command.startswith(("export ", "ansible localhost"))
+    ]
+    assert len(commands) == 3
+    assert PASSWORD_OF["eu-west-1"] in sandbox.run("\n".join(commands))
+
+
+def test_the_inline_vault_value_of_the_readme(sandbox: Sandbox) -> None:
+    (command,) = re.findall(r"`(printf [^`]*)`", (CHECKOUT / "README.md").read_text())
+    inline = sandbox.run(f"SECRET='{SECRET_KEY}'; {command.replace(chr(10), ' ')}")
+    (block,) = (block for block in readme_blocks("yaml") if not block.startswith("- name:"))
+    assert inline.splitlines()[0] == block.splitlines()[0]
+    (sandbox.directory / "inline.yml").write_text(inline)
+    output = sandbox.run(
+        "ansible localhost -e @inline.yml -m ansible.builtin.copy -a "
+        '"dest=out mode=0600 content={{ ses_secret_access_key | '
+        "mailops.ses.ses_smtp_password('eu-west-1') }}\""
+    )
+    assert "CHANGED" in output
+    assert (sandbox.directory / "out").read_text() == PASSWORD_OF["eu-west-1"]
+
+
+@pytest.mark.parametrize(("kind", "name"), PLUGINS)
+def test_the_examples_of_a_plugin(
+    sandbox: Sandbox, ses: SesStandIn, *, kind: str, name: str
+) -> None:
+    documentation = json.loads(sandbox.run(f"ansible-doc --json -t {kind} mailops.ses.{name}"))
+    examples: list[dict[str, t.Any]] = yaml.safe_load(
+        documentation[f"mailops.ses.{name}"]["examples"]
+    )
+    # One example takes the key from the environment.
+    sandbox.environment |= {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+    output = sandbox.play(
+        yaml.safe_dump(
+            [
+                {
+                    "name": f"The examples of {name}",
+                    "hosts": "mail",
+                    "gather_facts": False,
+                    "vars_files": ["vault.yml"],
+                    "tasks": examples,
+                }
+            ]
+        )
+    )
+    assert f"ok={len(examples)} " in output
+    # With a login each, and two ports more in a loop: so that nothing passed without SES.
+    assert len(ses.sessions) == {"ses_smtp_ping": 7, "postfix_relay": 5}.get(name, 0)

@@ -1,0 +1,341 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``postfix_relay`` on a real Postfix, from a real ansible-playbook to the message that arrives.
+
+The instance is a scratch one; SES is the stand-in, under its real names and ports.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli
+from ansible_collections.mailops.ses.tests.support.certificate_authority import (
+    CertificateAuthority,
+)
+from ansible_collections.mailops.ses.tests.support.example_key import found_in
+from ansible_collections.mailops.ses.tests.support.hosts_file import loopback_address, with_hosts
+from ansible_collections.mailops.ses.tests.support.scratch_postfix import (
+    ScratchPostfix,
+    table_types,
+)
+from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
+from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+
+pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
+
+WEST, CENTRAL = "eu-west-1", "eu-central-1"
+# Where there is no Postfix, conftest.py has these tests left out; collecting must not fail there.
+TYPES = table_types() if shutil.which("postconf", path="/usr/sbin:/usr/bin:/sbin:/bin") else []
+FIRST = Account("AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001")
+SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
+RELOADED = "reload -- version"
+
+
+def destination(region: str, port: int = 587) -> str:
+    """A region's server as Postfix has it."""
+    return f"[email-smtp.{region}.amazonaws.com]:{port}"
+
+
+class Relay:
+    """Runs the module on a scratch Postfix, with its hosts file."""
+
+    def __init__(self, folder: Path, postfix: ScratchPostfix, ca_file: Path) -> None:
+        prefix = with_hosts(postfix.directory / "hosts", [])
+        self._cli = AnsibleCli(folder, prefix)
+        self._postfix = postfix
+        self._ca_file = ca_file
+        self._numbers = itertools.count()
+        self.output = ""
+
+    def run(
+        self, *options: str, key: Account | None = None, **arguments: t.Any
+    ) -> dict[str, t.Any]:
+        """Run it; returns its result. ``failed`` is for the test to look at."""
+        number = next(self._numbers)
+        asked = {"config_directory": str(self._postfix.config_directory), **arguments}
+        if arguments.get("state") != "absent":
+            asked.setdefault("ca_file", str(self._ca_file))
+        if key:
+            asked.update(access_key=key.access_key, secret_key=key.secret_key)
+        result = self._cli.folder / f"result-{number}.json"
+        tasks = [
+            {
+                "name": "Relay",
+                "mailops.ses.postfix_relay": asked,
+                "register": "found",
+                "ignore_errors": True,
+            },
+            {
+                "name": "Keep the result",
+                "ansible.builtin.copy": {
+                    "content": "{{ found | to_json }}",
+                    "dest": str(result),
+                    "mode": "0600",
+                },
+                "check_mode": False,
+                "diff": False,
+            },
+        ]
+        variables = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+        }
+        play = {"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": tasks}
+        playbook = self._cli.write(f"playbook-{number}.yml", json.dumps([play]))
+        self.output = self._cli.checked("ansible-playbook", playbook, "-vvvv", "--diff", *options)
+        said: dict[str, t.Any] = json.loads(result.read_text("utf-8"))
+        return said
+
+
+@pytest.fixture(name="relay")
+def fixture_relay(
+    tmp_path: Path,
+    postfix: ScratchPostfix,
+    regional_ses: SesStandIn,
+    authority: CertificateAuthority,
+) -> Relay:
+    regional_ses.accounts.add(FIRST)
+    regional_ses.accounts.add(SECOND)
+    return Relay(tmp_path, postfix, authority.ca_file)
+
+
+def files(postfix: ScratchPostfix) -> dict[str, tuple[bytes, int, int]]:
+    """Content, inode and time of all files of the configuration, but for the locks."""
+    found = {}
+    for folder, _folders, names in os.walk(postfix.config_directory):
+        for name in names:
+            path = Path(folder, name)
+            if not name.endswith(".lock"):
+                status = path.stat()
+                found[str(path)] = (path.read_bytes(), status.st_ino, status.st_mtime_ns)
+    return found
+
+
+def contents(postfix: ScratchPostfix) -> dict[str, bytes]:
+    """The same without inode and time."""
+    return {name: content for name, (content, _inode, _time) in files(postfix).items()}
+
+
+@pytest.mark.parametrize("map_type", TYPES)
+def test_from_nothing_to_delivered_mail_and_back(
+    postfix: ScratchPostfix, regional_ses: SesStandIn, relay: Relay, map_type: str
+) -> None:
+    postfix.set({"default_database_type": map_type})
+    before = contents(postfix)
+
+    predicted = relay.run("--check", key=FIRST, region=WEST)
+    assert contents(postfix) == before
+    done = relay.run(key=FIRST, region=WEST)
+    assert not done["failed"], done
+    assert done["changed"]
+    assert done["reloaded"]
+    for name in ("changed", "reloaded", "settings", "relayhost", "keys_added", "table", "diff"):
+        assert predicted[name] == done[name]
+    assert done["keys_added"] == [destination(WEST)]
+    assert done["settings"]["relayhost"] == {"before": None, "after": destination(WEST)}
+    secrets = [FIRST.secret_key, password_v4(FIRST.secret_key, WEST)]
+    assert found_in(json.dumps(done), secrets) == []
+
+    postfix.send("hello")
+    (message,) = regional_ses.recorder.wait_for_messages(1, 20)
+    assert (message.username, message.region) == (FIRST.access_key, WEST)
+    assert message.tls_version == "TLSv1.3"
+    assert f"Verified TLS connection established to {destination(WEST)[1:-5]}[" in postfix.log()
+
+    in_force = files(postfix)
+    reloads = postfix.log().count(RELOADED)
+    again = relay.run(key=FIRST, region=WEST)
+    assert (again["changed"], again["reloaded"]) == (False, False)
+    assert files(postfix) == in_force
+
+    rotated = relay.run(key=SECOND, region=WEST)
+    assert (rotated["changed"], rotated["reloaded"]) == (True, map_type == "texthash")
+    assert rotated["keys_changed"] == [destination(WEST)]
+    assert postfix.log().count(RELOADED) == reloads + (map_type == "texthash")
+    postfix.send("again")
+    assert regional_ses.recorder.wait_for_messages(2, 30)[1].username == SECOND.access_key
+
+    away = relay.run(state="absent")
+    assert (away["changed"], away["reloaded"], away["relayhost"]) == (True, True, "")
+    assert contents(postfix) == before
+    assert not relay.run(state="absent")["changed"]
+
+
+def test_a_key_that_ses_refuses_changes_nothing(
+    postfix: ScratchPostfix, regional_ses: SesStandIn, relay: Relay
+) -> None:
+    before = files(postfix)
+    wrong = Account(FIRST.access_key, SECOND.secret_key)
+    refused = relay.run(key=wrong, regions=[CENTRAL, WEST])
+    assert "535 Authentication Credentials Invalid" in refused["msg"]
+    assert f"region {CENTRAL}: " in refused["msg"]
+    assert files(postfix) == before
+
+    assert not relay.run(key=FIRST, region=WEST)["failed"]
+    in_force = files(postfix)
+    assert relay.run(key=wrong, region=WEST)["failed"]
+    assert files(postfix) == in_force
+    assert found_in(relay.output, [password_v4(wrong.secret_key, WEST), wrong.secret_key]) == []
+    postfix.send("still")
+    (message,) = regional_ses.recorder.wait_for_messages(1, 20)
+    assert message.username == FIRST.access_key
+
+
+def test_each_sender_has_an_account_of_its_own(
+    postfix: ScratchPostfix, regional_ses: SesStandIn, relay: Relay
+) -> None:
+    second = {"access_key": SECOND.access_key, "secret_key": SECOND.secret_key}
+    senders = [{"sender": "@example.org", "region": CENTRAL, **second}]
+    assert not relay.run(key=FIRST, region=WEST, senders=senders)["failed"]
+    assert not relay.run(key=FIRST, region=WEST, senders=senders)["changed"]
+    postfix.send("first", sender="me@example.com")
+    postfix.send("second", sender="me@example.org")
+    messages = regional_ses.recorder.wait_for_messages(2, 20)
+    assert {(message.mail_from, message.username, message.region) for message in messages} == {
+        ("me@example.com", FIRST.access_key, WEST),
+        ("me@example.org", SECOND.access_key, CENTRAL),
+    }
+    gone = relay.run(key=FIRST, region=WEST)
+    assert gone["keys_removed"] == ["@example.org"]
+    assert postfix.get("sender_dependent_relayhost_maps") == ""
+    postfix.send("third", sender="me@example.org")
+    assert regional_ses.recorder.wait_for_messages(3, 20)[2].username == FIRST.access_key
+
+
+def test_tls_from_the_first_byte(
+    postfix: ScratchPostfix, regional_ses: SesStandIn, relay: Relay
+) -> None:
+    done = relay.run(key=FIRST, region=WEST, port=465)
+    assert done["settings"]["smtp_tls_wrappermode"]["after"] == "yes"
+    postfix.send("hello")
+    (message,) = regional_ses.recorder.wait_for_messages(1, 20)
+    assert message.username == FIRST.access_key
+    assert relay.run(key=FIRST, region=WEST)["keys_removed"] == [destination(WEST, 465)]
+    assert postfix.get("smtp_tls_wrappermode") == "no"
+    mixed = relay.run(key=FIRST, region=WEST, senders=[{"sender": "@a.example", "port": 465}])
+    assert "begins with STARTTLS" in mixed["msg"]
+
+
+def test_the_second_region_when_the_first_is_down(
+    tmp_path: Path, regional_ses: SesStandIn, authority: CertificateAuthority
+) -> None:
+    """The password is of the region that takes the mail."""
+    regional_ses.accounts.add(FIRST)
+    of_region = {listener.region: listener.address for listener in regional_ses.listeners}
+    hosts = {
+        f"email-smtp.{WEST}.amazonaws.com": loopback_address(),  # where nothing listens
+        f"email-smtp.{CENTRAL}.amazonaws.com": of_region[CENTRAL],
+    }
+    with ScratchPostfix(hosts) as postfix:
+        relay = Relay(tmp_path, postfix, authority.ca_file)
+        down = relay.run(key=FIRST, regions=[WEST, CENTRAL])
+        assert f"region {WEST}: " in down["msg"]
+        assert "refuses the connection" in down["msg"]
+        assert not relay.run(key=FIRST, regions=[WEST, CENTRAL], verify=False)["failed"]
+        postfix.send("hello")
+        (message,) = regional_ses.recorder.wait_for_messages(1, 20)
+    assert (message.region, message.username) == (CENTRAL, FIRST.access_key)
+
+
+def test_main_cf_keeps_all_that_is_not_ours(
+    tmp_path: Path, postfix: ScratchPostfix, relay: Relay
+) -> None:
+    """Comments, order, a last line without its end, mode, owner, and the link to it."""
+    main_cf = postfix.config_directory / "main.cf"
+    theirs = postfix.config_directory / "theirs"
+    theirs.write_text("[other.example.net] them:theirs\n", encoding="ascii")
+    postfix.run("postmap", f"hash:{theirs}")
+    real = tmp_path / "real.cf"
+    text = main_cf.read_text("utf-8") + (
+        "# by hand\nrelayhost =\n   [old.example.net]\n   # not any more\n"
+        "smtp_sasl_password_maps = $theirs\ntheirs = hash:$config_directory/theirs\n# the end"
+    )
+    real.write_text(text, encoding="utf-8")
+    real.chmod(0o640)
+    os.chown(real, 0, 4)
+    main_cf.unlink()
+    main_cf.symlink_to(real)
+
+    done = relay.run(key=FIRST, region=WEST)
+    assert not done["failed"], done
+    maps = f"hash:{postfix.config_directory}/sasl_passwd, $theirs"
+    assert done["settings"]["smtp_sasl_password_maps"] == {"before": "$theirs", "after": maps}
+    assert postfix.get("smtp_sasl_password_maps") == maps
+    assert main_cf.is_symlink()
+    status = real.stat()
+    assert (status.st_mode & 0o7777, status.st_uid, status.st_gid) == (0o640, 0, 4)
+    kept = [
+        line
+        for line in text.splitlines()
+        if not line.startswith(("relayhost", "   [", "smtp_sasl"))
+    ]
+    lines = real.read_text("utf-8").splitlines()
+    assert [line for line in lines if line in kept] == kept
+
+    assert not relay.run(key=FIRST, region=WEST)["changed"]
+    relay.run(state="absent")
+    assert real.read_text("utf-8") == text
+    assert main_cf.is_symlink()
+
+
+def test_what_postfix_check_does_not_find(postfix: ScratchPostfix, relay: Relay) -> None:
+    """Each is refused before anything is in force, and in check mode."""
+    config = postfix.config_directory
+    main_cf = (config / "main.cf").read_text("utf-8")
+    master_cf = (config / "master.cf").read_text("utf-8")
+    shadow = config / "shadow"
+    shadow.write_text(f"{destination(WEST)[1:-5]} them:theirs\n", encoding="ascii")
+    policy = config / "policy"
+    policy.write_text(f"{destination(WEST)} may\n", encoding="ascii")
+    smtp = "smtp unix - - n - - smtp\n"
+    for setting, override, says in (
+        ("smtp_sasl_password_maps = hash:/nowhere", "", "hash:/nowhere"),
+        (f"smtp_sasl_password_maps = texthash:{shadow}", "", "has an entry for"),
+        (f"smtp_tls_policy_maps = texthash:{policy}", "", "has the level 'may'"),
+        ("default_transport = smtp:[x]", "", "its next hop beats relayhost"),
+        ("", " -o { smtp_tls_security_level = may }\n", "smtp/unix/smtp_tls_security_level = may"),
+    ):
+        (config / "main.cf").write_text(f"{main_cf}{setting}\n", encoding="utf-8")
+        (config / "master.cf").write_text(master_cf.replace(smtp, smtp + override), "utf-8")
+        before = files(postfix)
+        for options in (["--check"], []):
+            refused = relay.run(*options, key=FIRST, region=WEST, verify=False)
+            assert refused["failed"], says
+            assert says in refused["msg"]
+            assert "theirs" not in refused["msg"]
+        assert files(postfix) == before
+    line = 1 + (config / "master.cf").read_text("utf-8").splitlines().index(override.rstrip("\n"))
+    assert f"master.cf, line {line}: " in refused["msg"]
+
+
+def test_no_ca_file(tmp_path: Path, postfix: ScratchPostfix, relay: Relay) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    before = files(postfix)
+    for path, says in ((empty, "has no certificate"), (tmp_path / "no.pem", "can't be read")):
+        refused = relay.run(key=FIRST, region=WEST, ca_file=str(path))
+        assert says in refused["msg"]
+    assert files(postfix) == before
+
+
+def test_a_stopped_postfix_is_not_started(postfix: ScratchPostfix, relay: Relay) -> None:
+    postfix.stop()
+    done = relay.run(key=FIRST, region=WEST)
+    assert (done["changed"], done["reloaded"]) == (True, False)
+    assert postfix.pid is None
+
+
+def test_backups_are_for_root_alone(postfix: ScratchPostfix, relay: Relay) -> None:
+    main_cf = (postfix.config_directory / "main.cf").read_bytes()
+    (backup,) = relay.run(key=FIRST, region=WEST, backup=True)["backup_files"]
+    assert Path(backup).read_bytes() == main_cf
+    assert Path(backup).stat().st_mode & 0o777 == 0o600

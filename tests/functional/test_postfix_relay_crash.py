@@ -1,0 +1,146 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``postfix_relay`` killed anywhere in its transaction, on a Postfix that runs and has mail.
+
+Before every system call of its own that changes something in the configuration directory, and
+around every program that it runs. What happens within a postmap is test_password_map_crash.py's.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import contextlib
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.mailops.ses.tests.support.certificate_authority import (
+    CertificateAuthority,
+)
+from ansible_collections.mailops.ses.tests.support.module_runner import ModuleServer
+from ansible_collections.mailops.ses.tests.support.relay_trial import (
+    ACCOUNTS,
+    CENTRAL,
+    TIMEOUT,
+    WEST,
+    Point,
+    Scenario,
+    Trial,
+)
+from ansible_collections.mailops.ses.tests.support.scratch_postfix import ScratchPostfix
+from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+
+pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
+
+#: Postfix takes a rest of up to 2 s where main.cf was changed a moment ago; more of them fit in.
+WORKERS = 4
+SCENARIOS = {
+    "set up": Scenario(None, CENTRAL),
+    "another region and account": Scenario(WEST, CENTRAL),
+    "taken back": Scenario(WEST, None),
+}
+
+
+def make_trials(
+    stack: contextlib.ExitStack,
+    folder: Path,
+    ses: SesStandIn,
+    authority: CertificateAuthority,
+    scenario: str,
+    count: int,
+) -> list[Trial]:
+    """Trials of one scenario, each with a Postfix of its own that runs until the stack ends."""
+    for account in ACCOUNTS.values():
+        ses.accounts.add(account)
+    hosts = {
+        f"email-smtp.{listener.region}.amazonaws.com": listener.address
+        for listener in ses.listeners
+    }
+    return [
+        Trial(
+            stack.enter_context(ScratchPostfix(hosts)),
+            stack.enter_context(ModuleServer("postfix_relay")),
+            authority.ca_file,
+            folder / f"worker-{number}",
+            SCENARIOS[scenario],
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_killed_anywhere(
+    tmp_path: Path, regional_ses: SesStandIn, authority: CertificateAuthority, scenario: str
+) -> None:
+    """The old relay or the new one, and Postfix goes on; and then the new one, in force."""
+    started = time.monotonic()
+    now: dict[int, Point] = {}
+
+    def work(number: int) -> None:
+        for point in points[number::WORKERS]:
+            now[number] = point
+            trials[number].check(point)
+        del now[number]
+
+    with contextlib.ExitStack() as stack:
+        trials = make_trials(stack, tmp_path, regional_ses, authority, scenario, WORKERS)
+        with concurrent.futures.ThreadPoolExecutor(WORKERS) as executor:
+            list(executor.map(Trial.prepare, trials))
+            points = trials[0].points()
+            running = [executor.submit(work, number) for number in range(WORKERS)]
+        for point in now.values():
+            print(f"failed when killed at {point}")
+        for each in running:
+            each.result()
+        kinds = collections.Counter(type(point).__name__ for point in points)
+        states = {trial.described(state) for trial in trials for state in trial.tried}
+        print(f"{dict(kinds)}, {len(states)} states, {time.monotonic() - started:.0f} s")
+        print(*sorted(states), sep="\n")
+        assert min(kinds.values()) >= 8
+        assert len(states) >= 3
+        for trial in trials:
+            # Never without a login, which SES would refuse and Postfix would bounce.
+            assert {each.status for each in trial.postfix.deliveries()} <= {"sent", "deferred"}
+            trial.postfix.wait_until_empty(TIMEOUT)
+    assert not [each for each in regional_ses.sessions if refused(each.replies)]
+    arrived = collections.Counter(message.mail_from for message in regional_ses.messages)
+    assert set(arrived.values()) <= {1}
+    if SCENARIOS[scenario].after:
+        assert set(arrived) == {sender for trial in trials for sender in trial.sent}
+
+
+def refused(replies: t.Iterable[str]) -> bool:
+    """Whether SES was given mail without a login, or without TLS."""
+    return any(reply.startswith("530 ") for reply in replies)
+
+
+#: What there is in memory when main.cf is new: after a time processes end, and new ones read it.
+MIXTURES = [
+    ("set up", "smtp"),
+    ("set up", "trivial-rewrite"),
+    ("another region and account", "smtp"),
+    ("another region and account", "trivial-rewrite"),
+    ("taken back", "smtp"),
+    ("taken back", "trivial-rewrite"),
+]
+
+
+@pytest.mark.parametrize(("scenario", "ended"), MIXTURES)
+def test_processes_that_have_read_the_old_main_cf_and_the_new(
+    tmp_path: Path,
+    regional_ses: SesStandIn,
+    authority: CertificateAuthority,
+    scenario: str,
+    ended: str,
+) -> None:
+    """Killed before the reload, no mixture of them gives SES mail without a login."""
+    with contextlib.ExitStack() as stack:
+        (trial,) = make_trials(stack, tmp_path, regional_ses, authority, scenario, 1)
+        trial.prepare()
+        trial.kill(trial.reload_point(), with_mail=True)
+        trial.end(ended)
+        assert trial.deliver().status in trial.allowed

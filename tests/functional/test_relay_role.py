@@ -1,0 +1,213 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role on one host: its life in short with every ansible-core, and what else it has to get right."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli
+from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY, SECRET_KEY
+from ansible_collections.mailops.ses.tests.support.hosts.host import Host
+from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import (
+    REGIONS,
+    Play,
+    RelayHosts,
+)
+from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
+
+FIRST = Account(ACCESS_KEY, SECRET_KEY)
+SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
+TEST_MESSAGE = {"test_message": True, "test_message_sender": "sender@example.com"}
+INSTALL = "Install the packages on Debian"
+INSTALL_AFRESH = f"{INSTALL}, with fresh package lists"
+
+#: What somebody may have put there before Postfix is.
+MAIN_CF = """\
+# by hand
+compatibility_level = 3.6
+inet_interfaces = loopback-only
+myhostname = by-hand.example.com
+mydestination =
+"""
+#: As /sbin/runlevel says it on a Debian that was booted: with it, packages start their services.
+RUNLEVEL = "#!/bin/sh\necho N 2\n"
+
+
+@pytest.fixture(scope="module")
+def relays(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[RelayHosts]:
+    with RelayHosts(tmp_path_factory.mktemp("role"), ["bookworm"], [FIRST, SECOND]) as relays:
+        yield relays
+
+
+@pytest.fixture(scope="module")
+def host(relays: RelayHosts) -> Host:
+    """A bare host that becomes a relay."""
+    return relays.hosts[0]
+
+
+@pytest.fixture(scope="module")
+def booted(relays: RelayHosts) -> Host:
+    """A bare host that starts what is installed, as one does that has booted with an init."""
+    (host,) = relays.boot("bookworm")
+    host.write("/sbin/runlevel", RUNLEVEL)
+    host.run("chmod", "0755", "/sbin/runlevel")
+    return host
+
+
+def runs(host: Host) -> bool:
+    """Whether Postfix's master(8) runs on the host."""
+    return "master" in host.run("sh", "-c", "cat /proc/[0-9]*/comm").split()
+
+
+@pytest.mark.every_minor
+@pytest.mark.root
+@pytest.mark.slow
+def test_a_life_in_short(relays: RelayHosts, host: Host) -> None:
+    """A bare host becomes a relay; nothing to do; a refused key; another key."""
+    options = {**relays.key_of(FIRST), "regions": list(REGIONS)}
+    play = relays.role({**options, **TEST_MESSAGE}, "-vvvv", "--diff", hosts=host.name)
+    assert play.status == 0, play.output
+    assert INSTALL_AFRESH in "".join(play.changed(host))
+    assert [message.username for message in relays.ses.messages] == [FIRST.access_key]
+
+    files = relays.files()
+    play = relays.role(options, "--diff", hosts=host.name)
+    assert (play.status, play.changed(host)) == (0, []), play.output
+
+    refused = {**options, "access_key": SECOND.access_key}
+    play = relays.role(refused, "-vvvv", "--diff", hosts=host.name)
+    assert play.status != 0
+    assert "535 Authentication Credentials Invalid" in play.error(host)
+    assert relays.files() == files
+
+    play = relays.role({**options, **relays.key_of(SECOND)}, "-vvvv", hosts=host.name)
+    assert (play.status, len(play.changed(host))) == (0, 1), play.output
+    (message,) = relays.arrived([relays.send(host, "after the rotation")])
+    assert message.username == SECOND.access_key
+
+
+# In the order in which they are here, on one host.
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_check_mode_on_a_bare_host(relays: RelayHosts, booted: Host) -> None:
+    booted.run("apt-get", "--quiet", "update")
+    options = {**relays.key_of(FIRST), "region": REGIONS[0], **TEST_MESSAGE}
+    play = relays.role(options, "--check", "--diff", hosts=booted.name)
+    assert play.status == 0, play.output
+    assert [name.partition(" : ")[2] for name in play.changed(booted)] == [INSTALL]
+    assert booted.run("sh", "-c", "command -v postconf || true") == ""
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_nothing_starts_before_there_is_a_relay(relays: RelayHosts, booted: Host) -> None:
+    """Debian would start Postfix as soon as it is there, to deliver by itself."""
+    booted.write("/etc/postfix/main.cf", MAIN_CF)
+    refused = {**relays.key_of(FIRST), "access_key": SECOND.access_key, "region": REGIONS[0]}
+    play = relays.role(refused, hosts=booted.name)
+    assert play.status != 0
+    assert "535 Authentication Credentials Invalid" in play.error(booted)
+    assert booted.run("postconf", "-h", "relayhost") == "\n"
+    assert not runs(booted)
+    assert booted.read("/etc/postfix/main.cf") == MAIN_CF
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_a_main_cf_that_is_there_stays(relays: RelayHosts, booted: Host) -> None:
+    play = relays.role({**relays.key_of(FIRST), "region": REGIONS[0]}, hosts=booted.name)
+    assert play.status == 0, play.output
+    assert runs(booted)
+    assert booted.read("/etc/postfix/main.cf").startswith(MAIN_CF)
+    (message,) = relays.arrived([relays.send(booted, "with a main.cf")])
+    assert message.username == FIRST.access_key
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_a_stopped_postfix_is_started_unless_told_not_to(relays: RelayHosts, booted: Host) -> None:
+    options = {**relays.key_of(FIRST), "region": REGIONS[0]}
+    booted.run("postfix", "stop")
+    for service, running in ((False, False), (True, True)):
+        play = relays.role({**options, "service": service}, hosts=booted.name)
+        assert play.status == 0, play.output
+        assert len(play.changed(booted)) == running
+        assert runs(booted) is running
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_a_test_message_that_ses_refuses(relays: RelayHosts, booted: Host) -> None:
+    options = {**relays.key_of(FIRST), "region": REGIONS[0], **TEST_MESSAGE}
+    relays.ses.configure([FIRST, SECOND], [{"fault": "not_verified"}])
+    play = relays.role(options, hosts=booted.name)
+    relays.ses.configure([FIRST, SECOND])
+    assert play.status != 0
+    assert "554 Message rejected: Email address is not verified" in play.error(booted)
+
+
+# Elsewhere
+
+#: Postfix, the CA certificates, and what has the mechanism PLAIN or LOGIN.
+PACKAGES = {
+    "Alpine": {"postfix", "ca-certificates", "cyrus-sasl", "cyrus-sasl-login"},
+    "Archlinux": {"postfix", "ca-certificates", "cyrus-sasl"},
+    "Debian": {"postfix", "ca-certificates", "libsasl2-modules"},
+    "RedHat": {"postfix", "ca-certificates", "cyrus-sasl-plain"},
+    "Suse": {"postfix", "ca-certificates-mozilla", "cyrus-sasl-plain"},
+}
+SERVICE_MANAGERS = {"systemd": True, "openrc": True, "tini": False, "sh": False}
+#: Hosts that are named after the facts that they get: FAMILY-SERVICE_MANAGER-in a chroot or not.
+VARIABLES_PLAYBOOK = """
+    - hosts: all
+      connection: local
+      gather_facts: false
+      vars:
+        facts: "{{ inventory_hostname | split('-') }}"
+      tasks:
+        - ansible.builtin.set_fact:
+            os_family: "{{ facts[0] }}"
+            service_mgr: "{{ facts[1] }}"
+            is_chroot: "{{ facts[2] == 'chroot' }}"
+            cacheable: true
+        - ansible.builtin.include_vars: %s
+        - name: Packages
+          ansible.builtin.debug:
+            msg: "{{ _postfix_relay_packages }}"
+        - name: Service
+          ansible.builtin.debug:
+            msg: "{{ _postfix_relay_service }}"
+"""
+
+
+def test_other_families_and_inits(tmp_path: Path) -> None:
+    """What the role makes of facts that none of the hosts here has."""
+    role = Path(__file__).parents[2] / "roles" / "postfix_relay"
+    cli = AnsibleCli(tmp_path)
+    cli.environment["ANSIBLE_STDOUT_CALLBACK"] = "json_lines"
+    playbook = cli.write("playbook.yml", VARIABLES_PLAYBOOK % (role / "vars" / "main.yml"))
+    names = [
+        f"{family}-{manager}-{root}"
+        for family in [*PACKAGES, "Plan9"]
+        for manager in SERVICE_MANAGERS
+        for root in ("chroot", "root")
+    ]
+    done = cli.run("ansible-playbook", "-i", ",".join(names), playbook)
+    said = Play(done.returncode, done.stdout).messages()
+    for name in names:
+        family, manager, root = name.split("-")
+        if family == "Plan9":
+            assert (
+                "postfix_relay knows no packages for Plan9: name them in" in said[name, "Packages"]
+            )
+            continue
+        assert set(said[name, "Packages"]) == PACKAGES[family]
+        starts = SERVICE_MANAGERS[manager] or family == "Debian"
+        assert str(said[name, "Service"]) == str(starts and root == "root")

@@ -1,0 +1,339 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""ses_smtp_ping with a real ansible-playbook, against the stand-in for SES; what leaks, and where."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import socket
+import subprocess
+import sys
+import typing as t
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.release import __version__ as ansible_version
+from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli, squeezed
+from ansible_collections.mailops.ses.tests.support.certificate_authority import (
+    CertificateAuthority,
+)
+from ansible_collections.mailops.ses.tests.support.example_key import (
+    ACCESS_KEY,
+    PASSWORD_OF,
+    SECRET_KEY,
+    found_in,
+)
+from ansible_collections.mailops.ses.tests.support.interpreters import as_tuple, interpreter
+from ansible_collections.mailops.ses.tests.support.scripted_server import ScriptedServer, talk
+from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
+from ansible_collections.mailops.ses.tests.support.ses_protocol import Listener, Mode
+from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+
+pytestmark = [pytest.mark.every_minor, pytest.mark.slow]
+
+REGION = "eu-west-1"
+PASSWORD = PASSWORD_OF[REGION]
+OTHER_PASSWORD = PASSWORD_OF["us-east-1"]
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+#: The oldest Python that the modules support, where this ansible-core still supports it.
+OLDEST = (
+    interpreter("3.7") if as_tuple(".".join(ansible_version.split(".")[:2])) < (2, 18) else None
+)
+PYTHONS = sorted({sys.executable, *filter(None, [OLDEST])})
+RESULT = {"ping", "host", "port", "address", "tls_version", "mechanism", "elapsed", "attempts"}
+
+
+@pytest.fixture(name="ses")
+def fixture_ses(authority: CertificateAuthority) -> t.Iterator[SesStandIn]:
+    certificate = authority.issue("localhost", "127.0.0.1")
+    listeners = [Listener(REGION, certificate, mode=mode) for mode in Mode]
+    with SesStandIn(listeners, [Account(ACCESS_KEY, SECRET_KEY)]) as ses:
+        yield ses
+
+
+@pytest.fixture(name="cli")
+def fixture_cli(tmp_path: Path) -> AnsibleCli:
+    cli = AnsibleCli(tmp_path / "ansible")
+    cli.environment["ANSIBLE_STDOUT_CALLBACK"] = "json_lines"
+    cli.write("vaulted.yml", yaml.safe_dump({"key_id": ACCESS_KEY, "secret": SECRET_KEY}))
+    cli.write("vault-password", "for a test\n")
+    cli.checked("ansible-vault", "encrypt", "--vault-password-file=vault-password", "vaulted.yml")
+    return cli
+
+
+class Pings:
+    """Runs tasks of ses_smtp_ping in one playbook."""
+
+    def __init__(self, cli: AnsibleCli, ca_file: Path) -> None:
+        self._cli = cli
+        self._defaults = {
+            "access_key": "{{ key_id }}",
+            "secret_key": "{{ secret }}",
+            "region": REGION,
+            "endpoint": "localhost",
+            "ca_file": str(ca_file),
+            "timeout": 5,
+        }
+
+    def run(
+        self,
+        *tasks: dict[str, t.Any],
+        arguments: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
+        python: str = sys.executable,
+    ) -> tuple[list[dict[str, t.Any]], str]:
+        """The results of the tasks, which have their options besides the defaults; the output."""
+        done = self.play(*tasks, arguments=arguments, environment=environment, python=python)
+        assert done.returncode == 0, done.stdout
+        lines = [line for line in done.stdout.splitlines() if line.startswith('{"event"')]
+        results = [json.loads(line) for line in lines]
+        assert [row["task"] for row in results] == [f"Task {n}" for n in range(len(tasks))]
+        # Callbacks of some ansible-cores don't get it in the result.
+        results = [{**row["result"], "failed": row["event"] == "failed"} for row in results]
+        return results, done.stdout
+
+    def play(
+        self,
+        *tasks: dict[str, t.Any],
+        arguments: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
+        python: str = sys.executable,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the tasks, whatever comes of it."""
+        play = {
+            "hosts": "localhost",
+            "connection": "local",
+            "gather_facts": False,
+            "vars_files": ["vaulted.yml"],
+            "vars": {"ansible_python_interpreter": python},
+            "tasks": [
+                {
+                    "name": f"Task {number}",
+                    "mailops.ses.ses_smtp_ping": {
+                        name: value
+                        for name, value in {**self._defaults, **options}.items()
+                        if value is not None
+                    },
+                    "ignore_errors": True,
+                }
+                for number, options in enumerate(tasks)
+            ],
+        }
+        (self._cli.folder / "playbook.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
+        return self._cli.run(
+            "ansible-playbook",
+            "--vault-password-file=vault-password",
+            *arguments,
+            "playbook.yml",
+            environment=environment,
+        )
+
+
+@pytest.fixture(name="pings")
+def fixture_pings(cli: AnsibleCli, authority: CertificateAuthority) -> Pings:
+    return Pings(cli, authority.ca_file)
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("check", [(), ("--check",)], ids=["real", "check mode"])
+def test_accepted(pings: Pings, ses: SesStandIn, python: str, check: tuple[str, ...]) -> None:
+    given = {"access_key": None, "secret_key": None, "username": ACCESS_KEY, "password": PASSWORD}
+    starttls: dict[str, t.Any] = {"port": ses.port(REGION)}
+    wrapper: dict[str, t.Any] = {"port": ses.port(REGION, Mode.WRAPPER), "tls": "wrapper"}
+    results, _output = pings.run(
+        starttls, wrapper, {**starttls, **given}, arguments=(*check, "--diff"), python=python
+    )
+    for result, options in zip(results, (starttls, wrapper, starttls), strict=True):
+        assert set(result) >= RESULT
+        assert not {"diff", "reason", "answer", "msg"} & set(result)
+        assert (result["changed"], result["ping"], result["attempts"]) == (False, True, 1)
+        assert (result["host"], result["port"]) == ("localhost", options["port"])
+        assert (result["address"], result["mechanism"]) == ("127.0.0.1", "PLAIN")
+        assert result["tls_version"] in ("TLSv1.2", "TLSv1.3")
+        assert 0 < result["elapsed"] < 5
+    sessions = ses.recorder.wait_for_sessions(3, 10)
+    assert [session.commands[-2:] for session in sessions] == [["AUTH PLAIN", "QUIT"]] * 3
+    assert ses.messages == []
+
+
+def test_refused(pings: Pings, ses: SesStandIn) -> None:
+    """Every refusal by its reason, as a failure and as data."""
+    port = ses.port(REGION)
+    given = {"username": ACCESS_KEY, "password": OTHER_PASSWORD, "port": port}
+    with socket.socket() as closed, ScriptedServer(talk(b"", stays=True)) as silent:
+        closed.bind(("127.0.0.1", 0))
+        rows: list[tuple[dict[str, t.Any], str, list[str]]] = [
+            (
+                {"port": port, "access_key": "AKIAI44QH8DHBEXAMPLE"},
+                "credentials_invalid",
+                ['"535 Authentication Credentials Invalid"', "derived for region eu-west-1"],
+            ),
+            (
+                given,
+                "credentials_invalid",
+                ["This is the password for us-east-1; region says eu-west-1"],
+            ),
+            ({"port": port, "version": 2}, "version_2", ["derived for no region (version 2)"]),
+            (
+                {**given, "password": SECRET_KEY},
+                "credentials_invalid",
+                ["The password is the secret access key itself"],
+            ),
+            (
+                {"port": ses.port(REGION, Mode.STRIPPED), "tls": "starttls"},
+                "tls_not_offered",
+                ["offers no STARTTLS"],
+            ),
+            ({"port": port, "tls": "wrapper"}, "tls_not_offered", ["tls must be 'starttls'"]),
+            ({"port": port, "ca_file": "/nowhere.pem"}, "ca", ["'/nowhere.pem' can't be read"]),
+            ({"port": port, "ca_file": None}, "certificate", ["ca-certificates"]),
+            ({"port": closed.getsockname()[1]}, "connection_refused", ["refuses the connection"]),
+            ({"port": silent.port, "timeout": 0.5}, "timeout", ["was not over after 0.5 s"]),
+            ({"endpoint": "no-such-host.invalid"}, "name_resolution", ["can't be resolved"]),
+        ]
+        tasks = [{**options, "fail": fail} for options, *_rest in rows for fail in (True, False)]
+        results, output = pings.run(*tasks)
+    for number, result in enumerate(results):
+        _options, reason, says = rows[number // 2]
+        assert result["failed"] == (number % 2 == 0)
+        assert set(result) >= {*RESULT, "reason", "answer", "msg"}
+        assert (result["ping"], result["changed"]) == (False, False)
+        assert result["reason"] == reason, result["msg"]
+        assert not [part for part in says if part not in result["msg"]], result["msg"]
+    assert not found_in(output, [SECRET_KEY, PASSWORD, OTHER_PASSWORD])
+    # With the secret in the environment instead.
+    unset = {"access_key": None, "secret_key": None}
+    (result,), _output = pings.run({**given, **unset}, environment=ENVIRONMENT)
+    assert "the password for us-east-1; region says eu-west-1" in result["msg"]
+
+
+def test_what_is_shown_first_is_the_whole_message(
+    cli: AnsibleCli, pings: Pings, ses: SesStandIn
+) -> None:
+    cli.environment["ANSIBLE_STDOUT_CALLBACK"] = "default"
+    done = pings.play({"port": ses.port(REGION), "region": "us-east-1"})
+    shown = squeezed(done.stdout)
+    assert squeezed("535 Authentication Credentials Invalid") in shown
+    last = shown.index(squeezed("derived for region us-east-1 and offered to localhost"))
+    assert last < (shown.index("fatal:") if "[ERROR]:" in shown else len(shown))
+
+
+@pytest.mark.parametrize("mode", [Mode.STARTTLS, Mode.WRAPPER])
+def test_a_man_in_the_middle_gets_nothing(pings: Pings, tmp_path: Path, mode: Mode) -> None:
+    impostor = CertificateAuthority(tmp_path, "impostor").issue("localhost")
+    with SesStandIn([Listener(REGION, impostor, mode=mode)]) as ses:
+        (result,), _output = pings.run({"port": ses.port(REGION, mode), "tls": mode.value})
+        (session,) = ses.recorder.wait_for_sessions(1, 10)
+    assert result["reason"] == "certificate"
+    assert not session.auth_seen
+    seen = session.clear_text.decode("latin-1") + repr(session.commands)
+    assert not found_in(seen, [ACCESS_KEY, PASSWORD, SECRET_KEY])
+
+
+def test_retries_until_ses_knows_the_key(pings: Pings, ses: SesStandIn) -> None:
+    ses.accounts.switch_on("key_refused", times=2)
+    again = {"port": ses.port(REGION), "retries": 2, "delay": 0.1}
+    (result,), _output = pings.run(again)
+    assert (result["ping"], result["attempts"]) == (True, 3)
+    ses.accounts.switch_on("not_subscribed")
+    (result,), _output = pings.run(again)
+    assert (result["reason"], result["attempts"]) == ("not_subscribed", 1)
+
+
+def test_a_key_of_module_defaults_beside_a_login(
+    cli: AnsibleCli, ses: SesStandIn, authority: CertificateAuthority
+) -> None:
+    cli.write(
+        "defaults.yml",
+        f"""
+        - hosts: localhost
+          connection: local
+          gather_facts: false
+          vars_files: [vaulted.yml]
+          module_defaults:
+            group/mailops.ses.ses:
+              access_key: "{{{{ key_id }}}}"
+              secret_key: "{{{{ secret }}}}"
+              region: {REGION}
+          tasks:
+            - mailops.ses.ses_smtp_ping:
+                username: {ACCESS_KEY}
+                password: {PASSWORD}
+                endpoint: localhost
+                port: {ses.port(REGION)}
+                ca_file: {authority.ca_file}
+        """,
+    )
+    run = ("ansible-playbook", "--vault-password-file=vault-password", "defaults.yml")
+    assert '"ping": true' in cli.checked(*run)
+
+
+def test_no_leak(cli: AnsibleCli, pings: Pings, ses: SesStandIn) -> None:
+    """The secret is nowhere, and the password in the payload alone, which only its user can read."""
+    results, output = pings.run(
+        {"port": ses.port(REGION)},
+        {"port": ses.port(REGION), "region": "us-east-1"},
+        {"port": ses.port(REGION), "secret_key": f"{SECRET_KEY}\n"},
+        {"port": ses.port(REGION), "username": SECRET_KEY, "password": ACCESS_KEY},
+        arguments=("-vvvv", "--diff"),
+        environment={
+            "ANSIBLE_KEEP_REMOTE_FILES": "1",
+            "ANSIBLE_REMOTE_TEMP": str(cli.folder / "remote"),
+        },
+    )
+    assert [result.get("ping") for result in results] == [True, False, None, None]
+    assert not found_in(output, [SECRET_KEY, PASSWORD, OTHER_PASSWORD])
+    payloads = list(cli.folder.glob("remote/*/AnsiballZ_ses_smtp_ping.py"))
+    assert len(payloads) == 2
+    texts = [path.read_text(encoding="utf-8") for path in payloads]
+    assert sum(PASSWORD in text for text in texts) == 1
+    for path, text in zip(payloads, texts, strict=True):
+        assert path.parent.stat().st_mode & 0o077 == 0
+        assert not found_in(text, [SECRET_KEY])
+        (packed,) = re.findall(r"[A-Za-z0-9+/]{4000,}={0,2}", text)
+        with zipfile.ZipFile(io.BytesIO(base64.b64decode(packed))) as archive:
+            names = archive.namelist()
+            assert any(name.endswith("_smtp_login.py") for name in names)
+            for name in names:
+                assert not found_in(archive.read(name).decode("utf-8", "replace"), [SECRET_KEY])
+
+
+def test_the_module_refuses_to_run_without_its_action(cli: AnsibleCli, tmp_path: Path) -> None:
+    """Another action plugin, or ansible-core's own, would send it the secret."""
+    for folder in ("actions", "library"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "library" / "bypass.py").touch()  # an action plugin needs a module of its name
+    (tmp_path / "actions" / "bypass.py").write_text(
+        "from ansible.plugins.action import ActionBase\n"
+        "class ActionModule(ActionBase):\n"
+        "    def run(self, tmp=None, task_vars=None):\n"
+        "        return self._execute_module('mailops.ses.ses_smtp_ping', self._task.args,\n"
+        "                                    task_vars=task_vars)\n"
+    )
+    cli.environment["ANSIBLE_ACTION_PLUGINS"] = str(tmp_path / "actions")
+    cli.environment["ANSIBLE_LIBRARY"] = str(tmp_path / "library")
+    cli.write(
+        "bypass.yml",
+        """
+        - hosts: localhost
+          connection: local
+          gather_facts: false
+          vars_files: [vaulted.yml]
+          tasks:
+            - bypass:
+                access_key: "{{ key_id }}"
+                secret_key: "{{ secret }}"
+                region: eu-west-1
+        """,
+    )
+    done = cli.run("ansible-playbook", "--vault-password-file=vault-password", "bypass.yml")
+    assert done.returncode == 2
+    assert squeezed("can't run without its action plugin") in squeezed(done.stdout)
+    assert not found_in(done.stdout, [SECRET_KEY])

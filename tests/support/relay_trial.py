@@ -1,0 +1,365 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``postfix_relay`` on a Postfix that runs, killed at a point and run again, and what there is then."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import time
+import typing as t
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .kill_points import Killer, KillPoint, NotReachedError
+from .module_runner import ModuleServer
+from .scratch_postfix import Delivery, ScratchPostfix, program
+from .ses_accounts import Account, password_v4
+
+WEST, CENTRAL = "eu-west-1", "eu-central-1"
+ACCOUNTS = {
+    WEST: Account("AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001"),
+    CENTRAL: Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002"),
+}
+PASSWORDS = {
+    region: password_v4(account.secret_key, region) for region, account in ACCOUNTS.items()
+}
+FOREIGN = {"[smtp.example.net]:587": "them:their own/password+"}
+FOREIGN_MAP = "".join(f"# by hand\n{key} {value}\n" for key, value in FOREIGN.items())
+
+ATTEMPTS = 3
+TIMEOUT = 20.0  # seconds, for what takes up to 3
+#: Calls that change nothing on the disk, besides those that kill_points knows.
+HARMLESS = frozenset({"close", "fcntl", "flock", "listxattr"})
+#: What a run can't do without; if strace does not show them, the points are not all.
+CALLS = {"chmod", "fsync", "link", "mkdir", "openat", "rename", "rmdir", "unlink", "write"}
+RELOADED = "reload -- version"
+
+# Stands in for a program of Postfix's: KILL_AT is the number of a call and before or after.
+# $PPID is the module.
+STAND_IN = """\
+#!/bin/sh
+number=$(($(cat {own}/count) + 1))
+echo $number >{own}/count
+echo {name} >>{own}/called
+if [ "$KILL_AT" = "$number before" ]; then kill -KILL $PPID; exit 1; fi
+{path} "$@"
+status=$?
+if [ "$KILL_AT" = "$number after" ]; then kill -KILL $PPID; fi
+exit $status
+"""
+
+
+def key(region: str) -> str:
+    """The map's key for a region, which is also how relayhost has it."""
+    return f"[email-smtp.{region}.amazonaws.com]:587"
+
+
+LOGINS = {
+    key(region): f"{account.access_key}:{PASSWORDS[region]}" for region, account in ACCOUNTS.items()
+}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """The regions of the relay before and after a run, None for no relay."""
+
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True)
+class ProgramPoint:
+    """Before or after the module's call, by number, of one of Postfix's programs."""
+
+    program: str
+    number: int
+    when: str
+
+
+Point = KillPoint | ProgramPoint
+
+
+@dataclass(frozen=True)
+class State:
+    """What Postfix has: main.cf, the logins that it finds, and whether it was told."""
+
+    #: Its lines, sorted: postconf adds settings in no order.
+    main_cf: tuple[bytes, ...]
+    found: frozenset[str]
+    reloaded: bool
+
+
+@dataclass
+class Trial:
+    """One scenario on a Postfix of its own, killed again and again."""
+
+    postfix: ScratchPostfix
+    server: ModuleServer
+    ca_file: Path
+    folder: Path
+    scenario: Scenario
+    #: The senders of all messages, each of which has its own.
+    sent: list[str] = field(default_factory=list)
+    tried: set[State] = field(default_factory=set)
+
+    @property
+    def allowed(self) -> set[str]:
+        """How an attempt to deliver may end: with a relay before and after, well."""
+        return {"sent", "deferred"} if None in vars(self.scenario).values() else {"sent"}
+
+    def prepare(self) -> None:
+        """Make the two states between which runs are killed."""
+        self.folder.mkdir()
+        self._before = self.folder / "before"
+        self._own = self.folder / "own"
+        config = self.postfix.config_directory
+        source = config / "sasl_passwd"
+        source.touch(mode=0o600)
+        source.write_text(FOREIGN_MAP)
+        self.postfix.run("postmap", str(source))
+        self.table = f"{self.postfix.get('default_database_type')}:{source}"
+        # Without a relay of ours, mail waits for a server that does not answer.
+        self.postfix.set({"smtp_sasl_password_maps": self.table, "relayhost": "[127.0.0.1]:1"})
+        if self.scenario.before:
+            self._checked(self.arguments(self.scenario.before))
+        shutil.copytree(config, self._before)
+        wanted = self.arguments(self.scenario.after)
+        self.killer = Killer(self.server, config, self._own, wanted, umask=0o022)
+        for name in ("postconf", "postfix", "postmap"):
+            script = self._own / name
+            script.write_text(STAND_IN.format(own=self._own, name=name, path=program(name)))
+            script.chmod(0o755)
+        self.reset()
+        self._old = self.state()
+        self._checked(wanted)
+        self._new, self._names = self.state(), self.names()
+        assert self._new.reloaded
+        assert self._old.main_cf != self._new.main_cf
+
+    def arguments(self, region: str | None) -> dict[str, t.Any]:
+        """The module's arguments, as the action plugin hands them over."""
+        logins = []
+        if region:
+            host = f"email-smtp.{region}.amazonaws.com"
+            login = {"username": ACCOUNTS[region].access_key, "password": PASSWORDS[region]}
+            logins = [{"host": host, "port": 587, "tls": "starttls", **login}]
+        return {
+            "config_directory": str(self.postfix.config_directory),
+            "ca_file": str(self.ca_file),
+            "password": json.dumps({"logins": logins, "senders": []}),
+            # SES is not to be seen from where this test is, and not what this is about.
+            "verify": False,
+            "state": "present" if region else "absent",
+        }
+
+    def reset(self) -> None:
+        """Bring back what there was before the first run, and have it in force."""
+        config = self.postfix.config_directory
+        for path in config.iterdir():
+            if not path.is_dir() and not (self._before / path.name).exists():
+                path.unlink()
+            elif path.is_dir():
+                shutil.rmtree(path)
+        # Postfix may be reading some of them, so that they are there at any moment.
+        for path in sorted(self._before.rglob("*")):
+            target = config / path.relative_to(self._before)
+            if path.is_dir():
+                target.mkdir(stat.S_IMODE(path.stat().st_mode))
+            else:
+                shutil.copy2(path, self._own / "restored")
+                shutil.move(self._own / "restored", target)
+        then = time.time() - 10  # see ScratchPostfix
+        os.utime(config / "main.cf", (then, then))
+        before = self._reloads()
+        assert self.postfix.pid is not None, self.postfix.log()[-3000:]
+        os.kill(self.postfix.pid, signal.SIGHUP)
+        deadline = time.monotonic() + TIMEOUT
+        while self._reloads() == before:
+            assert time.monotonic() < deadline, self.postfix.log()[-3000:]
+            time.sleep(0.01)
+        self._reloads_before = self._reloads()
+        (self._own / "count").write_text("0")
+        (self._own / "called").write_text("")
+
+    def points(self) -> list[Point]:
+        """Where a run can be killed."""
+        self.reset()
+        calls = [
+            point
+            for point in self.killer.points_of("module")
+            if not point.is_idle and point.syscall not in HARMLESS
+        ]
+        assert {point.syscall for point in calls} >= CALLS - (
+            {"link"} if self.scenario.before is None else set()
+        )
+        self.reset()
+        self._run_with("")
+        programs = (self._own / "called").read_text().split()
+        assert programs.count("postfix") >= 2  # status and reload
+        around = [
+            ProgramPoint(name, number, when)
+            for number, name in enumerate(programs, 1)
+            for when in ("before", "after")
+            # After the others there is what there was before the next call.
+            if when == "before" or name == "postfix"
+        ]
+        return [*calls, *around]
+
+    def check(self, point: Point) -> None:
+        """Kill a run there, look at what it leaves, send mail, and run it again."""
+        pid = self.postfix.pid
+        self.kill(point)
+        left = self.state()
+        assert left.main_cf in (self._old.main_cf, self._new.main_cf)
+        self._check_logins(left)
+        assert self.exposed() == []
+        if left not in self.tried:
+            self._try_mail(point, left)
+
+        again = self.killer.run().result
+        assert not again.get("failed"), again
+        if left.main_cf == self._new.main_cf and not left.reloaded:
+            assert again["reloaded"]
+        assert self.state() == self._new
+        assert self.names() == self._names
+        assert self.exposed() == []
+        identities = self._identities()
+        again = self.killer.run().result
+        assert (again["changed"], again["reloaded"]) == (False, False)
+        assert self._identities() == identities
+        assert self.postfix.pid == pid
+
+    def state(self) -> State:
+        """What Postfix has now."""
+        main_cf = tuple(
+            sorted((self.postfix.config_directory / "main.cf").read_bytes().split(b"\n"))
+        )
+        logins = {**LOGINS, **FOREIGN}
+        found = frozenset(name for name, login in logins.items() if self._look_up(name) == login)
+        return State(main_cf, found, self._reloads() > self._reloads_before)
+
+    def described(self, state: State) -> str:
+        """A state in words that are the same for all trials."""
+        main_cf = "new" if state.main_cf == self._new.main_cf else "old"
+        return f"{main_cf} main.cf, reloaded: {state.reloaded}, finds {sorted(state.found)}"
+
+    def _look_up(self, name: str) -> str:
+        with suppress(RuntimeError):  # which says that there is none
+            return self.postfix.run("postmap", "-q", name, self.table).rstrip("\n")
+        return ""
+
+    def _check_logins(self, left: State) -> None:
+        """What running processes have read, and what new ones read: both need their login."""
+        assert left.found >= set(FOREIGN)
+        on_disk = self.scenario.after if left.main_cf == self._new.main_cf else self.scenario.before
+        in_memory = self.scenario.after if left.reloaded else self.scenario.before
+        for region in {on_disk, in_memory} - {None}:
+            assert key(str(region)) in left.found
+
+    def _try_mail(self, point: Point, left: State) -> None:
+        """In each state that there can be, a message on a Postfix with processes from before."""
+        self.tried.add(left)
+        self.kill(point, with_mail=True)
+        again = self.state()
+        assert (again.main_cf, again.found) == (left.main_cf, left.found)
+        delivery = self.deliver()
+        assert delivery.status in self.allowed, (self.described(left), delivery)
+        if self.scenario.after is None:
+            # It would wait for a server that never answers.
+            self.postfix.run("postsuper", "-d", "ALL")
+
+    def deliver(self) -> Delivery:
+        """Hand in a message; returns how the first attempt to deliver it has ended."""
+        sender = f"{self.folder.name}-{len(self.sent)}@example.com"
+        self.postfix.send("hello", sender=sender)
+        self.sent.append(sender)
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            queue_id = re.search(rf"(\w+): from=<{re.escape(sender)}>", self.postfix.log())
+            for delivery in self.postfix.deliveries():
+                if queue_id and delivery.queue_id == queue_id.group(1):
+                    return delivery
+            assert time.monotonic() < deadline, self.postfix.log()[-3000:]
+            time.sleep(0.05)
+
+    def end(self, name: str) -> None:
+        """End the processes of a name that have done something, and wait until they have ended.
+
+        master(8) takes a process that ends before that for a broken one, and starts no other for
+        a minute.
+        """
+        children = Path(f"/proc/{self.postfix.pid}/task/{self.postfix.pid}/children")
+        log = self.postfix.log()
+        for pid in children.read_text().split():
+            process = Path("/proc") / pid
+            with suppress(FileNotFoundError, ProcessLookupError):
+                if (process / "comm").read_text().strip() != name:
+                    continue
+                if name == "smtp" and f"postfix/smtp[{pid}]: " not in log:
+                    continue
+                os.kill(int(pid), signal.SIGTERM)
+                while process.exists():
+                    time.sleep(0.01)
+
+    def kill(self, point: Point, with_mail: bool = False) -> None:
+        """Kill a run there. ``with_mail``: on a Postfix that has just delivered some."""
+        for attempt in range(1, ATTEMPTS + 1):
+            self.reset()
+            if with_mail:
+                self.deliver()
+            if isinstance(point, ProgramPoint):
+                assert self._run_with(f"{point.number} {point.when}") == -signal.SIGKILL
+                return
+            try:
+                self.killer.kill(point)
+            except NotReachedError:
+                if attempt == ATTEMPTS:
+                    raise
+            else:
+                return
+
+    def reload_point(self) -> ProgramPoint:
+        """Before the reload: main.cf is new, and no process knows."""
+        points = [point for point in self.points() if isinstance(point, ProgramPoint)]
+        return [each for each in points if (each.program, each.when) == ("postfix", "before")][-1]
+
+    def _run_with(self, kill_at: str) -> int:
+        path = f"{self._own}:/usr/sbin:/usr/bin:/sbin:/bin"
+        environment = {"PATH": path, "KILL_AT": kill_at}
+        return self.server.run(self.killer.arguments, environment=environment).status
+
+    def _checked(self, arguments: t.Mapping[str, t.Any]) -> None:
+        result = self.server.run(arguments).result
+        assert result.get("changed"), result
+
+    def _reloads(self) -> int:
+        return self.postfix.log().count(RELOADED)
+
+    def names(self) -> set[str]:
+        """All that there is in the configuration directory, by path."""
+        config = self.postfix.config_directory
+        return {str(path.relative_to(config)) for path in config.rglob("*")}
+
+    def exposed(self) -> list[Path]:
+        """The files with a password in them that others than root could read."""
+        return [
+            path
+            for path in self.postfix.config_directory.rglob("*")
+            if path.is_file()
+            and any(password.encode() in path.read_bytes() for password in PASSWORDS.values())
+            and stat.S_IMODE(path.stat().st_mode) & 0o077
+            and stat.S_IMODE(path.parent.stat().st_mode) & 0o077
+        ]
+
+    def _identities(self) -> dict[str, tuple[int, int]]:
+        """Inode and time of the last change of all files, to see whether any was written."""
+        files = [path for path in self.postfix.config_directory.rglob("*") if path.is_file()]
+        return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}

@@ -1,0 +1,179 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The module from its arguments to its result, in this process, with Postfix in miniature."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import typing as t
+
+import pytest
+from ansible.module_utils import basic
+from ansible.module_utils.common.parameters import PASS_VARS
+from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import Postfix
+from ansible_collections.mailops.ses.plugins.modules import postfix_relay as plugin
+from ansible_collections.mailops.ses.tests.support.fake_relay import (
+    USER,
+    FakeRelay,
+    host,
+    key,
+    trust_any_file,
+)
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+WEST, CENTRAL = "eu-west-1", "eu-central-1"
+SECRET = "sesame-1"
+
+
+class Module:
+    """Runs the module on a Postfix in miniature."""
+
+    def __init__(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.relay = FakeRelay.make(folder / "etc")
+        self.tried: list[tuple[list[str], float, str | None]] = []
+        self.warnings: list[str] = []
+        self._patch = monkeypatch.setattr
+        self._capsys = capsys
+        trust_any_file(monkeypatch)
+        self._patch(plugin, "Postfix", lambda _module, path: Postfix(self.relay.postfix, path))
+        self._patch(plugin, "FileAttributes", lambda _module: self.relay.attributes)
+        self._patch(plugin, "log_in", self._log_in)
+        self._patch(basic.AnsibleModule, "warn", lambda _self, text: self.warnings.append(text))
+        monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+
+    def _log_in(self, logins: t.Iterable[t.Any], timeout: float, ca_file: str | None) -> None:
+        self.tried.append(([login.host for login in logins], timeout, ca_file))
+
+    def run(self, *regions: str, check: bool = False, **said: t.Any) -> dict[str, t.Any]:
+        """Run it with the logins of some regions; returns its result."""
+        logins = [
+            {"host": host(region), "port": 587, "tls": "starttls", "username": USER}
+            for region in regions
+        ]
+        handed_over = {"logins": [{**one, "password": SECRET} for one in logins], "senders": []}
+        arguments = {
+            "config_directory": str(self.relay.directory),
+            "password": json.dumps(handed_over),
+            "ca_file": str(self.relay.ca_file),
+            "_ansible_check_mode": check,
+            **said,
+        }
+        if "inject_invocation" in PASS_VARS:  # older ones always put the invocation in
+            arguments["_ansible_inject_invocation"] = True
+        payload = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
+        self._patch(basic, "_ANSIBLE_ARGS", payload)
+        with pytest.raises(SystemExit):
+            plugin.main()
+        out, err = self._capsys.readouterr()
+        result: dict[str, t.Any] = json.loads(out)
+        assert SECRET not in json.dumps({**result, "_ansible_new_secrets": None}) + err
+        return result
+
+
+@pytest.fixture(name="module")
+def fixture_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Module:
+    return Module(tmp_path, monkeypatch, capsys)
+
+
+def test_check_mode_says_what_a_run_does(module: Module) -> None:
+    before = module.relay.files()
+    predicted = module.run(WEST, check=True)
+    assert module.relay.files() == before
+    done = module.run(WEST)
+    names = ("changed", "reloaded", "settings", "relayhost", "path", "table", "diff")
+    keys = ("keys_added", "keys_changed", "keys_removed")
+    assert {name: predicted[name] for name in (*names, *keys)} == {
+        name: done[name] for name in (*names, *keys)
+    }
+    assert (done["changed"], done["reloaded"]) == (True, True)
+    assert done["keys_added"] == [key(WEST)]
+    assert done["settings"]["relayhost"] == {"before": "[old.example.net]", "after": key(WEST)}
+    assert "backup_files" not in done
+    again = module.run(WEST)
+    assert (again["changed"], again["settings"], again["diff"]) == (False, {}, [])
+    assert "password" not in again["invocation"]["module_args"]
+    assert again["invocation"]["module_args"]["state"] == "present"
+
+
+def test_check_mode_knows_a_stopped_postfix(module: Module) -> None:
+    module.relay.postfix.running = False
+    assert module.run(WEST, check=True)["reloaded"] is False
+
+
+def test_logins_are_tried_unless_the_task_says_no(module: Module) -> None:
+    module.run(WEST, CENTRAL, check=True, timeout=3)
+    module.run(WEST, verify=False)
+    module.run(WEST)
+    ca_file = str(module.relay.ca_file)
+    assert module.tried == [
+        ([host(WEST), host(CENTRAL)], 3.0, ca_file),
+        ([host(WEST)], 10.0, ca_file),
+    ]
+
+
+def test_backups_and_the_way_back(module: Module) -> None:
+    (backup,) = module.run(WEST, backup=True)["backup_files"]
+    assert backup.startswith(f"{module.relay.directory}/main.cf.")
+    assert module.run(WEST, backup=True)["backup_files"] == []
+    away = module.run(state="absent")
+    assert (away["changed"], away["keys_removed"]) == (True, [key(WEST)])
+    assert away["relayhost"] == "[old.example.net]"
+    assert module.run(state="absent")["changed"] is False
+
+
+def test_passwords_in_main_cf_are_not_shown(module: Module) -> None:
+    main_cf = module.relay.postfix.main_cf
+    module.run(WEST)
+    main_cf.write_text(
+        main_cf.read_text().replace("_maps = ", f"_maps = static:me:{SECRET} "), encoding="utf-8"
+    )
+    assert "holds passwords itself" in module.run(state="absent")["msg"]
+    assert "passwords in main.cf itself" in module.run(WEST)["msg"]
+
+
+def test_warnings_are_the_modules(module: Module) -> None:
+    (module.relay.directory / "sasl_passwd.lmdb").touch()
+    module.run(WEST)
+    assert "sasl_passwd.lmdb is a table of another type" in module.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"password": SECRET}, "does not run without its action plugin"),
+        ({"timeout": 0}, "timeout must be more than 0"),
+        ({"path": "sasl_passwd"}, "is not absolute"),
+        ({"config_directory": "/no/such"}, "No such file or directory"),
+    ],
+)
+def test_errors(module: Module, said: dict[str, t.Any], says: str) -> None:
+    result = module.run(WEST, **said)
+    assert result["failed"] is True
+    assert says in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.EROFS, "", "/etc/x"), f"/etc/x: {os.strerror(errno.EROFS)}"),
+        (OSError("odd"), "Postfix: OSError"),
+    ],
+)
+def test_errors_of_the_system(
+    module: Module, monkeypatch: pytest.MonkeyPatch, error: OSError, says: str
+) -> None:
+    def fail(_module: object) -> t.NoReturn:
+        raise error
+
+    monkeypatch.setattr(plugin, "run", fail)
+    assert module.run(WEST)["msg"] == says

@@ -1,0 +1,162 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The module ses_smtp_ping: what it returns, and that it works with its action plugin only."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from ansible.module_utils import basic
+from ansible_collections.mailops.ses.plugins.module_utils._smtp_login import (
+    Login,
+    LoginRefused,
+    SmtpServer,
+)
+from ansible_collections.mailops.ses.plugins.modules import ses_smtp_ping
+from ansible_collections.mailops.ses.tests.support.example_key import (
+    ACCESS_KEY,
+    PASSWORD_OF,
+    SECRET_KEY,
+    found_in,
+)
+
+HOST = "email-smtp.eu-west-1.amazonaws.com"
+SERVER = SmtpServer(HOST, 587, "starttls")
+PASSWORD = PASSWORD_OF["eu-west-1"]
+ARGUMENTS: dict[str, t.Any] = {
+    "username": ACCESS_KEY,
+    "password": PASSWORD,
+    "endpoint": HOST,
+    "port": 587,
+    "tls": "starttls",
+}
+ACCEPTED = Login(True, HOST, 587, "192.0.2.25", "TLSv1.3", "PLAIN", 0.25)
+RESULT = {
+    "changed": False,
+    "ping": True,
+    "host": HOST,
+    "port": 587,
+    "address": "192.0.2.25",
+    "tls_version": "TLSv1.3",
+    "mechanism": "PLAIN",
+    "elapsed": 0.25,
+    "attempts": 1,
+}
+REFUSED = {
+    **RESULT,
+    "ping": False,
+    "address": None,
+    "tls_version": None,
+    "mechanism": None,
+    "elapsed": 0.0,
+    "answer": "535 no",
+    "msg": "a message",
+}
+BYPASSED: list[tuple[str, dict[str, t.Any]]] = [
+    ("a key", {**ARGUMENTS, "secret_key": SECRET_KEY}),
+    ("a key by its alias", {**ARGUMENTS, "aws_secret_access_key": SECRET_KEY}),
+    ("as in a task", {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "region": "eu-west-1"}),
+    *((f"no {name}", {**ARGUMENTS, name: None}) for name in ARGUMENTS),
+]
+WRONG = [{"timeout": 0}, {"timeout": -1}, {"retries": -1}, {"delay": -0.5}]
+
+
+class Logins:
+    """In place of login(): accepts, or refuses with each of ``refusals`` before."""
+
+    def __init__(self, refusals: t.Iterable[LoginRefused] = ()) -> None:
+        self.refusals = list(refusals)
+        self.calls: list[tuple[tuple[t.Any, ...], dict[str, t.Any]]] = []
+
+    def __call__(self, *args: t.Any, **kwargs: t.Any) -> Login:
+        self.calls.append((args, kwargs))
+        if self.refusals:
+            raise self.refusals.pop(0)
+        return ACCEPTED
+
+
+def refusal(reason: str, may_pass: bool = False) -> LoginRefused:
+    return LoginRefused(SERVER, reason, "a message", "535 no", may_pass)
+
+
+@pytest.fixture(name="run")
+def fixture_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> t.Callable[..., dict[str, t.Any]]:
+    def run(logins: Logins, arguments: dict[str, t.Any], check: bool = False) -> dict[str, t.Any]:
+        payload = {"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check}}
+        monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps(payload).encode())
+        monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+        monkeypatch.setattr(ses_smtp_ping, "login", logins)
+        with pytest.raises(SystemExit):
+            ses_smtp_ping.main()
+        output = capsys.readouterr().out
+        assert not found_in(output, [PASSWORD, SECRET_KEY])
+        result: dict[str, t.Any] = json.loads(output)
+        result.pop("invocation", None)
+        return result
+
+    return run
+
+
+Run = t.Callable[..., "dict[str, t.Any]"]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_accepted(run: Run, check: bool) -> None:
+    logins = Logins()
+    assert run(logins, ARGUMENTS, check=check) == RESULT
+    ((args, kwargs),) = logins.calls
+    assert args == (SERVER, ACCESS_KEY, PASSWORD)
+    assert kwargs == {"timeout": 10.0, "ca_file": None, "ca_path": None}
+
+
+def test_options(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/of/the/host")
+    logins = Logins()
+    run(logins, {**ARGUMENTS, "timeout": 2.5, "ca_file": "~/ca.pem", "ca_path": "/etc/ca"})
+    ((_args, kwargs),) = logins.calls
+    assert kwargs == {"timeout": 2.5, "ca_file": "/home/of/the/host/ca.pem", "ca_path": "/etc/ca"}
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_refused(run: Run, fail: bool) -> None:
+    logins = Logins([refusal("credentials_invalid", may_pass=True)])
+    result = run(logins, {**ARGUMENTS, "fail": fail})
+    expected = {**REFUSED, "reason": "credentials_invalid"}
+    assert result == ({**expected, "failed": True} if fail else expected)
+
+
+def test_retries(run: Run) -> None:
+    arguments = {**ARGUMENTS, "retries": 2, "delay": 0}
+    logins = Logins([refusal("timeout", may_pass=True)] * 2)
+    assert run(logins, arguments) == {**RESULT, "attempts": 3}
+    logins = Logins([refusal("timeout", may_pass=True)] * 3)
+    result = run(logins, arguments)
+    assert (result["failed"], result["attempts"], result["reason"]) == (True, 3, "timeout")
+    logins = Logins([refusal("certificate")] * 3)
+    assert run(logins, arguments)["attempts"] == 1
+
+
+@pytest.mark.parametrize(("case", "arguments"), BYPASSED, ids=[row[0] for row in BYPASSED])
+def test_refuses_to_run_without_its_action(
+    run: Run, case: str, arguments: dict[str, t.Any]
+) -> None:
+    logins = Logins()
+    result = run(logins, {k: v for k, v in arguments.items() if v is not None})
+    assert result["failed"]
+    assert "mailops.ses.ses_smtp_ping" in result["msg"]
+    assert logins.calls == []
+
+
+@pytest.mark.parametrize("arguments", WRONG, ids=str)
+def test_wrong_numbers(run: Run, arguments: dict[str, t.Any]) -> None:
+    logins = Logins()
+    result = run(logins, {**ARGUMENTS, **arguments, "fail": False})
+    assert result["failed"]
+    assert "timeout" in result["msg"]
+    assert logins.calls == []
