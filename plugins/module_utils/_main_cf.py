@@ -66,8 +66,9 @@ def read_settings(
 ) -> dict[str, str]:
     """The values of settings, each on one line, by name; what postconf does not know is left out.
 
-    Without names, all settings that the options select. With the option -x they are the effective ones with all parameters expanded, with -n those
-    that main.cf has, as it has them. Raises PostfixError.
+    Without names, all settings that the options select. With the option -x they are the effective
+    ones with all parameters expanded, with -n those that main.cf has, as it has them. Raises
+    PostfixError.
     """
     code, out, err = postfix.run("postconf", *options, *names)
     if code:

@@ -68,7 +68,10 @@ def _watch(folder: Path, pipe: Connection) -> None:
     pipe.send("watching")
     tries = 0
     opened: set[str] = set()
-    while not pipe.poll():
+    ending = False
+    while not ending:
+        # Once more after the end is asked for: what can be read then is seen for certain.
+        ending = pipe.poll()
         folders = ["."]
         while folders:
             with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:

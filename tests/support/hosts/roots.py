@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import concurrent.futures
 import fcntl
+import functools
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-_MIRROR = "http://deb.debian.org/debian"
 _SCRIPT = Path(__file__).with_name("make_root.sh")
 _TIMEOUT = 900.0  # seconds for one root; it takes one minute
 _AT_ONCE = 2
@@ -61,6 +62,19 @@ def cache_directory() -> Path:
     return Path(os.environ.get("MAILOPS_SES_ROOTS") or "/var/cache/mailops-ses").absolute()
 
 
+@functools.cache
+def mirror() -> str:
+    """Where this machine's own Debian packages come from. Raises RuntimeError if nowhere."""
+    codename = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    listing = ["apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI)"]
+    done = subprocess.run(listing, check=True, capture_output=True, text=True)
+    for line in done.stdout.splitlines():
+        release, _blank, address = line.partition(" ")
+        if release == codename:
+            return address.rstrip("/")
+    raise RuntimeError(f"apt has no source for {codename}, this machine's release of Debian")
+
+
 def root_file_systems(suites: t.Iterable[str]) -> list[Path]:
     """The root file systems of these suites, in this order; those that are missing are made.
 
@@ -71,7 +85,7 @@ def root_file_systems(suites: t.Iterable[str]) -> list[Path]:
 
 
 def _root_file_system(release: Release) -> Path:
-    arguments = [release.suite, release.script, _MIRROR, ",".join(_INSTALLED), ",".join(_OFFERED)]
+    arguments = [release.suite, release.script, mirror(), ",".join(_INSTALLED), ",".join(_OFFERED)]
     recipe = "\0".join([_SCRIPT.read_text("utf-8"), *arguments]).encode()
     path = cache_directory() / f"{release.suite}-{hashlib.sha256(recipe).hexdigest()[:12]}"
     path.parent.mkdir(parents=True, exist_ok=True)
