@@ -50,6 +50,7 @@ def make_trials(
     folder: Path,
     ses: SesStandIn,
     authority: CertificateAuthority,
+    *,
     scenario: str,
     count: int,
 ) -> list[Trial]:
@@ -87,7 +88,9 @@ def test_killed_anywhere(
         del now[number]
 
     with contextlib.ExitStack() as stack:
-        trials = make_trials(stack, tmp_path, regional_ses, authority, scenario, WORKERS)
+        trials = make_trials(
+            stack, tmp_path, regional_ses, authority, scenario=scenario, count=WORKERS
+        )
         with concurrent.futures.ThreadPoolExecutor(WORKERS) as executor:
             list(executor.map(Trial.prepare, trials))
             points = trials[0].points()
@@ -139,7 +142,7 @@ def test_processes_that_have_read_the_old_main_cf_and_the_new(
 ) -> None:
     """Killed before the reload, no mixture of them gives SES mail without a login."""
     with contextlib.ExitStack() as stack:
-        (trial,) = make_trials(stack, tmp_path, regional_ses, authority, scenario, 1)
+        (trial,) = make_trials(stack, tmp_path, regional_ses, authority, scenario=scenario, count=1)
         trial.prepare()
         trial.kill(trial.reload_point(), with_mail=True)
         trial.end(ended)
