@@ -55,6 +55,11 @@ class AskedEntries:
         """The passwords, to be registered as secrets."""
         return {entry["password"] for entry in self.entries if entry["password"]}
 
+    @property
+    def handed_over(self) -> list[AskedEntry]:
+        """What the module gets."""
+        return self.entries
+
 
 def asked_entries(options: t.Mapping[str, t.Any]) -> AskedEntries:
     """Return the entries that ``options``, a task's with canonical names, ask for.

@@ -65,6 +65,11 @@ class AskedRelay:
         """The passwords, to be registered as secrets."""
         return {login["password"] for login in (*self.logins, *self.senders)}
 
+    @property
+    def handed_over(self) -> dict[str, t.Sequence[AskedLogin]]:
+        """What the module gets."""
+        return {"logins": self.logins, "senders": self.senders}
+
 
 def asked_relay(options: t.Mapping[str, t.Any]) -> AskedRelay:
     """Return the servers and logins that ``options``, a task's with canonical names, ask for.

@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import json
-import types
 import typing as t
 
 import pytest
 from ansible.errors import AnsibleError
-from ansible.utils.display import Display
-from ansible_collections.mailops.ses.plugins.action import postfix_relay as plugin
+from ansible_collections.mailops.ses.plugins.action.postfix_relay import ActionModule
+from ansible_collections.mailops.ses.tests.support.action_trial import ActionTrial
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
@@ -61,51 +60,20 @@ REFUSED_BY_ANSIBLE: dict[str, tuple[dict[str, t.Any], str]] = {
 }
 
 
-class Task:
-    """The action with what it hands on, warns of and registers as a secret."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.handed_on: dict[str, t.Any] = {}
-        self.warnings: list[str] = []
-        self.registered: list[str] = []
-        monkeypatch.setattr(Display, "warning", lambda _self, msg: self.warnings.append(msg))
-        monkeypatch.setattr(plugin, "register_secret", self.registered.append)
-
-    def run(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Run it; the module is not run."""
-        task = types.SimpleNamespace(
-            args=arguments, async_val=0, action="mailops.ses.postfix_relay", diff=False,
-            check_mode=False, no_log=False, delegate_to=None,
-        )  # fmt: skip
-        connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="not used"))
-        action = plugin.ActionModule(task, connection, None, None, None, None)
-        action._load_name = task.action
-
-        def execute(**kwargs: t.Any) -> dict[str, t.Any]:
-            self.handed_on = kwargs
-            return {"changed": True}
-
-        action._execute_module = execute
-        result: dict[str, t.Any] = action.run(task_vars={})
-        return result
-
-
 @pytest.fixture(name="task")
-def fixture_task(monkeypatch: pytest.MonkeyPatch) -> Task:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    return Task(monkeypatch)
+def fixture_task(monkeypatch: pytest.MonkeyPatch) -> ActionTrial:
+    return ActionTrial(ActionModule, monkeypatch)
 
 
 @pytest.mark.parametrize(
     ("arguments", "passwords", "senders"), HANDED_OVER.values(), ids=HANDED_OVER
 )
 def test_what_the_module_gets(
-    task: Task, arguments: dict[str, t.Any], passwords: list[str], senders: dict[str, str]
+    task: ActionTrial, arguments: dict[str, t.Any], passwords: list[str], senders: dict[str, str]
 ) -> None:
     assert task.run(arguments)["changed"] is True
     given = task.handed_on["module_args"]
-    handed_over = json.loads(given["password"])
+    handed_over = task.handed_over
     assert [login["password"] for login in handed_over["logins"]] == passwords
     assert {one["sender"]: one["password"] for one in handed_over["senders"]} == senders
     assert SECRET_KEY not in json.dumps(task.handed_on)
@@ -114,7 +82,7 @@ def test_what_the_module_gets(
     assert task.warnings == []
 
 
-def test_the_modules_own_options_are_handed_on_as_they_are(task: Task) -> None:
+def test_the_modules_own_options_are_handed_on_as_they_are(task: ActionTrial) -> None:
     own = {
         "path": "~/map", "config_directory": "/etc/postfix-out", "map_type": "lmdb", "owner": "postfix",
         "mode": 416, "setype": "_default", "backup": "yes", "ca_file": "~/ca.pem", "verify": "no",
@@ -126,7 +94,7 @@ def test_the_modules_own_options_are_handed_on_as_they_are(task: Task) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "says"), REFUSED.values(), ids=REFUSED)
-def test_refused(task: Task, arguments: dict[str, t.Any], says: str) -> None:
+def test_refused(task: ActionTrial, arguments: dict[str, t.Any], says: str) -> None:
     result = task.run(arguments)
     assert result["failed"] is True
     assert "mailops.ses.postfix_relay: " in result["msg"]
@@ -136,14 +104,14 @@ def test_refused(task: Task, arguments: dict[str, t.Any], says: str) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "part"), REFUSED_BY_ANSIBLE.values(), ids=REFUSED_BY_ANSIBLE)
-def test_refused_by_ansible(task: Task, arguments: dict[str, t.Any], part: str) -> None:
+def test_refused_by_ansible(task: ActionTrial, arguments: dict[str, t.Any], part: str) -> None:
     with pytest.raises(AnsibleError) as error:
         task.run(arguments)
     assert part in str(error.value)
     assert SECRET_KEY not in str(error.value)
 
 
-def test_an_unknown_region_is_warned_of(task: Task) -> None:
+def test_an_unknown_region_is_warned_of(task: ActionTrial) -> None:
     task.run({**IAM, "regions": ["eu-wset-1"]})
     (warning,) = task.warnings
     assert warning.startswith("mailops.ses.postfix_relay: region 'eu-wset-1' is not one")

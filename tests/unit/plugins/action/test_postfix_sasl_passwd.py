@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import json
-import types
 import typing as t
 
 import pytest
 from ansible.errors import AnsibleError
-from ansible.utils.display import Display
-from ansible_collections.mailops.ses.plugins.action import postfix_sasl_passwd as plugin
+from ansible_collections.mailops.ses.plugins.action.postfix_sasl_passwd import ActionModule
+from ansible_collections.mailops.ses.tests.support.action_trial import ActionTrial
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
@@ -134,58 +133,24 @@ WARNED: dict[str, tuple[dict[str, t.Any], str | None]] = {
 }  # fmt: skip
 
 
-class Task:
-    """The action with what it hands on, warns of and registers as a secret."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.handed_on: dict[str, t.Any] = {}
-        self.warnings: list[str] = []
-        self.registered: list[str] = []
-        monkeypatch.setattr(Display, "warning", lambda _self, msg: self.warnings.append(msg))
-        monkeypatch.setattr(plugin, "register_secret", self.registered.append)
-
-    def run(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
-        task = types.SimpleNamespace(
-            args=arguments, async_val=0, action="mailops.ses.postfix_sasl_passwd", diff=False,
-            check_mode=False, no_log=False, delegate_to=None,
-        )  # fmt: skip
-        connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="not used"))
-        action = plugin.ActionModule(task, connection, None, None, None, None)
-        action._load_name = task.action
-
-        def execute(**kwargs: t.Any) -> dict[str, t.Any]:
-            self.handed_on = kwargs
-            return {"changed": True}
-
-        action._execute_module = execute
-        result: dict[str, t.Any] = action.run(task_vars={})
-        return result
-
-    @property
-    def entries(self) -> t.Any:
-        return json.loads(self.handed_on["module_args"]["password"])
-
-
-@pytest.fixture
-def task(monkeypatch: pytest.MonkeyPatch) -> Task:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    return Task(monkeypatch)
+@pytest.fixture(name="task")
+def fixture_task(monkeypatch: pytest.MonkeyPatch) -> ActionTrial:
+    return ActionTrial(ActionModule, monkeypatch)
 
 
 @pytest.mark.parametrize(("arguments", "entries"), HANDED_OVER.values(), ids=HANDED_OVER)
 def test_what_the_module_gets(
-    task: Task, arguments: dict[str, t.Any], entries: list[dict[str, t.Any]]
+    task: ActionTrial, arguments: dict[str, t.Any], entries: list[dict[str, t.Any]]
 ) -> None:
     assert task.run(arguments)["changed"] is True
-    assert task.entries == entries
+    assert task.handed_over == entries
     assert SECRET_KEY not in json.dumps(task.handed_on)
     assert set(task.handed_on["module_args"]) <= {"password", "exclusive"}
     assert set(task.registered) == {entry["password"] for entry in entries} - {""}
     assert task.warnings == []
 
 
-def test_the_modules_own_options_are_handed_on_as_they_are(task: Task) -> None:
+def test_the_modules_own_options_are_handed_on_as_they_are(task: ActionTrial) -> None:
     own = {
         "path": "~/map", "config_directory": "/etc/postfix-out", "map_type": "lmdb", "owner": "postfix",
         "group": "mail", "mode": 416, "setype": "_default", "backup": "yes", "exclusive": True,
@@ -194,16 +159,18 @@ def test_the_modules_own_options_are_handed_on_as_they_are(task: Task) -> None:
     assert task.handed_on["module_args"] == {**own, "password": json.dumps([given("a")])}
 
 
-def test_the_environment_is_the_controllers(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_the_controllers(
+    task: ActionTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
     monkeypatch.setenv("AWS_DEFAULT_REGION", EU)
     task.run({"entries": [{}, {"key": "a", **GIVEN}]})
-    assert task.entries == [derived(EU, place="entries[0]"), given("a", "entries[1]")]
+    assert task.handed_over == [derived(EU, place="entries[0]"), given("a", "entries[1]")]
 
 
 @pytest.mark.parametrize(("arguments", "parts"), REFUSED.values(), ids=REFUSED)
-def test_refused(task: Task, arguments: dict[str, t.Any], parts: list[str]) -> None:
+def test_refused(task: ActionTrial, arguments: dict[str, t.Any], parts: list[str]) -> None:
     result = task.run(arguments)
     assert result["failed"] is True
     for part in ["mailops.ses.postfix_sasl_passwd: ", *parts]:
@@ -213,7 +180,7 @@ def test_refused(task: Task, arguments: dict[str, t.Any], parts: list[str]) -> N
 
 
 @pytest.mark.parametrize(("arguments", "part"), REFUSED_BY_ANSIBLE.values(), ids=REFUSED_BY_ANSIBLE)
-def test_refused_by_ansible(task: Task, arguments: dict[str, t.Any], part: str) -> None:
+def test_refused_by_ansible(task: ActionTrial, arguments: dict[str, t.Any], part: str) -> None:
     with pytest.raises(AnsibleError) as error:
         task.run(arguments)
     assert part in str(error.value)
@@ -221,7 +188,7 @@ def test_refused_by_ansible(task: Task, arguments: dict[str, t.Any], part: str) 
 
 
 @pytest.mark.parametrize(("arguments", "warning"), WARNED.values(), ids=WARNED)
-def test_warnings(task: Task, arguments: dict[str, t.Any], warning: str | None) -> None:
+def test_warnings(task: ActionTrial, arguments: dict[str, t.Any], warning: str | None) -> None:
     assert task.run(arguments)["changed"] is True
     assert len(task.warnings) == (warning is not None)
     for text in task.warnings:
@@ -230,6 +197,6 @@ def test_warnings(task: Task, arguments: dict[str, t.Any], warning: str | None) 
         assert SECRET_KEY not in text
 
 
-def test_a_warning_about_many_entries_comes_once(task: Task) -> None:
+def test_a_warning_about_many_entries_comes_once(task: ActionTrial) -> None:
     task.run({**IAM, "region": "eu-wset-1", "entries": [{"key": "a"}, {"key": "b"}]})
     assert len(task.warnings) == 1

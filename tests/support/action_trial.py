@@ -1,0 +1,56 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An action that hands logins over, run without its module."""
+
+from __future__ import annotations
+
+import json
+import types
+import typing as t
+
+import pytest
+from ansible.utils.display import Display
+from ansible_collections.mailops.ses.plugins.plugin_utils import _handing_over
+
+_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
+
+
+class ActionTrial:
+    """The action with what it hands on, warns of and registers as a secret."""
+
+    def __init__(
+        self, action: type[_handing_over.HandingOverAction], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self._action = action
+        self.handed_on: dict[str, t.Any] = {}
+        self.warnings: list[str] = []
+        self.registered: list[str] = []
+        for name in _VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(Display, "warning", lambda _self, msg: self.warnings.append(msg))
+        monkeypatch.setattr(_handing_over, "register_secret", self.registered.append)
+
+    def run(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Run it; the module is not run."""
+        task = types.SimpleNamespace(
+            args=arguments, async_val=0, action=self._action.module, diff=False,
+            check_mode=False, no_log=False, delegate_to=None,
+        )  # fmt: skip
+        connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="not used"))
+        action = self._action(task, connection, None, None, None, None)
+        action._load_name = task.action
+
+        def execute(**kwargs: t.Any) -> dict[str, t.Any]:
+            self.handed_on = kwargs
+            return {"changed": True}
+
+        action._execute_module = execute
+        result: dict[str, t.Any] = action.run(task_vars={})
+        return result
+
+    @property
+    def handed_over(self) -> t.Any:
+        """What the module got with the passwords in it."""
+        return json.loads(self.handed_on["module_args"]["password"])
