@@ -98,13 +98,13 @@ class MainCf:
         """The values that main.cf itself has, without expanding anything."""
         return read_settings(self._postfix, names, ["-n"])
 
-    def stage(self, changes: t.Mapping[str, str | None]) -> str:
+    def stage(self, changes: t.Mapping[str, str | None], basis: str | None = None) -> str:
         """Make its successor in the staging directory; returns the path.
 
         `changes` has the new values, None for what is to go. Everything else stays as it is, byte
-        for byte. Raises PostfixError.
+        for byte, in main.cf or in `basis`, the path of a staged one. Raises PostfixError.
         """
-        content = self.read()
+        content = self.read() if basis is None else read_if_there(basis) or b""
         if content and not content.endswith(b"\n"):
             # postconf would add a new setting to the last line.
             content += b"\n"
@@ -118,7 +118,8 @@ class MainCf:
             )
             if code:
                 raise PostfixError(f"postconf can't edit main.cf: {reason(code, err)}")
-        self._refuse_other_changes(postfix, changes)
+        before = self._postfix if basis is None else self._postfix.at(os.path.dirname(basis))
+        _refuse_other_changes(before, postfix, changes)
         self._attributes(path)
         return path
 
@@ -132,18 +133,6 @@ class MainCf:
         """The effective values, expanded, once the staged file is in force."""
         postfix = self._postfix.at(os.path.dirname(staged))
         return read_settings(postfix, names, ["-o", f"config_directory={self.directory}", "-x"])
-
-    def _refuse_other_changes(self, staged: Postfix, changes: t.Collection[str]) -> None:
-        """Raise PostfixError if more has changed than was to change."""
-        now, then = (read_settings(postfix, [], ["-n"]) for postfix in (self._postfix, staged))
-        # Always there, and different, with the option -c.
-        expected = {*changes, "config_directory"}
-        unexpected = {name for name in {*now, *then} - expected if now.get(name) != then.get(name)}
-        if unexpected:
-            raise PostfixError(
-                f"editing main.cf would change {', '.join(sorted(unexpected))} too. Look at the"
-                " lines before and after"
-            )
 
     def _attributes(self, staged: str) -> None:
         """Give a staged file main.cf's owner, mode, SELinux context and access control list."""
@@ -177,6 +166,19 @@ def read_overrides(postfix: Postfix) -> dict[str, str]:
         raise PostfixError(f"postconf can't read master.cf: {reason(code, err)}")
     pairs = (line.partition(" = ") for line in os.fsdecode(out).split("\n"))
     return {path: value.strip() for path, equals, value in pairs if equals}
+
+
+def _refuse_other_changes(before: Postfix, after: Postfix, changes: t.Collection[str]) -> None:
+    """Raise PostfixError if more has changed than was to change."""
+    now, then = (read_settings(postfix, [], ["-n"]) for postfix in (before, after))
+    # Always there, and different, with the option -c.
+    expected = {*changes, "config_directory"}
+    unexpected = {name for name in {*now, *then} - expected if now.get(name) != then.get(name)}
+    if unexpected:
+        raise PostfixError(
+            f"editing main.cf would change {', '.join(sorted(unexpected))} too. Look at the lines"
+            " before and after"
+        )
 
 
 def _line(content: str, service: str, name: str) -> int:

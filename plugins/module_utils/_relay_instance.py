@@ -63,7 +63,7 @@ class Instance:
         self.directory = self.values["config_directory"]
         self.main_cf = MainCf(postfix, self.directory)
         self.store = RecordStore(self.directory)
-        self.reload_failed = False
+        self._reload_tried = False
 
     @property
     def utf8(self) -> bool:
@@ -153,14 +153,14 @@ class Instance:
         """
         if not self.is_running():
             return False
+        self._reload_tried = True
         code, _out, err = self.postfix.at(self.directory).run("postfix", "reload")
         if code:
-            self.reload_failed = True
             lines = err.decode(errors="replace").strip().splitlines() or [f"exit status {code}"]
             raise RelayError(f"Postfix can't be reloaded: {lines[-1]}")
         return True
 
     def reload_again(self) -> None:
-        """After a reload that failed and files that were put back: once more, whatever comes."""
-        if self.reload_failed:
+        """After files were put back: if there was a reload, once more, whatever comes of it."""
+        if self._reload_tried:
             self.postfix.at(self.directory).run("postfix", "reload")

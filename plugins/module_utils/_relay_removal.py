@@ -33,9 +33,14 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import
     SettingChange,
     given_back,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._relay_steps import (
+    Steps,
+    in_steps,
+    put_in_force_in_steps,
+    stage_main_cf,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     backup_name,
-    in_force,
     locked,
     put_in_force,
     read_if_there,
@@ -45,6 +50,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.mailops.ses.plugins.module_utils._map_update import MapUpdate
     from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
     from ansible_collections.mailops.ses.plugins.module_utils._relay_record import Record
+    from ansible_collections.mailops.ses.plugins.module_utils._relay_steps import Renames
 
 __all__ = ["RelayRemoval"]
 
@@ -182,36 +188,46 @@ class RelayRemoval:
     def _put_in_force(self, plan: RelayPlan) -> tuple[bool, list[str]]:
         """main.cf, and the reload; returns whether Postfix was reloaded, and backups."""
         instance, record = self._instance, self._record
-        main_cf = instance.main_cf
+        main_cf, store = instance.main_cf, instance.store
         reloaded = False
         backups: list[str] = []
         if record is None:
             return reloaded, backups
         try:
             with contextlib.ExitStack() as stack:
-                files = []
                 stack.callback(main_cf.staging.remove)
                 main_cf.staging.remove()
+                steps: list[Renames] = []
                 if plan.settings or plan.main_cf is not None:
                     main_cf.staging.create()
-                    files.append((self._stage(plan), main_cf.path))
+                    steps = [[(path, main_cf.path)] for path in self._stage(plan)]
                     if self._request.backup:
                         backups.append(backup_name(main_cf.path))
                         copy = main_cf.staging.write_like(main_cf.read(), main_cf.path)
-                        files.insert(0, (copy, backups[0]))
+                        steps[0].insert(0, (copy, backups[0]))
                 if plan.reload:
-                    stack.callback(instance.store.staging.remove)
-                    instance.store.create()
-                    pending = replace(record, reload_pending=True)
-                    stack.enter_context(in_force([*instance.store.stage(pending), *files]))
-                    reloaded = instance.reload()
+                    stack.callback(store.staging.remove)
+                    store.create()
+                    state = record.main_cf.next(
+                        main_cf.read(),
+                        store.main_cf_before(),
+                        *(read_if_there(files[-1][0]) for files in steps),
+                    )
+                    coming = store.stage(replace(record, main_cf=state, reload_pending=True))
+                    reloaded = put_in_force_in_steps(
+                        stack, instance, coming, steps, pending=record.reload_pending, reload=True
+                    )
         except BaseException:
             instance.reload_again()
             raise
         return reloaded, backups
 
-    def _stage(self, plan: RelayPlan) -> str:
+    def _stage(self, plan: RelayPlan) -> list[str]:
+        """main.cf after each step: the routing goes before what the client needs for it."""
         main_cf = self._instance.main_cf
-        if plan.main_cf is not None:
-            return main_cf.stage_content(plan.main_cf)
-        return main_cf.stage({change.name: change.after for change in plan.settings})
+        routing, client = in_steps(plan.settings, ())[1:]
+        if plan.main_cf is None:
+            staged = stage_main_cf(main_cf, Steps((), routing, client))
+            return [path for path in staged if path]
+        first = stage_main_cf(main_cf, Steps((), routing, ())) if routing and client else []
+        return [*(path for path in first if path), main_cf.stage_content(plan.main_cf)]

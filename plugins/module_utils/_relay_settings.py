@@ -18,6 +18,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._map_entry import Pass
 __all__ = [
     "MAPS",
     "NAMES",
+    "ROUTING",
     "RelayError",
     "RelayLogin",
     "SenderLogin",
@@ -51,6 +52,8 @@ NAMES = (
     "smtp_tls_wrappermode",
     "relayhost",
 )
+#: Those of them that say where mail goes; the others are the client's.
+ROUTING = frozenset({_SENDERS, "relayhost"})
 _LISTS_OF_MAPS = frozenset({MAPS, _SENDERS})
 # Types of lookup tables whose entries are in main.cf itself.
 _INLINE = ("inline:", "static:")

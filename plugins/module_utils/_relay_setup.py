@@ -8,8 +8,8 @@
 
 The order, so that a process that is killed at any instant leaves a Postfix that delivers, and
 enough for the next run to go on: the record of what was there; the password map, with the keys
-that are no longer wanted still in it; the table with the senders' servers; main.cf; the reload; and
-only then, when nothing asks for them any more, the old keys go.
+that are no longer wanted still in it; main.cf and the table with the senders' servers, in the steps
+of _relay_steps.py; and only then, when nothing asks for them any more, the old keys go.
 """
 
 from __future__ import annotations
@@ -57,10 +57,14 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import
     predicted,
     wanted_settings,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._relay_steps import (
+    in_steps,
+    put_in_force_in_steps,
+    stage_main_cf,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     SecretFileError,
     backup_name,
-    in_force,
     put_in_force,
     read_if_there,
 )
@@ -68,6 +72,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
 if t.TYPE_CHECKING:
     from ansible_collections.mailops.ses.plugins.module_utils._map_update import MapUpdate, Plan
     from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
+    from ansible_collections.mailops.ses.plugins.module_utils._relay_steps import Renames
 
 __all__ = ["RelaySetup"]
 
@@ -237,6 +242,9 @@ class RelaySetup:
         """Whether running processes would go on with what they have read."""
         if settings or (self._record and self._record.reload_pending):
             return True
+        # The login for a sender's new server has to be known before mail goes there.
+        if sum(plan.writes_source for plan in plans if plan) > 1:
+            return True
         # Mail that is on its way to a server that nobody wants any more would find no key.
         if any(not entry.present for entry in self._stale):
             return True
@@ -261,23 +269,30 @@ class RelaySetup:
         """All that is new, in one transaction; returns whether Postfix was reloaded, and backups."""
         instance = self._instance
         first = self._record is None
+        pending = self._record is not None and self._record.reload_pending
         reloaded = False
-        backups = []
         routes = self._routes_update()
         plans = [(update, update.plan()) for update in (of_map, routes) if update]
         try:
             with contextlib.ExitStack() as stack:
                 staged = [stack.enter_context(update.staged(its)) for update, its in plans]
-                files = [pair for ready in staged for pair in ready.renames]
-                backups += [ready.backup for ready in staged if ready.backup]
-                main_cf, more = self._stage_main_cf(plan, stack)
-                backups += more
-                if files or main_cf or not first:
-                    content = main_cf[-1][0] if plan.settings else None
-                    record = self._stage_record(plan, of_map, content, stack)
-                    stack.enter_context(in_force([*record, *files, *main_cf]))
-                if plan.reload:
-                    reloaded = instance.reload()
+                backups = [ready.backup for ready in staged if ready.backup]
+                main_cfs, copies = self._stage_main_cf(plan, stack)
+                backups += [backup for _copy, backup in copies]
+                # The routes are not there without senders.
+                routing = [pair for ready in staged[1:] for pair in ready.renames]
+                steps = [
+                    [*staged[0].renames, *copies, *main_cfs[0]],
+                    [*routing, *main_cfs[1]],
+                    main_cfs[2],
+                ]
+                steps = [files for files in steps if files]
+                if steps or not first:
+                    coming = [path for files in main_cfs for path, _target in files]
+                    record = self._stage_record(plan, of_map, coming, stack)
+                    reloaded = put_in_force_in_steps(
+                        stack, instance, record, steps, pending=pending, reload=plan.reload
+                    )
         except BaseException:
             if first:
                 instance.store.remove()
@@ -289,16 +304,17 @@ class RelaySetup:
 
     def _stage_main_cf(
         self, plan: RelayPlan, stack: contextlib.ExitStack
-    ) -> tuple[list[tuple[str, str]], list[str]]:
-        """main.cf with its backup, ready to be renamed, once it is sure to have the effect."""
+    ) -> tuple[list[Renames], Renames]:
+        """main.cf after each step, once the last is sure to have the effect; and its backup."""
         main_cf = self._instance.main_cf
         stack.callback(main_cf.staging.remove)
         main_cf.staging.remove()
         if not plan.settings:
-            return [], []
+            return [[], [], []], []
         main_cf.staging.create()
-        staged = main_cf.stage({change.name: change.after for change in plan.settings})
-        values = main_cf.staged_settings(staged, (*NAMES, *ALSO_READ))
+        staged = stage_main_cf(main_cf, in_steps(plan.settings, self._ours.settings))
+        last = [path for path in staged if path][-1]
+        values = main_cf.staged_settings(last, (*NAMES, *ALSO_READ))
         for setting in self._settings:
             value = values.get(setting.name, "")
             if not setting.satisfied_by(value):
@@ -307,21 +323,24 @@ class RelaySetup:
                     f" {setting.value!r}. Look at how main.cf sets it"
                 )
         self._check(values, thoroughly=True)
-        ready = [(staged, main_cf.path)]
+        ready = [[(path, main_cf.path)] if path else [] for path in staged]
         if not self._request.backup:
             return ready, []
-        backup = backup_name(main_cf.path)
-        ready.insert(0, (main_cf.staging.write_like(main_cf.read(), main_cf.path), backup))
-        return ready, [backup]
+        copy = main_cf.staging.write_like(main_cf.read(), main_cf.path)
+        return ready, [(copy, backup_name(main_cf.path))]
 
     def _stage_record(
-        self, plan: RelayPlan, of_map: MapUpdate, main_cf: str | None, stack: contextlib.ExitStack
-    ) -> list[tuple[str, str]]:
+        self,
+        plan: RelayPlan,
+        of_map: MapUpdate,
+        main_cfs: t.Iterable[str],
+        stack: contextlib.ExitStack,
+    ) -> Renames:
         """The record with what was there before and what is about to be, ready to be renamed."""
         store = self._instance.store
         now = self._instance.main_cf.read()
         source = of_map.source
-        coming = read_if_there(main_cf) if main_cf else now
+        coming = [read_if_there(path) for path in main_cfs] or [now]
         before: tuple[bytes, bytes | None] | None = None
         record = self._record
         if record is None:
@@ -334,7 +353,7 @@ class RelaySetup:
             record.begun(
                 self._ours,
                 plan.settings,
-                record.main_cf.next(now, main_cf_before, coming),
+                record.main_cf.next(now, main_cf_before, *coming),
                 record.map.file.next(
                     source, map_before, of_map.plan().edit.source, self._map.plan().edit.source
                 ),

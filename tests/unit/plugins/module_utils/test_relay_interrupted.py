@@ -11,20 +11,21 @@ with a real kill at every system call.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import typing as t
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from ansible_collections.mailops.ses.tests.support.fake_postfix import FakePostfix
 from ansible_collections.mailops.ses.tests.support.fake_relay import (
     FakeRelay,
     key,
     sender,
     trust_any_file,
 )
-
-if t.TYPE_CHECKING:
-    from pathlib import Path
 
 WEST, CENTRAL = "eu-west-1", "eu-central-1"
 KILLED = 99
@@ -67,7 +68,32 @@ def fixture_ca_file(monkeypatch: pytest.MonkeyPatch) -> None:
     trust_any_file(monkeypatch)
 
 
-def killed_at(number: int, run: Run, relay: FakeRelay) -> bool:
+@dataclass(frozen=True)
+class Trial:
+    """A relay on a Postfix whose processes have read what is in the folder `read`, or read it now."""
+
+    relay: FakeRelay
+    read: Path
+
+    def start(self, directory: Path) -> None:
+        """Have all processes read this configuration."""
+        shutil.rmtree(self.read, ignore_errors=True)
+        shutil.copytree(directory, self.read)
+
+    def noticed(self, program: str) -> None:
+        """What comes of a program that is about to be run."""
+        if program == "postfix reload":
+            self.start(self.relay.directory)
+
+    def check(self) -> None:
+        """Whichever processes have read which of the two: mail to SES finds its login."""
+        main_cf = (self.read / "main.cf").read_text("utf-8")
+        then = FakeRelay(FakePostfix(self.read, main_cf), self.relay.attributes)
+        for routing, client in itertools.product((then, self.relay), repeat=2):
+            assert deliverable(routing, client)
+
+
+def killed_at(number: int, run: Run, trial: Trial) -> bool:
     """Run in a process of its own, which ends before its step ``number``; whether it came to it."""
     pid = os.fork()
     if pid:
@@ -75,19 +101,26 @@ def killed_at(number: int, run: Run, relay: FakeRelay) -> bool:
         assert os.WEXITSTATUS(status) in (0, KILLED)
         return os.WEXITSTATUS(status) == KILLED
     with contextlib.suppress(BaseException):
-        _count_steps(number, relay)
-        run(relay)
+        _count_steps(number, trial)
+        run(trial.relay)
         os._exit(0)
     os._exit(1)
 
 
-def _count_steps(number: int, relay: FakeRelay) -> None:
+def _count_steps(number: int, trial: Trial) -> None:
     left = [number]
 
-    def step(_name: str = "") -> None:
+    def step(name: str = "") -> None:
         left[0] -= 1
         if left[0] < 0:
             os._exit(KILLED)
+        if name:
+            steps = {each: getattr(os, each) for each in STEPS}
+            for each in STEPS:
+                setattr(os, each, real[each])
+            trial.noticed(name)
+            for each, function in steps.items():
+                setattr(os, each, function)
 
     def counted(function: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
         def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
@@ -96,22 +129,25 @@ def _count_steps(number: int, relay: FakeRelay) -> None:
 
         return wrapper
 
-    for name in STEPS:
-        setattr(os, name, counted(getattr(os, name)))
-    relay.postfix.before = step
+    real = {name: getattr(os, name) for name in STEPS}
+    for name, function in real.items():
+        setattr(os, name, counted(function))
+    trial.relay.postfix.before = step
 
 
-def deliverable(relay: FakeRelay) -> bool:
-    """Whether Postfix finds a login for each server that main.cf names, or is as it was before."""
-    settings, entries = relay.settings(), relay.entries()
-    servers = settings["relayhost"].split(", ")
+def deliverable(routing: FakeRelay, client: FakeRelay) -> bool:
+    """Whether mail that is routed by the one goes nowhere that the other does not log in to."""
+    settings, entries = client.settings(), client.entries()
+    servers = routing.settings()["relayhost"].split(", ")
     if servers == ["[old.example.net]"]:
         return True
-    routes = (
-        relay.entries("ses_sender_relayhost")
-        if "sender_dependent_relayhost_maps" in settings
-        else {}
-    )
+    if settings.get("smtp_sasl_auth_enable") != "yes":
+        return False
+    routes = routing.entries("ses_sender_relayhost")
+    if "sender_dependent_relayhost_maps" not in routing.settings():
+        routes = {}
+    if routes and settings.get("smtp_sender_dependent_authentication") != "yes":
+        return False
     return {*servers, *routes} <= set(entries)
 
 
@@ -127,17 +163,26 @@ def test_a_run_that_is_killed_at_any_step(tmp_path: Path, case: str) -> None:
     shutil.copytree(model.directory, saved)
     run(model)
     wanted = model.contents()
+    trial = Trial(FakeRelay(model.postfix, model.attributes), tmp_path / "read")
+    relay = trial.relay
     points = 0
     while True:
         shutil.rmtree(model.directory)
         shutil.copytree(saved, model.directory)
-        relay = FakeRelay(model.postfix, model.attributes)
-        if not killed_at(points, run, relay):
+        trial.start(saved)
+        if not killed_at(points, run, trial):
             break
-        assert deliverable(relay)
-        relay.postfix.reloads = 0
+        trial.check()
+
+        def again(program: str) -> None:
+            trial.check()
+            trial.noticed(program)
+
         was = relay.contents()
+        relay.postfix.before = again
         changed = run(relay).plan.changed
+        trial.check()
+        relay.postfix.before = lambda _program: None
         assert relay.contents() == wanted
         assert changed or was == wanted
         # What the killed run put in force, the next one has had reloaded, if that run had not.
@@ -155,9 +200,10 @@ def test_main_cf_in_force_and_not_reloaded_is_reloaded_by_the_next_run(
 ) -> None:
     relay = FakeRelay.make(tmp_path / "etc")
     relay.present(WEST)
+    reloads = itertools.count(1)
 
     def kill(name: str) -> None:
-        if name == "postfix reload":
+        if name == "postfix reload" and next(reloads) == 2:
             os._exit(KILLED)
 
     pid = os.fork()
