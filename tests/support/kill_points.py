@@ -82,7 +82,10 @@ class KillPoint:
 
 @dataclass(frozen=True)
 class Killer:
-    """Runs a module that works on files in ``directory``; ``own`` is a folder for its own use."""
+    """Runs a module that works on files in ``directory``; ``own`` is a folder for its own use.
+
+    Programs in ``own`` stand in for those of their name.
+    """
 
     server: ModuleServer
     directory: Path
@@ -102,7 +105,9 @@ class Killer:
 
     def run(self) -> Outcome:
         """Run it to its end."""
-        return self.server.run(self.arguments, umask=self.umask)
+        return self.server.run(
+            self.arguments, umask=self.umask, environment=dict(self._environment)
+        )
 
     def points_of(self, process: str) -> list[KillPoint]:
         """Run it, and return where ``process`` can be killed. It is the run's only one, or none."""
@@ -147,7 +152,12 @@ class Killer:
 
     def _traced(self, *options: str) -> Outcome:
         log = ("-y", "-o", str(self._log("module")))
-        return self.server.run(self.arguments, umask=self.umask, strace=[*log, *options])
+        return self.server.run(
+            self.arguments,
+            umask=self.umask,
+            environment=dict(self._environment),
+            strace=[*log, *options],
+        )
 
     def _with_postmap(self, does: str, options: str, with_module: bool) -> Outcome:
         self._log(does).write_text("")

@@ -41,6 +41,7 @@ HARMLESS = frozenset({"close", "fcntl", "flock", "listxattr"})
 #: What a run can't do without; if strace does not show them, the points are not all.
 CALLS = {"chmod", "fsync", "link", "mkdir", "openat", "rename", "rmdir", "unlink", "write"}
 RELOADED = "reload -- version"
+ROUTING = b"relayhost"
 
 # Stands in for a program of Postfix's: KILL_AT is the number of a call and before or after.
 # $PPID is the module.
@@ -52,6 +53,7 @@ echo {name} >>{own}/called
 if [ "$KILL_AT" = "$number before" ]; then kill -KILL $PPID; exit 1; fi
 {path} "$@"
 status=$?
+case " $* " in *" reload "*) echo reload >>{own}/reloads ;; esac
 if [ "$KILL_AT" = "$number after" ]; then kill -KILL $PPID; fi
 exit $status
 """
@@ -89,12 +91,12 @@ Point = KillPoint | ProgramPoint
 
 @dataclass(frozen=True)
 class State:
-    """What Postfix has: main.cf, the logins that it finds, and whether it was told."""
+    """What Postfix has: main.cf, the logins that it finds, and how often it was told."""
 
     #: Its lines, sorted: postconf adds settings in no order.
     main_cf: tuple[bytes, ...]
     found: frozenset[str]
-    reloaded: bool
+    reloads: int
 
 
 @dataclass
@@ -139,9 +141,10 @@ class Trial:
             script.chmod(0o755)
         self.reset()
         self._old = self.state()
-        self._checked(wanted)
+        result = self.killer.run().result
+        assert result.get("changed"), result
         self._new, self._names = self.state(), self.names()
-        assert self._new.reloaded
+        assert self._new.reloads == 2  # for the client, and for the routing
         assert self._old.main_cf != self._new.main_cf
 
     def arguments(self, region: str | None) -> dict[str, t.Any]:
@@ -185,9 +188,9 @@ class Trial:
         while self._reloads() == before:
             assert time.monotonic() < deadline, self.postfix.log()[-3000:]
             time.sleep(0.01)
-        self._reloads_before = self._reloads()
         (self._own / "count").write_text("0")
         (self._own / "called").write_text("")
+        (self._own / "reloads").write_text("")
 
     def points(self) -> list[Point]:
         """Where a run can be killed."""
@@ -203,7 +206,7 @@ class Trial:
         self.reset()
         self._run_with("")
         programs = (self._own / "called").read_text().split()
-        assert programs.count("postfix") >= 2  # status and reload
+        assert programs.count("postfix") == 4  # status and reload, twice
         around = [
             ProgramPoint(name, number, when)
             for number, name in enumerate(programs, 1)
@@ -218,7 +221,7 @@ class Trial:
         pid = self.postfix.pid
         self.kill(point)
         left = self.state()
-        assert left.main_cf in (self._old.main_cf, self._new.main_cf)
+        assert left.main_cf in (self._old.main_cf, self._between, self._new.main_cf)
         self._check_logins(left)
         assert self.exposed() == []
         if left not in self.tried:
@@ -226,9 +229,10 @@ class Trial:
 
         again = self.killer.run().result
         assert not again.get("failed"), again
-        if left.main_cf == self._new.main_cf and not left.reloaded:
+        if left.main_cf == self._new.main_cf and left.reloads < self._new.reloads:
             assert again["reloaded"]
-        assert self.state() == self._new
+        now = self.state()
+        assert (now.main_cf, now.found) == (self._new.main_cf, self._new.found)
         assert self.names() == self._names
         assert self.exposed() == []
         identities = self._identities()
@@ -244,12 +248,26 @@ class Trial:
         )
         logins = {**LOGINS, **FOREIGN}
         found = frozenset(name for name, login in logins.items() if self._look_up(name) == login)
-        return State(main_cf, found, self._reloads() > self._reloads_before)
+        return State(main_cf, found, (self._own / "reloads").read_text().count("reload"))
+
+    @property
+    def _between(self) -> tuple[bytes, ...]:
+        """What the client needs for SES, and the routing that does not go there."""
+        new, old = self._new.main_cf, self._old.main_cf
+        client, routing = (new, old) if self.scenario.after else (old, new)
+        return tuple(
+            sorted(
+                [line for line in client if not line.startswith(ROUTING)]
+                + [line for line in routing if line.startswith(ROUTING)]
+            )
+        )
 
     def described(self, state: State) -> str:
         """A state in words that are the same for all trials."""
-        main_cf = "new" if state.main_cf == self._new.main_cf else "old"
-        return f"{main_cf} main.cf, reloaded: {state.reloaded}, finds {sorted(state.found)}"
+        names = {self._between: "half", self._old.main_cf: "old", self._new.main_cf: "new"}
+        return (
+            f"{names[state.main_cf]} main.cf, reloads: {state.reloads}, finds {sorted(state.found)}"
+        )
 
     def _look_up(self, name: str) -> str:
         with suppress(RuntimeError):  # which says that there is none
@@ -259,10 +277,22 @@ class Trial:
     def _check_logins(self, left: State) -> None:
         """What running processes have read, and what new ones read: both need their login."""
         assert left.found >= set(FOREIGN)
-        on_disk = self.scenario.after if left.main_cf == self._new.main_cf else self.scenario.before
-        in_memory = self.scenario.after if left.reloaded else self.scenario.before
+        on_disk = self._routed(left.main_cf)
+        if left.reloads == 0:
+            in_memory = self.scenario.before
+        elif left.reloads < self._new.reloads:
+            in_memory = self._routed(self._between)
+        else:
+            in_memory = self.scenario.after
         for region in {on_disk, in_memory} - {None}:
             assert key(str(region)) in left.found
+
+    def _routed(self, main_cf: tuple[bytes, ...]) -> str | None:
+        """The region that mail goes through with such a main.cf."""
+        if main_cf == self._new.main_cf:
+            return self.scenario.after
+        # Between the two, mail goes where it goes without SES, or nothing in main.cf differs.
+        return self.scenario.before if main_cf == self._old.main_cf else None
 
     def _try_mail(self, point: Point, left: State) -> None:
         """In each state that there can be, a message on a Postfix with processes from before."""
