@@ -88,7 +88,7 @@ class Browser:
         self.resize(width, height)
         for kind in ("browser", "performance"):
             self._log(kind)
-        url = page.resolve().as_uri() if isinstance(page, Path) else page
+        url = page.resolve(strict=True).as_uri() if isinstance(page, Path) else page
         self._call("POST", "/url", {"url": url})
 
     def resize(self, width: int, height: int = 800, *, dark: bool = False) -> None:
@@ -121,13 +121,17 @@ class Browser:
         return [f"{entry['level']}: {entry['message']}" for entry in self._log("browser")]
 
     def requests(self) -> list[str]:
-        """The URLs that the page has asked for since it was opened, its own among them."""
+        """The URLs that the page has asked for since it was opened, its own among them.
+
+        Those that are their own content, ``data:``, ask for nothing.
+        """
         events = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
-        return [
+        urls = [
             event["params"]["request"]["url"]
             for event in events
             if event["method"] == "Network.requestWillBeSent"
         ]
+        return [url for url in urls if not url.startswith("data:")]
 
     def screenshot(self, path: Path, *, whole: bool = True) -> Path:
         """Write a PNG file of the whole page, or of what the window shows of it."""
