@@ -43,6 +43,7 @@ _ENTRY = {
     "key": str,
     "username": _TEXT,
     "version": _Maybe(int),
+    "in_force": bool,
     "region": _TEXT,
     "servers": [{"host": str, "port": int, "tls": _TEXT}],
     "matches": _Maybe({"access_key": str, "region": _TEXT, "version": int}),

@@ -52,7 +52,9 @@ SECRETS = [
     password_v4(OTHER_SECRET, CENTRAL),
 ]
 #: What a key of a map may be, and a page must not take for HTML.
-TAG = '"><img/src=x/onerror=console.error(1)>'
+TAG = "<img/src=x/onerror=console.error(1)>"
+#: The same, and more, as a module's answer may have it.
+HOSTILE = f"\"'>{TAG}&amp;<b>{{{{ 6 * 7 }}}}"
 PHONE, DESKTOP = 375, 1280
 ELEMENTS = {
     *("html", "head", "meta", "title", "link", "style", "body", "header", "main", "section"),
@@ -118,7 +120,8 @@ def fixture_audit(
             mixed,
             authority.ca_file,
             f"{KEY} {OTHER_ID}:{password_v4(OTHER_SECRET, CENTRAL)}",
-            f"{TAG} {OTHER_ID}:{OTHER_SECRET}",
+            f"{KEY.replace(WEST, CENTRAL)} {OTHER_ID}:{OTHER_SECRET}",
+            f"{TAG} somebody:their own",
         )
         instances = {"good": good, "sloppy": sloppy, "mixed": mixed}
         hosts: dict[str, dict[str, t.Any]] = {
@@ -178,6 +181,7 @@ def test_who_has_which_key(audit: Audit) -> None:
     assert audit.report["usernames"] == [
         {"username": ACCESS_KEY, "hosts": ["good", "sloppy"]},
         {"username": OTHER_ID, "hosts": ["mixed"]},
+        {"username": "somebody", "hosts": ["mixed"]},
     ]
     assert f"User name {OTHER_ID}: 1 host (mixed)" in audit.table()
     (good,) = (host for host in audit.report["hosts"] if host["host"] == "good")
@@ -262,7 +266,7 @@ def hostile(value: t.Any) -> t.Any:
         return {name: item if name == "severity" else hostile(item) for name, item in value.items()}
     if isinstance(value, list):
         return [hostile(item) for item in value]
-    return f"'{TAG}&amp;<b>{{{{ 6 * 7 }}}}" if isinstance(value, str) else value
+    return HOSTILE if isinstance(value, str) else value
 
 
 def test_whatever_a_host_answers_stays_text(tmp_path: Path, browser: Browser) -> None:
@@ -303,7 +307,7 @@ def test_whatever_a_host_answers_stays_text(tmp_path: Path, browser: Browser) ->
     assert set(elements) <= ELEMENTS
     # Those that the page has itself: one for each count and for the host's name.
     assert elements.count("b") == 8
-    assert f"'{TAG}&amp;<b>{{{{ 6 * 7 }}}}" in browser.texts("dd")
+    assert HOSTILE in browser.texts("dd")
     assert name in browser.evaluate("return document.querySelector('details summary b').innerText")
     assert browser.overflow() == 0
     assert browser.console() == []

@@ -43,6 +43,7 @@ _INSTANCE = {
             "key": f"[{_HOST}]:587",
             "username": ACCESS_KEY,
             "version": 4,
+            "in_force": True,
             "region": "eu-west-1",
             "servers": [{"host": _HOST, "port": 587, "tls": "starttls"}],
             "matches": {"access_key": ACCESS_KEY, "region": "eu-west-1", "version": 4},
