@@ -16,7 +16,7 @@ import pytest
 
 pytestmark = pytest.mark.every_minor
 
-PUBLIC_FOLDERS = {"changelogs", "docs", "meta", "plugins", "roles", "tests"}
+PUBLIC_FOLDERS = {"changelogs", "docs", "meta", "playbooks", "plugins", "roles", "tests"}
 NEVER = ("__pycache__", ".pyc", ".cache", ".nox", ".venv", ".coverage", ".git/", "tests/output/")
 PLAYBOOK = """\
 - hosts: localhost
@@ -96,7 +96,7 @@ def _content(stream: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | None:
 
 
 def test_it_works_where_it_is_installed(archive: Path, tmp_path: Path) -> None:
-    """In an empty path: ansible-doc, a filter, and a module."""
+    """In an empty path: ansible-doc, a filter, a module, and a playbook with its templates."""
     target = tmp_path / "collections"
     install = ("ansible-galaxy", "collection", "install", "--offline", "-p", str(target))
     run(*install, str(archive), cwd=tmp_path)
@@ -119,3 +119,8 @@ def test_it_works_where_it_is_installed(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
     said = run("ansible-playbook", "play.yml", cwd=tmp_path, collections=target)
     assert "failed=0" in said
+    files = ("-e", "audit_html=audit.html", "-e", "audit_json=audit.json")
+    said = run("ansible-playbook", "mailops.ses.audit", *files, cwd=tmp_path, collections=target)
+    assert "0 hosts: 0 audited" in said
+    assert json.loads((tmp_path / "audit.json").read_text())["summary"]["hosts"] == 0
+    assert "</html>" in (tmp_path / "audit.html").read_text()

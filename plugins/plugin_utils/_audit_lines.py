@@ -1,0 +1,74 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""The report of _audit.py on a terminal: a table, who has which user name, a line that sums up."""
+
+from __future__ import annotations
+
+import typing as t
+
+__all__ = ("audit_lines",)
+
+_TITLES = ("SEVERITY", "HOST", "FINDING", "KEY OR FILE", "MESSAGE")
+#: A longer one moves what follows in its own row, not in all of them.
+_WIDEST = 56
+_NAMED_HOSTS = 5
+
+
+def audit_lines(report: t.Mapping[str, t.Any]) -> list[str]:
+    """Return the lines, the sum last: there it is seen after thousands of findings too."""
+    usernames = [
+        f"User name {_plain(one['username'])}: {_hosts(one['hosts'])}"
+        for one in report["usernames"]
+    ]
+    parts = [_table([_cells(finding) for finding in report["findings"]]), usernames]
+    return [*(line for part in parts if part for line in [*part, ""]), _sum(report["summary"])]
+
+
+def _cells(finding: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    where = finding["key"] or finding["file"] or finding["config_directory"] or "-"
+    cells = (finding["severity"], finding["host"], finding["id"], where, finding["message"])
+    return tuple(_plain(cell) for cell in cells)
+
+
+def _plain(text: str) -> str:
+    """Return ``text`` in one line, without what a terminal would take as a command."""
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for character in " ".join(text.split())
+    )
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    if not rows:
+        return []
+    rows = [_TITLES, *rows]
+    columns = zip(*rows, strict=True)
+    *widths, _last = (min(_WIDEST, max(map(len, column))) for column in columns)
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True))
+        for row in rows
+    ]
+
+
+def _hosts(names: list[str]) -> str:
+    named = ", ".join(map(_plain, names[:_NAMED_HOSTS]))
+    more = len(names) - _NAMED_HOSTS
+    return f"{_count(len(names), 'host')} ({named}{f' and {more} more' if more > 0 else ''})"
+
+
+def _sum(summary: t.Mapping[str, int]) -> str:
+    return (
+        f"{_count(summary['hosts'], 'host')}: {summary['audited']} audited, of which "
+        f"{summary['without_findings']} without findings, "
+        f"{summary['unreachable']} unreachable, {summary['failed']} failed. "
+        f"Findings: {summary['critical']} critical, {_count(summary['warning'], 'warning')}, "
+        f"{_count(summary['notice'], 'notice')}."
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

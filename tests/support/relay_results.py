@@ -1,0 +1,64 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Results of postfix_relay_info, made up."""
+
+from __future__ import annotations
+
+import copy
+import typing as t
+
+from .example_key import ACCESS_KEY
+
+_HOST = "email-smtp.eu-west-1.amazonaws.com"
+_FINDING = {
+    "config_directory": "/etc/postfix",
+    "file": "/etc/postfix/sasl_passwd",
+    "key": f"[{_HOST}]:587",
+    "message": "The message.",
+    "cure": "The cure.",
+}
+_INSTANCE = {
+    "name": "-",
+    "config_directory": "/etc/postfix",
+    "mail_version": "3.7.11",
+    "running": True,
+    "relayhost": [f"[{_HOST}]:587"],
+    "tls": "starttls",
+    "tls_security_level": "secure",
+    "ca_file": "/etc/ssl/certs/ca-certificates.crt",
+    "maps": [
+        {
+            "table": "hash:/etc/postfix/sasl_passwd",
+            "path": "/etc/postfix/sasl_passwd",
+            "mode": "0600",
+        }
+    ],
+    "entries": [
+        {
+            "table": "hash:/etc/postfix/sasl_passwd",
+            "path": "/etc/postfix/sasl_passwd",
+            "line": 1,
+            "key": f"[{_HOST}]:587",
+            "username": ACCESS_KEY,
+            "version": 4,
+            "in_force": True,
+            "region": "eu-west-1",
+            "servers": [{"host": _HOST, "port": 587, "tls": "starttls"}],
+            "matches": {"access_key": ACCESS_KEY, "region": "eu-west-1", "version": 4},
+        }
+    ],
+}
+
+
+def relay_result(*findings: tuple[str, str], username: str = ACCESS_KEY) -> dict[str, t.Any]:
+    """A host's result with one instance that has one entry; each finding is (severity, id)."""
+    instance: dict[str, t.Any] = copy.deepcopy(_INSTANCE)
+    instance["entries"][0]["username"] = username
+    return {
+        "changed": False,
+        "failed": False,
+        "instances": [instance],
+        "findings": [{"severity": severity, "id": name, **_FINDING} for severity, name in findings],
+    }
