@@ -277,7 +277,7 @@ def _ca_problem(client: Client) -> str | None:
         return None
     path = client.says("smtp_tls_CAfile")
     if not path:
-        return "smtp_tls_CAfile is not set"
+        return "smtp_tls_CAfile is not set, so that all mail waits"
     try:
         check_ca_file(path, thoroughly=False)
     except RelayError as exc:
