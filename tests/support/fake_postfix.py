@@ -20,6 +20,7 @@ DEFAULTS = {
     "mail_version": "3.7.11",
     "mail_owner": pwd.getpwuid(os.geteuid()).pw_name,
     "daemon_directory": "/usr/lib/postfix/sbin",
+    "multi_instance_directories": "",
     "multi_instance_name": "",
     "smtp_fallback_relay": "",
     "transport_maps": "",
@@ -66,8 +67,7 @@ class FakePostfix:
 
     ``calls`` has what was run, without the paths; ``fails`` is the answer instead of running a
     program, by its name and first argument, as in ``{"postfix reload": (1, b"", b"no")}``;
-    ``before`` is called with each such name first. ``queue`` is what postqueue lists, ``others``
-    are the configuration directories of more instances.
+    ``before`` is called with each such name first. ``queue`` is what postqueue lists.
     """
 
     def __init__(self, directory: Path, main_cf: str = "", master_cf: str = "") -> None:
@@ -82,7 +82,6 @@ class FakePostfix:
         self.before: t.Callable[[str], None] = lambda _name: None
         self.missing = False
         self.queue = b""
-        self.others: list[Path] = []
 
     # What AnsibleModule has
 
@@ -105,21 +104,16 @@ class FakePostfix:
         self.before(name)
         if name in self.fails:
             return self.fails[name]
-        run = {
+        run: dict[str, t.Callable[[Path, list[str], bytes], Answer]] = {
             "master": lambda _config, _args, _data: (1 if self.running else 0, b"", b""),
             "postconf": self._postconf,
             "postfix": self._postfix,
             "postmap": self._postmap,
-            "postmulti": lambda _config, _args, _data: (0, self._instances(), b""),
             "postqueue": lambda _config, _args, _data: (0, self.queue, b""),
         }
         return run[program](config, rest, kwargs.get("data", b""))
 
     # The programs
-
-    def _instances(self) -> bytes:
-        lines = [f"- - y {directory}\n" for directory in (self.directory, *self.others)]
-        return "".join(lines).encode()
 
     def _postfix(self, config: Path, args: list[str], _data: bytes) -> Answer:
         assert config == self.directory

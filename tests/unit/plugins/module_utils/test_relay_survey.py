@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import typing as t
-from pathlib import Path
 
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils import _relay_survey
@@ -85,7 +85,7 @@ def test_deferred_mail(listing: bytes, expected: tuple[int, float, tuple[str, ..
 def test_deferred_mail_is_a_finding(
     relay: FakeSurvey, monkeypatch: pytest.MonkeyPatch, age: float, says: str
 ) -> None:
-    monkeypatch.setattr(_relay_survey.time, "time", lambda: NOW)
+    monkeypatch.setattr(time, "time", lambda: NOW)
     relay.postfix.queue = queued(REFUSED, age=age)
     (finding,) = relay.findings()
     assert (finding.id, finding.severity) == ("deferred_535", "critical")
@@ -129,13 +129,15 @@ def test_it_only_reads(relay: FakeSurvey) -> None:
 
 
 def test_instances(relay: FakeSurvey) -> None:
-    relay.postfix.others.append(Path("/etc/postfix out"))
     postfix = Postfix(relay.postfix)
-    assert config_directories(postfix) == [str(relay.folder), "/etc/postfix out"]
-    relay.postfix.fails["postmulti -l"] = (
+    assert config_directories(postfix) == [str(relay.folder)]
+    relay.set(multi_instance_directories="/etc/postfix-a,\n /etc/postfix-b")
+    directories = [str(relay.folder), "/etc/postfix-a", "/etc/postfix-b"]
+    assert config_directories(postfix) == directories
+    relay.postfix.fails["postconf -x"] = (
         1,
         b"",
-        b"postmulti: fatal: open /etc/postfix/main.cf: Permission denied",
+        b"postconf: fatal: open /etc/postfix/main.cf: Permission denied",
     )
     with pytest.raises(PostfixError, match="exit status 1, Permission denied"):
         config_directories(postfix)

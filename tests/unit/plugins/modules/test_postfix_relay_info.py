@@ -124,7 +124,7 @@ def test_what_is_wrong_most_severe_first(module: Module) -> None:
 
 
 def test_a_broken_instance_does_not_hide_the_others(module: Module) -> None:
-    module.relay.postfix.others.append(module.relay.folder / "no-such")
+    module.relay.set(multi_instance_directories="{folder}/no-such")
     result = module.run()
     assert [each["config_directory"] for each in result["instances"]] == [str(module.relay.folder)]
     (finding,) = result["findings"]
