@@ -273,11 +273,12 @@ def _ca_problem(client: Client) -> str | None:
     """Why no certificate could be verified, None if some can, or none has to be."""
     if client.tls_level not in CHECKED_LEVELS - {"fingerprint", "dane-only"}:
         return None
-    if client.says("smtp_tls_CApath") or client.is_on("tls_append_default_CA"):
-        return None
     path = client.says("smtp_tls_CAfile")
     if not path:
+        if client.says("smtp_tls_CApath") or client.is_on("tls_append_default_CA"):
+            return None
         return "smtp_tls_CAfile is not set, so that all mail waits"
+    # One that can't be read disables TLS, whatever else there is (tls_certkey.c).
     try:
         check_ca_file(path, thoroughly=False)
     except RelayError as exc:

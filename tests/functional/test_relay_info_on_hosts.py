@@ -13,6 +13,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import TABLE_TYPES
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY, SECRET_KEY
 from ansible_collections.mailops.ses.tests.support.hosts.host import Host
 from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import (
@@ -218,21 +219,22 @@ def test_every_mistake_is_found_and_nothing_else(relays: RelayHosts) -> None:
     script = "".join([PREPARE, *parts, FINISH])
     for host in relays.hosts:
         host.run("sh", "-eu", text=script)
-    for host, result in look(relays).items():
-        suffix = {"hash": "db", "cdb": "cdb"}[host.release.table_type]
-        for name, mistake in MISTAKES.items():
-            expected = [
-                (finding, about.format(table=f"sasl_passwd.{suffix}"))
-                for finding, about in mistake.found
-            ]
-            directory = f"/etc/mistakes/{name}"
-            assert result.of(directory) == sorted(expected), (host.name, name)
-            if name != "instance_unreadable":
-                assert result.instances[directory]["name"] == f"postfix-{name}"
-        assert result.of("/etc/postfix") == []
+    results = look(relays)
     for host in relays.hosts:
         host.run("rm", "-r", "/etc/mistakes")
         host.run("postconf", "-X", "multi_instance_directories")
+    wrong = {}
+    for host, result in results.items():
+        table = f"sasl_passwd{TABLE_TYPES[host.release.table_type].suffix}"
+        for name, mistake in MISTAKES.items():
+            directory = f"/etc/mistakes/{name}"
+            expected = sorted((each, about.format(table=table)) for each, about in mistake.found)
+            if result.of(directory) != expected:
+                wrong[host.name, name] = result.of(directory)
+            elif name != "instance_unreadable":
+                assert result.instances[directory]["name"] == f"postfix-{name}"
+        assert result.of("/etc/postfix") == []
+    assert wrong == {}
 
 
 def test_what_only_a_running_relay_shows(relays: RelayHosts) -> None:

@@ -79,6 +79,10 @@ SETTINGS: dict[str, tuple[dict[str, str], Found]] = {
     ),
     "no CA file": ({"smtp_tls_CAfile": ""}, {"no_ca_file": "critical"}),
     "a CA file that is not there": ({"smtp_tls_CAfile": "/no/such.pem"}, {"no_ca_file": "critical"}),
+    "a CA file that is not there, and CAs elsewhere": (
+        {"smtp_tls_CAfile": "/no/such.pem", "smtp_tls_CApath": "/etc/ssl/certs"},
+        {"no_ca_file": "critical"},
+    ),
     "CAs elsewhere": ({"smtp_tls_CAfile": "", "smtp_tls_CApath": "/etc/ssl/certs"}, {}),
     "the default CAs": ({"smtp_tls_CAfile": "", "tls_append_default_CA": "yes"}, {}),
     "no CA file needed": (
