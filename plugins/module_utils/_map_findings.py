@@ -142,29 +142,32 @@ def _unused(facts: InstanceFacts, entry: Entry, by: Entry | None) -> t.Iterator[
 def _of_table(facts: InstanceFacts, of_map: MapFacts) -> t.Iterator[Finding]:
     name, file = of_map.name, of_map.table_path or of_map.path or facts.main_cf
     make = f"Make the table: postmap {name}"
+    # Postfix opens the maps only if it is to log in.
+    waits = facts.client.is_on("smtp_sasl_auth_enable")
+    severity, so = ("critical", ", so that all mail waits") if waits else ("notice", "")
     if of_map.state is State.NO_TYPE:
         yield Finding(
             "table_type_missing",
-            "critical",
+            severity,
             facts.main_cf,
-            f"this Postfix has no tables of the type of {name}, so that all mail waits",
+            f"this Postfix has no tables of the type of {name}{so}",
             "Take a type that it has (postconf -m) with mailops.ses.postfix_relay, or install the"
             " package with this one",
         )
     elif of_map.state is State.MISSING:
         yield Finding(
             "table_missing",
-            "critical",
+            severity,
             file,
-            f"the table of {name} is missing, so that all mail waits",
+            f"the table of {name} is missing{so}",
             make,
         )
     elif of_map.state is State.DAMAGED:
         yield Finding(
             "table_damaged",
-            "critical",
+            severity,
             file,
-            f"Postfix can't read the table of {name}",
+            f"Postfix can't read the table of {name}{so}",
             make,
         )
     elif not of_map.complete:

@@ -160,7 +160,7 @@ def _of_client(facts: InstanceFacts, relayed: t.Sequence[Destination]) -> t.Iter
             "no_ca_file",
             "critical",
             facts.main_cf,
-            f"no certificate can be verified, so that all mail waits: {facts.ca_problem}",
+            f"no certificate can be verified: {facts.ca_problem}",
             "Install ca-certificates and set smtp_tls_CAfile to the system's CA certificates",
         )
     logs_in = [each for each in relayed if each.client.is_on("smtp_sasl_auth_enable")]

@@ -41,8 +41,11 @@ __all__ = ["map_facts", "open_file", "open_files", "shown_key"]
 
 _HIDDEN = "HIDDEN"
 _LONG_RUN = re.compile(r"[A-Za-z0-9+/]{40,}")
-# What may follow a colon in a key. Anything else may be the password of a line with its parts mixed up.
-_PORT = re.compile(r"[0-9]{1,5}|smtps?|submissions?|urd", re.IGNORECASE)
+# A key with a colon in it; anything else may have the password of a line with its parts mixed up.
+_WITH_COLON = re.compile(
+    r"(?:\[[^\[\]]+\]|[^\[\]:]*)(?::(?:[0-9]{1,5}|smtps?|submissions?|urd))?|[0-9a-f:.]+",
+    re.IGNORECASE,
+)
 
 _TABLE_SUFFIXES = (".db", ".lmdb", ".cdb", ".pag", ".dir")
 # Copies that ansible-core's modules, editors, package managers and people make.
@@ -109,9 +112,8 @@ def open_file(path: str, what: str, mail_owner: str) -> OpenFile | None:
 def shown_key(key: bytes) -> str:
     """A key, without what could be a secret: some lines have their parts in another order."""
     shown = text(key)
-    head, colon, tail = shown.rpartition(":")
-    if colon and not _PORT.fullmatch(tail) and not shown.startswith("[") and "::" not in shown:
-        shown = f"{head.partition(':')[0]}:{_HIDDEN}"
+    if not _WITH_COLON.fullmatch(shown):
+        shown = f"{shown.partition(':')[0]}:{_HIDDEN}"
     return _HIDDEN if _LONG_RUN.search(shown) else shown
 
 
