@@ -136,7 +136,9 @@ class _Survey:
         passwords = self._tables(client.says(MAPS))
         senders = self._tables(self._says(_SENDERS))
         transports = [table for name in _TRANSPORTS for table in self._tables(self._says(name))]
-        maps = tuple(map_facts(table, self._candidates) for table in passwords)
+        maps = tuple(
+            map_facts(table, self._candidates, self._says("mail_owner")) for table in passwords
+        )
         routes = Routes(
             relayhost=self._says("relayhost"),
             client=self._client,

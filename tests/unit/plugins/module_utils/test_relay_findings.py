@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import typing as t
 from pathlib import Path
 
@@ -227,6 +228,27 @@ def test_the_trap_is_explained(relay: FakeSurvey) -> None:
         f"There is one for '[{HOST}]', but it looks for {HOST!r} and then {KEY!r}"
         in finding.message
     )
+
+
+def test_proxymap_runs_as_postfix_itself(
+    relay: FakeSurvey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = pwd.struct_passwd(("postfix", "", 12345, 12346, "", "/", "/bin/false"))
+    monkeypatch.setattr(pwd, "getpwnam", lambda _name: owner)
+    table = relay.folder / "sasl_passwd.db"
+
+    def closed() -> list[str]:
+        return [each.id for each in relay.findings() if each.id == "table_closed"]
+
+    relay.set(smtp_sasl_password_maps="proxy:hash:{folder}/sasl_passwd")
+    assert closed() == ["table_closed"]
+    table.chmod(0o640)
+    assert closed() == ["table_closed"]
+    table.chmod(0o604)
+    assert closed() == []
+    relay.set()
+    table.chmod(0o600)
+    assert closed() == []
 
 
 def test_port_465_wants_wrapper_mode(relay: FakeSurvey) -> None:

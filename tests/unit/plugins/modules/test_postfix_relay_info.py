@@ -136,6 +136,15 @@ def test_a_broken_instance_does_not_hide_the_others(module: Module) -> None:
     assert "No such file" in module.run(config_directory=finding["config_directory"])["msg"]
 
 
+def test_a_master_cf_that_is_no_file(module: Module) -> None:
+    (module.relay.folder / "master.cf").unlink()
+    (module.relay.folder / "master.cf").mkdir()
+    (finding,) = module.run()["findings"]
+    assert finding["id"] == "instance_unreadable"
+    result = module.run(config_directory=str(module.relay.folder))
+    assert "master.cf is not a regular file" in result["msg"]
+
+
 def test_a_host_without_postfix(module: Module) -> None:
     module.relay.postfix.missing = True
     result = module.run()
@@ -161,5 +170,5 @@ def test_errors_of_the_system(
     def fail(*_arguments: object) -> t.NoReturn:
         raise error
 
-    monkeypatch.setattr(plugin, "survey", fail)
+    monkeypatch.setattr(plugin, "report_on_all", fail)
     assert module.run()["msg"] == says
