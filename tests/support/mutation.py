@@ -15,6 +15,7 @@ run, and a survivor must not depend on luck.
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -55,7 +56,7 @@ class Mutant:
 
 def settings(tests: t.Iterable[Path]) -> str:
     """mutmut's configuration, for the folder that it runs in."""
-    options = {
+    options: dict[str, t.Sequence[object]] = {
         "source_paths": [COLLECTION / "plugins"],
         "only_mutate": [UTILS / f"{name}.py" for name in MODULES],
         "also_copy": [COLLECTION],
@@ -91,8 +92,7 @@ def changed_line(diff: str) -> tuple[str, str]:
 
 def mutants() -> list[Mutant]:
     """What mutmut has found out, from its files."""
-    from mutmut.mutation.diff_apply import get_diff_for_mutant
-
+    diff_apply = importlib.import_module("mutmut.mutation.diff_apply")  # only its session has it
     found = []
     for module in MODULES:
         path = UTILS / f"{module}.py"
@@ -102,8 +102,8 @@ def mutants() -> list[Mutant]:
             # mutmut's names: module.x_function__mutmut_1, module.xǁClassǁmethod__mutmut_1
             function = name.rpartition(".x")[2].rpartition("__mutmut_")[0]
             function = f"{module}.{function.strip('_ǁ').replace('ǁ', '.')}"
-            was, became = ("", "") if killed else changed_line(get_diff_for_mutant(name, path=path))
-            found.append(Mutant(function, was, became, killed))
+            diff = "" if killed else diff_apply.get_diff_for_mutant(name, path=path)
+            found.append(Mutant(function, *changed_line(diff), killed=killed))
     return found
 
 

@@ -72,7 +72,7 @@ def _promises(what: str, specs: dict[str, t.Any], nested: str) -> dict[str, Prom
 
 
 def _promise(what: str, spec: dict[str, t.Any]) -> Promise:
-    promise = {key: spec[key] for key in ("type", "elements") if key in spec}
+    promise: Promise = {key: spec[key] for key in ("type", "elements") if key in spec}
     if what == "option":
         promise.update((key, spec[key]) for key in ("default",) if spec.get(key) is not None)
         promise.update((key, sorted(spec[key])) for key in ("aliases", "choices") if spec.get(key))

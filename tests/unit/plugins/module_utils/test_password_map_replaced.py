@@ -80,6 +80,13 @@ def test_what_is_wanted_is_folded_as_the_map_is(utf8: bool) -> None:
 
 def test_a_value_that_is_not_utf8_is_an_entry_without_smtputf8() -> None:
     assert read_map(b"k \xff\n", utf8=False).entry(0) == (b"k", b"\xff")
+    with pytest.raises(ValueError, match="not an entry"):
+        read_map(b"k \xff\n").entry(0)
+
+
+def test_a_null_byte_ends_the_last_line_and_a_continued_one() -> None:
+    assert read_map(b"k v\0w").listing() == {b"k\tv"}
+    assert read_map(b"k v\n w\0x\n").listing() == {b"k\tv w"}
 
 
 def test_the_line_of_an_entry_after_a_blank_line() -> None:

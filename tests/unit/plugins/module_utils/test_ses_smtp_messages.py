@@ -14,7 +14,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     check_access_key,
     derive_password,
     parse_version,
-    password_version,
     region_of_password,
     region_warning,
     smtp_endpoint,
@@ -23,7 +22,6 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
-    VECTORS,
 )
 
 HOW_TO_STORE = (
@@ -147,6 +145,7 @@ MESSAGES: list[tuple[t.Callable[..., t.Any], tuple[t.Any, ...], str]] = [
     ),
     (smtp_endpoint, ("Ireland",), NO_REGION),
     (smtp_endpoint, ("eu-",), NO_REGION),
+    (smtp_endpoint, ("europe-west",), NO_REGION),
     (smtp_endpoint, ("eu-wset-1a",), f"{NO_REGION}. Did you mean 'eu-wset-1'?".replace("is", "'eu-wset-1a' is", 1)),
     (smtp_endpoint, ("us  west__2",), f"{NO_REGION}. Did you mean 'us-west-2'?"),
     (smtp_endpoint, ("ca-central1",), f"{NO_REGION}. Did you mean 'ca-central-1'?"),
@@ -187,11 +186,3 @@ def test_the_region_of_a_password() -> None:
 def test_an_empty_endpoint_is_none() -> None:
     with pytest.raises(SesSmtpError):
         derive_password(SECRET_KEY, "me-south-1", endpoint="")
-
-
-@pytest.mark.parametrize("version", [2, 4])
-def test_a_password_with_a_character_too_much_inside_is_none(version: int) -> None:
-    """Lenient base64 would drop the character and the rest would still be 44 long."""
-    password = next(row["smtp_password"] for row in VECTORS if row["version"] == version)
-    assert password_version(password) == version
-    assert password_version(f"{password[:20]}!{password[20:-1]}") is None
