@@ -19,7 +19,17 @@ pytestmark = pytest.mark.every_minor
 
 NEEDED_TO_RUN = {"meta", "playbooks", "plugins", "roles"}
 PUBLIC_FOLDERS = {*NEEDED_TO_RUN, "LICENSES", "changelogs", "docs", "tests"}
-NEVER = ("__pycache__", ".pyc", ".cache", ".nox", ".venv", ".coverage", ".git/", "tests/output/")
+NEVER = (
+    "__pycache__",
+    ".pyc",
+    ".ansible/",
+    ".cache",
+    ".nox",
+    ".venv",
+    ".coverage",
+    ".git/",
+    "tests/output/",
+)
 PLAYBOOK = """\
 - hosts: localhost
   gather_facts: false
@@ -58,6 +68,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory, collections_path: Path) ->
     checkout = collections_path / "ansible_collections" / "mailops" / "ses"
     subprocess.run(["cp", "-R", str(checkout), str(source)], check=True)
     for litter in (
+        ".ansible/roles/x",
         ".cache/pytest/README.md",
         ".coverage",
         ".hypothesis/unicode_data/x",

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 import typing as t
@@ -136,6 +137,7 @@ def problems(found: t.Sequence[Mutant], known: set[Survivor]) -> list[str]:
 
 def main() -> int:
     """Run mutmut and judge; the exit status."""
+    shutil.rmtree("mutants", ignore_errors=True)  # the results of an earlier run
     Path("setup.cfg").write_text(settings(tests_by_example()), encoding="utf-8")
     # It shows each mutant as it goes, for a terminal.
     done = subprocess.run(
