@@ -10,10 +10,10 @@ NOX := $(VENV)/bin/nox
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help unit test demo bench clean system
+.PHONY: help unit test demo bench mutation release-check released-api pins clean system
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## /make \1  \t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /make \1  \t/p' Makefile
 
 unit: $(NOX)  ## the quick tests, for daily work
 	@$(NOX) --session unit
@@ -26,6 +26,18 @@ demo: $(NOX)  ## an encrypted example key becomes a sasl_passwd, shown and verif
 
 bench: $(NOX)  ## what it costs, as ratios
 	@$(NOX) --session bench
+
+mutation: $(NOX)  ## would the unit tests notice a wrong line of the derivation?
+	@$(NOX) --session mutation
+
+release-check: $(NOX)  ## version, changelog and tag agree, the archive is reproducible
+	@$(NOX) --session release-check
+
+released-api: $(NOX)  ## record what playbooks rely on, at a release
+	@$(NOX) --session released-api
+
+pins: $(NOX)  ## set every pin in tests/requirements to the newest version
+	@$(VENV)/bin/python tests/support/update_pins.py
 
 clean:  ## remove what the other targets made
 	rm -rf .cache .nox .venv build tests/output mailops-ses-*.tar.gz

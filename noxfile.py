@@ -32,8 +32,9 @@ CACHE = ROOT / ".cache"
 REQUIREMENTS = ROOT / "tests" / "requirements"
 NEWEST = interpreters.newest_release()
 OLDEST = min(interpreters.CONTROLLER_PYTHONS, key=interpreters.as_tuple)
-#: Where ansible-test sanity runs: both ends, and the release that is newest on this machine.
-SANITY = {
+#: Where ansible-test sanity compiles and imports with every Python that there is: both ends, and
+#: the release that is newest on this machine. The minors between run all tests with one Python.
+SANITY_WITH_ALL_PYTHONS = {
     OLDEST,
     *interpreters.PRE_RELEASES,
     max(
@@ -42,6 +43,8 @@ SANITY = {
     ),
     *([NEWEST] if NEWEST else []),
 }
+#: A module of tests/support as a program, where the staged collection is on Python's path.
+SUPPORT = "ansible_collections.mailops.ses.tests.support"
 
 Check = t.Callable[[nox.Session], None]
 
@@ -113,12 +116,13 @@ def newest() -> str:
 
 
 def lint(session: nox.Session) -> None:
-    """ruff, mypy --strict, yamllint."""
+    """ruff, mypy --strict, yamllint, reuse."""
     install(session, "lint", core=newest())
     root = stage(session)
     session.run("ruff", "check", "--cache-dir", str(CACHE / "ruff"), ".")
     session.run("ruff", "format", "--check", "--cache-dir", str(CACHE / "ruff"), ".")
     session.run("yamllint", "--strict", ".")
+    session.run("reuse", "lint", "--lines")
     settings = ("--config-file", str(root / "pyproject.toml"), "--cache-dir", str(CACHE / "mypy"))
     session.run("mypy", "--strict", *settings, "noxfile.py", env={"MYPYPATH": "tests"})
     # From above: in the collection's own folder a file would have two module names.
@@ -210,8 +214,11 @@ def sanity(minor: str) -> Check:
         home = CACHE / f"ansible-test-{minor}"
         for tool in ansible_test_home.prepare(home, Path(str(folder).strip())):
             session.log("%s comes from the package index, not from a forge", tool)
-        # Without --python it compiles and imports with every Python that it finds.
-        arguments = ("--requirements", "--color", "no")
+        arguments = ["--requirements", "--color", "no"]
+        if minor not in SANITY_WITH_ALL_PYTHONS:
+            # Without --python it compiles and imports with every Python that it finds.
+            own = ("python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
+            arguments += ["--python", str(session.run(*own, silent=True)).strip()]
         path = os.pathsep.join([session.bin, interpreters.search_path(CACHE / "pythons")])
         said = session.run(
             "ansible-test", "sanity", *arguments, env={"HOME": str(home), "PATH": path}, silent=True
@@ -241,6 +248,7 @@ def docs(session: nox.Session) -> None:
     references = ("--validate-collection-refs", "all")
     session.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", *references, ".")
     session.run("antsibull-changelog", "lint")
+    session.run("python", "-m", f"{SUPPORT}.release_check", "--rehearse")
     for kind, folder in (("filter", "filter"), ("module", "modules")):
         for path in sorted((root / "plugins" / folder).glob("[!_]*.py")):
             session.run("ansible-doc", "-t", kind, f"mailops.ses.{path.stem}", silent=True)
@@ -256,6 +264,33 @@ def galaxy_importer(session: nox.Session) -> None:
     session.log("%s", said)
     if re.search("^(WARNING|ERROR|CRITICAL)", str(said), re.MULTILINE):
         session.error("Galaxy would take it, but not without a word")
+
+
+def mutation(session: nox.Session) -> None:
+    """Mutation testing of the derivation and of the password map's format."""
+    install(session, "mutation", core=newest())
+    session.chdir(stage(session).parents[2])
+    session.run("python", "-m", f"{SUPPORT}.mutation")
+
+
+def release_check(session: nox.Session) -> None:
+    """Version, changelog and tag agree, and two builds of the archive are the same."""
+    install(session, core=newest())
+    git = ("git", "-c", "safe.directory=*", "-C", str(ROOT))
+    # A tag says nothing about a checkout that has changes since.
+    changes = session.run(*git, "status", "--porcelain", external=True, silent=True)
+    tags = session.run(*git, "tag", "--points-at", "HEAD", external=True, silent=True)
+    stage(session)
+    said = () if changes else str(tags).split()
+    session.run("python", "-m", f"{SUPPORT}.release_check", *said)
+
+
+def released_api(session: nox.Session) -> None:
+    """Record what playbooks rely on, at a release."""
+    install(session, core=newest())
+    record = ROOT / "tests" / "support" / "released_api.json"
+    stage(session)
+    session.run("python", "-m", f"{SUPPORT}.released_api", str(record))
 
 
 def demo(session: nox.Session) -> None:
@@ -276,8 +311,8 @@ def declare() -> None:
     """Declare the sessions, the long ones first."""
     tools = interpreters.CONTROLLER_PYTHONS[NEWEST or OLDEST]
     add("functional", tools, functional)
-    for minor in sorted(SANITY, key=interpreters.as_tuple):
-        pythons = interpreters.CONTROLLER_PYTHONS[minor]
+    add("mutation", tools, mutation)
+    for minor, pythons in interpreters.CONTROLLER_PYTHONS.items():
         add(
             f"sanity-{minor}",
             sorted(pythons, key=interpreters.as_tuple, reverse=True),
@@ -295,6 +330,8 @@ def declare() -> None:
     add("ansible-lint", tools, ansible_lint)
     add("docs", tools, docs)
     add("galaxy-importer", tools, galaxy_importer)
+    add("release-check", tools, release_check)
+    add("released-api", tools, released_api, default=False)
     add("demo", tools, demo)
     add("bench", tools, bench, default=False)
 

@@ -166,7 +166,7 @@ def _password_problem(password: str) -> str | None:
         return "is empty"
     if password != password.strip():
         return "begins or ends with white space or a newline, which Postfix would strip"
-    # A space inside a password is kept by Postfix; nothing else that can't be seen is meant.
-    if not password.replace(" ", "").isprintable():
+    # A space inside a password is kept by Postfix, and is printable; nothing else unseen is meant.
+    if not password.isprintable():
         return "contains a newline or another character that is not printable"
     return None

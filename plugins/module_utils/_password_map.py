@@ -204,8 +204,10 @@ def edit(current: PasswordMap, wanted: t.Sequence[Wanted], exclusive: bool = Fal
 def replaced(current: PasswordMap, source: bytes) -> Edit:
     """Work out what changes if `source` takes the place of the current one, byte for byte."""
     coming = read_map(source, current.utf8)
-    old = {folded: current.entry(number) for folded, number in current.first.items()}
-    new = {folded: coming.entry(number) for folded, number in coming.first.items()}
+    old, new = (
+        {found.keys[number]: found.entry(number) for number in sorted(found.first.values())}
+        for found in (current, coming)
+    )
     differing = [
         key for key in [*old, *(k for k in new if k not in old)] if old.get(key) != new.get(key)
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -16,8 +17,19 @@ import pytest
 
 pytestmark = pytest.mark.every_minor
 
-PUBLIC_FOLDERS = {"changelogs", "docs", "meta", "playbooks", "plugins", "roles", "tests"}
-NEVER = ("__pycache__", ".pyc", ".cache", ".nox", ".venv", ".coverage", ".git/", "tests/output/")
+NEEDED_TO_RUN = {"meta", "playbooks", "plugins", "roles"}
+PUBLIC_FOLDERS = {*NEEDED_TO_RUN, "LICENSES", "changelogs", "docs", "tests"}
+NEVER = (
+    "__pycache__",
+    ".pyc",
+    ".ansible/",
+    ".cache",
+    ".nox",
+    ".venv",
+    ".coverage",
+    ".git/",
+    "tests/output/",
+)
 PLAYBOOK = """\
 - hosts: localhost
   gather_facts: false
@@ -56,6 +68,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory, collections_path: Path) ->
     checkout = collections_path / "ansible_collections" / "mailops" / "ses"
     subprocess.run(["cp", "-R", str(checkout), str(source)], check=True)
     for litter in (
+        ".ansible/roles/x",
         ".cache/pytest/README.md",
         ".coverage",
         ".hypothesis/unicode_data/x",
@@ -96,7 +109,7 @@ def _content(stream: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | None:
 
 
 def test_it_works_where_it_is_installed(archive: Path, tmp_path: Path) -> None:
-    """In an empty path: ansible-doc, a filter, a module, and a playbook with its templates."""
+    """In an empty path, without what is not needed to run: documentation, plugins and a playbook."""
     target = tmp_path / "collections"
     install = ("ansible-galaxy", "collection", "install", "--offline", "-p", str(target))
     run(*install, str(archive), cwd=tmp_path)
@@ -112,6 +125,9 @@ def test_it_works_where_it_is_installed(archive: Path, tmp_path: Path) -> None:
         )
     )
     assert "mailops.ses" in listing[str(target / "ansible_collections")]
+    for path in (target / "ansible_collections" / "mailops" / "ses").iterdir():
+        if path.name not in NEEDED_TO_RUN:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     documented = run(
         "ansible-doc", "-t", "filter", "-l", "mailops.ses", cwd=tmp_path, collections=target
     )

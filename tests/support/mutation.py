@@ -1,0 +1,159 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Mutation testing: would the unit tests notice if a line of the derivation were wrong?
+
+mutmut makes every small change it knows to the modules below, one at a time, and runs the tests
+with it. As a program, in the folder that holds ansible_collections: ``python .../mutation.py``. It
+fails if too few of the changes are noticed, or if those that are not differ from the list in
+mutation_survivors.yml, where each has a reason.
+
+Only tests by example run here, no properties: what hypothesis happens to find differs from run to
+run, and a survivor must not depend on luck.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+import typing as t
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+COLLECTION = Path("ansible_collections", "mailops", "ses")
+UTILS = COLLECTION / "plugins" / "module_utils"
+MODULES = ("_map_entry", "_password_map", "_ses_smtp")
+TESTS = COLLECTION / "tests" / "unit" / "plugins" / "module_utils"
+#: The tests by example of these modules, by the beginning of their files' names.
+TESTED_BY = ("test_map_entry", "test_password_map", "test_ses_smtp")
+SURVIVORS = Path(__file__).with_name("mutation_survivors.yml")
+ENOUGH_PERCENT = 95
+#: mutmut's exit codes for: a test failed, pytest did, the tests ran for too long (an endless loop).
+KILLED = (1, 3, 24, -24, 36, 152, 255)
+
+Survivor = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One changed line: of which function, what it was and became, and whether a test noticed."""
+
+    function: str
+    was: str
+    became: str
+    killed: bool
+
+    @property
+    def key(self) -> Survivor:
+        """What names it in the list of survivors; mutmut's numbers move with every edit."""
+        return self.function, self.was, self.became
+
+
+def settings(tests: t.Iterable[Path]) -> str:
+    """mutmut's configuration, for the folder that it runs in."""
+    options: dict[str, t.Sequence[object]] = {
+        "source_paths": [COLLECTION / "plugins"],
+        "only_mutate": [UTILS / f"{name}.py" for name in MODULES],
+        "also_copy": [COLLECTION],
+        "pytest_add_cli_args": [
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-c",
+            COLLECTION / "pyproject.toml",
+            "-m",
+            "not slow",
+        ],
+        "pytest_add_cli_args_test_selection": list(tests),
+    }
+    lines = ["[mutmut]"]
+    for name, values in options.items():
+        lines += [f"{name}=", *(f"    {value}" for value in values)]
+    return "\n".join(lines) + "\n"
+
+
+def tests_by_example() -> list[Path]:
+    """The files with the tests that run for every mutant."""
+    files = [path for name in TESTED_BY for path in TESTS.glob(f"{name}*.py")]
+    return sorted(path for path in files if not path.stem.endswith(("_properties", "_oracles")))
+
+
+def changed_line(diff: str) -> tuple[str, str]:
+    """What a unified diff takes away and adds, without its indentation."""
+    lines = [line for line in diff.splitlines() if not line.startswith(("+++", "---"))]
+    was, became = ([line[1:].strip() for line in lines if line[:1] == sign] for sign in "-+")
+    return "\n".join(was), "\n".join(became)
+
+
+def mutants() -> list[Mutant]:
+    """What mutmut has found out, from its files."""
+    diff_apply = importlib.import_module("mutmut.mutation.diff_apply")  # only its session has it
+    found = []
+    for module in MODULES:
+        path = UTILS / f"{module}.py"
+        meta = json.loads(Path("mutants", f"{path}.meta").read_text(encoding="utf-8"))
+        for name, status in meta["exit_code_by_key"].items():
+            killed = status in KILLED
+            # mutmut's names: module.x_function__mutmut_1, module.xǁClassǁmethod__mutmut_1
+            function = name.rpartition(".x")[2].rpartition("__mutmut_")[0]
+            function = f"{module}.{function.strip('_ǁ').replace('ǁ', '.')}"
+            diff = "" if killed else diff_apply.get_diff_for_mutant(name, path=path)
+            found.append(Mutant(function, *changed_line(diff), killed=killed))
+    return found
+
+
+def known_survivors(text: str) -> set[Survivor]:
+    """The survivors that are listed with a reason."""
+    known: set[Survivor] = set()
+    for group in yaml.safe_load(text):
+        if not group["reason"].strip():
+            raise ValueError("a survivor needs a reason")
+        known.update((row["function"], row["was"], row["became"]) for row in group["survivors"])
+    return known
+
+
+def problems(found: t.Sequence[Mutant], known: set[Survivor]) -> list[str]:
+    """What is wrong: too few are noticed, one survives without a reason, one is listed but dead."""
+    killed = sum(mutant.killed for mutant in found)
+    survived = {mutant.key for mutant in found if not mutant.killed}
+    said = [
+        f"survived, and is not in {SURVIVORS.name}: {function}\n  - {was}\n  + {became}"
+        for function, was, became in sorted(survived - known)
+    ]
+    said += [
+        f"in {SURVIVORS.name}, but there is no such survivor: {function}\n  + {became}"
+        for function, _was, became in sorted(known - survived)
+    ]
+    if killed * 100 < len(found) * ENOUGH_PERCENT or not found:
+        said.append(f"fewer than {ENOUGH_PERCENT} % are killed")
+    return said
+
+
+def main() -> int:
+    """Run mutmut and judge; the exit status."""
+    shutil.rmtree("mutants", ignore_errors=True)  # the results of an earlier run
+    Path("setup.cfg").write_text(settings(tests_by_example()), encoding="utf-8")
+    # It shows each mutant as it goes, for a terminal.
+    done = subprocess.run(
+        [sys.executable, "-m", "mutmut", "run"], check=False, text=True, capture_output=True
+    )
+    if done.returncode != 0:
+        sys.stdout.write(done.stdout[-4000:] + done.stderr)
+        return 1
+    found = mutants()
+    wrong = problems(found, known_survivors(SURVIVORS.read_text(encoding="utf-8")))
+    killed = sum(mutant.killed for mutant in found)
+    for line in wrong:
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{killed} of {len(found)} mutants killed ({killed / len(found):.1%})\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
