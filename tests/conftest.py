@@ -65,6 +65,8 @@ def _lacking() -> dict[str, str]:
         lacking["root"] = "root"
     if shutil.which("postmap", path=os.pathsep.join(_POSTFIX_FOLDERS)) is None:
         lacking["postfix"] = "Postfix"
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        lacking["browser"] = "Chromium and its WebDriver"
     return lacking
 
 
