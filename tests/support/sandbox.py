@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from ansible_collections.mailops.ses.tests.support.example_key import (
@@ -20,6 +22,33 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
 from ansible_collections.mailops.ses.tests.support.own_etc import with_own_etc
 
 PROGRAMS = Path(sys.executable).parent
+
+
+_VAULT_PASSWORD = "for a test\n"
+_VAULT = {
+    "ses_access_key_id": ACCESS_KEY,
+    "ses_secret_access_key": SECRET_KEY,
+    "example_access_key_id": ACCESS_KEY,
+    "example_secret_access_key": SECRET_KEY,
+    "billing_smtp_username": ACCESS_KEY,
+    "billing_smtp_password": PASSWORD_OF["eu-west-3"],
+}
+
+
+@functools.cache
+def _encrypted_vault() -> str:
+    """The vault's file, once for all sandboxes: it takes a second."""
+    with tempfile.NamedTemporaryFile("w") as password_file:
+        password_file.write(_VAULT_PASSWORD)
+        password_file.flush()
+        done = subprocess.run(
+            [PROGRAMS / "ansible-vault", "encrypt", "--vault-password-file", password_file.name],
+            input=json.dumps(_VAULT),
+            text=True,
+            capture_output=True,
+            check=True,
+        )
+    return done.stdout
 
 
 class Sandbox:
@@ -36,19 +65,8 @@ class Sandbox:
                 for group in ("mail", "app")
             )
         )
-        (directory / "vault-password").write_text("for a test\n")
-        (directory / "vault.yml").write_text(
-            json.dumps(
-                {
-                    "ses_access_key_id": ACCESS_KEY,
-                    "ses_secret_access_key": SECRET_KEY,
-                    "example_access_key_id": ACCESS_KEY,
-                    "example_secret_access_key": SECRET_KEY,
-                    "billing_smtp_username": ACCESS_KEY,
-                    "billing_smtp_password": PASSWORD_OF["eu-west-3"],
-                }
-            )
-        )
+        (directory / "vault-password").write_text(_VAULT_PASSWORD)
+        (directory / "vault.yml").write_text(_encrypted_vault())
         self.environment = {
             **os.environ,
             "PATH": os.pathsep.join([str(PROGRAMS), os.environ["PATH"], "/usr/sbin"]),
@@ -56,7 +74,6 @@ class Sandbox:
             "ANSIBLE_INVENTORY": str(directory / "hosts"),
             "ANSIBLE_VAULT_PASSWORD_FILE": str(directory / "vault-password"),
         }
-        self.run("ansible-vault encrypt vault.yml")
 
     def run(self, command: str) -> str:
         done = subprocess.run(
