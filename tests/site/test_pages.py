@@ -18,6 +18,13 @@ DESK, PHONE = 1280, 360
 BROKEN_IMAGES = (
     "return [...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)"
 )
+#: The theme hides what is wider than the window instead of having it scrolled; code has a bar of its own.
+CUT_OFF = """
+const edge = document.documentElement.clientWidth + 1;
+return [...document.querySelectorAll('article *')]
+  .filter(e => e.getBoundingClientRect().right > edge && !e.closest('pre'))
+  .map(e => `${e.tagName} ${e.textContent.trim().slice(0, 60)}`);
+"""
 #: Lines of a drawing that end outside of the drawing, and how big its smallest letters are shown.
 DRAWING = """
 const drawing = document.querySelector('svg[role=img]');
@@ -49,6 +56,7 @@ def test_the_pages_look_right(site: Path, browser: Browser, *, width: int) -> No
         found = {
             "broken images": browser.evaluate(BROKEN_IMAGES),
             "wider than the window by": browser.overflow(),
+            "cut off": browser.evaluate(CUT_OFF),
         }
         asked = browser.requests()
         found["asks for"] = [url for url in asked if not url.startswith(("file:///", "data:"))]
