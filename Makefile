@@ -10,7 +10,7 @@ NOX := $(VENV)/bin/nox
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help unit test demo bench mutation release-check released-api pins clean system
+.PHONY: help unit test docs demo bench mutation release-check released-api pins clean system
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1  \t/p' Makefile
@@ -20,6 +20,9 @@ unit: $(NOX)  ## the quick tests, for daily work
 
 test: system $(NOX)  ## every check there is, as CI runs it
 	@$(VENV)/bin/python tests/support/run_sessions.py $(NOX)
+
+docs: $(NOX)  ## the documentation site, checked; it says where
+	@$(NOX) --session docs
 
 demo: $(NOX)  ## an encrypted example key becomes a sasl_passwd, shown and verified
 	@$(NOX) --session demo

@@ -194,7 +194,7 @@ def integration(minor: str) -> Check:
 
 def functional(session: nox.Session) -> None:
     """The functional tests that one ansible-core is enough for: the newest."""
-    install(session, "functional", core=newest())
+    install(session, "functional", "automation-platform", core=newest())
     stage(session)
     pytest(session, "-m", "not every_minor", "tests/functional", *session.posargs)
 
@@ -242,16 +242,20 @@ def ansible_lint(session: nox.Session) -> None:
 
 
 def docs(session: nox.Session) -> None:
-    """The documentation of every plugin, and the changelog."""
+    """The documentation of every plugin, the guides, the site of both, and the changelog."""
     install(session, "docs", core=newest())
     root = stage(session)
-    references = ("--validate-collection-refs", "all")
+    references = ("--check-extra-docs-refs", "--validate-collection-refs", "all")
     session.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", *references, ".")
     session.run("antsibull-changelog", "lint")
     session.run("python", "-m", f"{SUPPORT}.release_check", "--rehearse")
     for kind, folder in (("filter", "filter"), ("module", "modules")):
         for path in sorted((root / "plugins" / folder).glob("[!_]*.py")):
             session.run("ansible-doc", "-t", kind, f"mailops.ses.{path.stem}", silent=True)
+    site = ROOT / "build" / session.name / "site"
+    session.run("python", "docs/site/build.py", str(site))
+    session.env["SES_DOCS_SITE"] = str(site / "html")
+    pytest(session, "tests/site", *session.posargs)
 
 
 def galaxy_importer(session: nox.Session) -> None:

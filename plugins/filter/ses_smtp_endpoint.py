@@ -33,6 +33,9 @@ positional: fips, dualstack
 seealso:
   - plugin: mailops.ses.ses_smtp_password
     plugin_type: filter
+  - module: mailops.ses.ses_smtp_credentials
+  - ref: ansible_collections.mailops.ses.docsite.guide_credentials
+    description: What SES wants, what the IAM user needs, and what cannot work.
   - name: Amazon SES endpoints and quotas
     description: AWS's list of endpoints.
     link: https://docs.aws.amazon.com/general/latest/gr/ses.html

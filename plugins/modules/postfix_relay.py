@@ -156,6 +156,8 @@ notes:
 seealso:
   - module: mailops.ses.postfix_sasl_passwd
   - module: mailops.ses.ses_smtp_ping
+  - ref: ansible_collections.mailops.ses.docsite.guide_relay
+    description: From a bare host to a relay, and what is set for it.
   - name: Postfix SASL Howto
     description: The settings for a client that logs in.
     link: https://www.postfix.org/SASL_README.html#client_sasl_enable

@@ -131,7 +131,11 @@ notes:
   - The files C(.NAME.mailops.lock) and, while the module works, C(.NAME.mailops) are beside the source.
   - Tables of other types beside the source are not touched but for their owner and mode, and there is a warning.
 seealso:
+  - module: mailops.ses.postfix_relay
   - module: mailops.ses.ses_smtp_credentials
+  - module: mailops.ses.ses_smtp_ping
+  - ref: ansible_collections.mailops.ses.docsite.guide_secrets
+    description: How the key gets in, and what is shown where.
   - name: Postfix SASL Howto
     description: What the entries of the map mean.
     link: https://www.postfix.org/SASL_README.html#client_sasl_enable

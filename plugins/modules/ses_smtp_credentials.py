@@ -45,7 +45,13 @@ notes:
 seealso:
   - plugin: mailops.ses.ses_smtp_password
     plugin_type: filter
+  - module: mailops.ses.ses_smtp_ping
+  - module: mailops.ses.postfix_relay
   - module: mailops.ses.postfix_sasl_passwd
+  - ref: ansible_collections.mailops.ses.docsite.guide_credentials
+    description: What SES wants, what the IAM user needs, and what cannot work.
+  - ref: ansible_collections.mailops.ses.docsite.guide_secrets
+    description: How the key gets in, and what is shown where.
   - name: Obtaining Amazon SES SMTP credentials by converting existing AWS credentials
     description: How AWS documents the conversion.
     link: https://docs.aws.amazon.com/ses/latest/dg/smtp-credentials.html

@@ -81,7 +81,10 @@ notes:
     sender's identity with each message.
 seealso:
   - module: mailops.ses.ses_smtp_credentials
+  - module: mailops.ses.postfix_relay
   - module: mailops.ses.postfix_sasl_passwd
+  - ref: ansible_collections.mailops.ses.docsite.guide_535
+    description: Every answer and every cause, and how to tell them apart.
   - name: Troubleshooting SMTP
     description: What SES answers, and what AWS says about it.
     link: https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-smtp.html

@@ -6,14 +6,22 @@
 
 from __future__ import annotations
 
+import shutil
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible_collections.mailops.ses.tests.support.certificate_authority import (
     CertificateAuthority,
 )
-from ansible_collections.mailops.ses.tests.support.hosts_file import loopback_address
+from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY, SECRET_KEY
+from ansible_collections.mailops.ses.tests.support.hosts_file import (
+    loopback_address,
+    write_hosts,
+)
+from ansible_collections.mailops.ses.tests.support.sandbox import Sandbox
 from ansible_collections.mailops.ses.tests.support.scratch_postfix import ScratchPostfix
+from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
 from ansible_collections.mailops.ses.tests.support.ses_protocol import Listener, Mode
 from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
 
@@ -54,3 +62,29 @@ def fixture_postfix(regional_ses: SesStandIn) -> t.Iterator[ScratchPostfix]:
     }
     with ScratchPostfix(hosts) as postfix:
         yield postfix
+
+
+@pytest.fixture(name="sandbox")
+def fixture_sandbox(tmp_path: Path) -> Sandbox:
+    """For examples; needs root."""
+    return Sandbox(tmp_path)
+
+
+@pytest.fixture(name="ses")
+def fixture_ses(sandbox: Sandbox, authority: CertificateAuthority) -> t.Iterator[SesStandIn]:
+    """SES in two regions, on all its ports; the sandbox finds it, and trusts it."""
+    listeners, hosts = [], {}
+    for region in ("eu-west-1", "eu-west-3"):
+        address = hosts[f"email-smtp.{region}.amazonaws.com"] = loopback_address()
+        certificate = authority.issue_for_region(region)
+        for port in (587, 2587, 465, 2465):
+            mode = Mode.WRAPPER if port in (465, 2465) else Mode.STARTTLS
+            listeners.append(Listener(region, certificate, address, port, mode))
+    sandbox.etc.mkdir(exist_ok=True)
+    write_hosts(sandbox.etc / "hosts", hosts)
+    sandbox.environment["SSL_CERT_FILE"] = str(authority.ca_file)
+    ca_file = sandbox.etc / "ssl" / "certs" / "ca-certificates.crt"
+    ca_file.parent.mkdir(parents=True)
+    shutil.copy(authority.ca_file, ca_file)
+    with SesStandIn(listeners, [Account(ACCESS_KEY, SECRET_KEY)]) as stand_in:
+        yield stand_in

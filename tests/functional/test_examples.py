@@ -10,35 +10,21 @@ What the examples write to /etc goes to a folder of the test's, see ``own_etc``.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.mailops.ses.tests.support.certificate_authority import (
-    CertificateAuthority,
-)
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
 )
-from ansible_collections.mailops.ses.tests.support.hosts_file import (
-    loopback_address,
-    write_hosts,
-)
-from ansible_collections.mailops.ses.tests.support.own_etc import with_own_etc
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
-from ansible_collections.mailops.ses.tests.support.ses_protocol import Listener, Mode
+from ansible_collections.mailops.ses.tests.support.sandbox import Sandbox
 from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PROGRAMS = Path(sys.executable).parent
 PLUGINS = sorted(
     (kind, path.stem)
     for kind, folder in (("filter", "filter"), ("module", "modules"))
@@ -67,85 +53,6 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("$ ")
 ]
-
-
-class Sandbox:
-    """A folder with a vault and an inventory, and Ansible's programs with an /etc of their own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.etc = directory / "etc"
-        python = sys.executable
-        (directory / "hosts").write_text(
-            "".join(
-                f"[{group}]\n{group}1 ansible_connection=local ansible_user=root"
-                f" ansible_python_interpreter={python}\n"
-                for group in ("mail", "app")
-            )
-        )
-        (directory / "vault-password").write_text("for a test\n")
-        (directory / "vault.yml").write_text(
-            json.dumps(
-                {
-                    "ses_access_key_id": ACCESS_KEY,
-                    "ses_secret_access_key": SECRET_KEY,
-                    "example_access_key_id": ACCESS_KEY,
-                    "example_secret_access_key": SECRET_KEY,
-                    "billing_smtp_username": ACCESS_KEY,
-                    "billing_smtp_password": PASSWORD_OF["eu-west-3"],
-                }
-            )
-        )
-        self.environment = {
-            **os.environ,
-            "PATH": os.pathsep.join([str(PROGRAMS), os.environ["PATH"], "/usr/sbin"]),
-            "HOME": str(directory),
-            "ANSIBLE_INVENTORY": str(directory / "hosts"),
-            "ANSIBLE_VAULT_PASSWORD_FILE": str(directory / "vault-password"),
-        }
-        self.run("ansible-vault encrypt vault.yml")
-
-    def run(self, command: str) -> str:
-        done = subprocess.run(
-            with_own_etc(self.directory, ["sh", "-c", command]),
-            cwd=self.directory,
-            env=self.environment,
-            text=True,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def play(self, text: str) -> str:
-        (self.directory / "playbook.yml").write_text(text)
-        return self.run("ansible-playbook playbook.yml")
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Sandbox:
-    return Sandbox(tmp_path)
-
-
-@pytest.fixture
-def ses(sandbox: Sandbox, authority: CertificateAuthority) -> t.Iterator[SesStandIn]:
-    """SES in two regions, on all its ports; the sandbox finds it, and trusts it."""
-    listeners, hosts = [], {}
-    for region in ("eu-west-1", "eu-west-3"):
-        address = hosts[f"email-smtp.{region}.amazonaws.com"] = loopback_address()
-        certificate = authority.issue_for_region(region)
-        for port in (587, 2587, 465, 2465):
-            mode = Mode.WRAPPER if port in (465, 2465) else Mode.STARTTLS
-            listeners.append(Listener(region, certificate, address, port, mode))
-    sandbox.etc.mkdir(exist_ok=True)
-    write_hosts(sandbox.etc / "hosts", hosts)
-    sandbox.environment["SSL_CERT_FILE"] = str(authority.ca_file)
-    ca_file = sandbox.etc / "ssl" / "certs" / "ca-certificates.crt"
-    ca_file.parent.mkdir(parents=True)
-    shutil.copy(authority.ca_file, ca_file)
-    with SesStandIn(listeners, [Account(ACCESS_KEY, SECRET_KEY)]) as stand_in:
-        yield stand_in
 
 
 def test_the_readme_has_the_examples_that_are_looked_for() -> None:
