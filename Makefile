@@ -21,11 +21,12 @@ unit: $(NOX)  ## the quick tests, for daily work
 test: system $(NOX)  ## every check there is, as CI runs it
 	@$(VENV)/bin/python tests/support/run_sessions.py $(NOX)
 
-demo: $(NOX)  ## an encrypted example key becomes a sasl_passwd, shown and verified
+demo: $(NOX)  ## an encrypted example key becomes a relay that delivers; without root, a sasl_passwd
+	@tests/support/system_packages.sh postfix libsasl2-modules mount util-linux
 	@$(NOX) --session demo
 
-bench: $(NOX)  ## what it costs, as ratios
-	@$(NOX) --session bench
+bench: $(NOX)  ## what it costs, as ratios; PART=relay is one part of it
+	@$(NOX) --session bench -- $(PART)
 
 clean:  ## remove what the other targets made
 	rm -rf .cache .nox .venv build tests/output mailops-ses-*.tar.gz
