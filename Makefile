@@ -26,6 +26,7 @@ demo: $(NOX)  ## an encrypted example key becomes a relay that delivers; without
 	@$(NOX) --session demo
 
 bench: $(NOX)  ## what it costs, as ratios; PART=relay is one part of it
+	@tests/support/system_packages.sh ca-certificates postfix postfix-lmdb
 	@$(NOX) --session bench -- $(PART)
 
 clean:  ## remove what the other targets made

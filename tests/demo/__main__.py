@@ -13,10 +13,12 @@ import sys
 
 from . import password_file
 
-ON = """
+# Where `make test` looks for what did not run.
+LEFT_OUT = """
 == What root would add
-Not shown, for want of {lacking}: the role on a Postfix of its own, a stand-in for SES, a message
-that is delivered through it, and a second key. As root on Debian, `make demo` shows it all."""
+NOT RUN: the role on a Postfix of its own, and mail with two keys through a stand-in for SES
+That needs {lacking}. As root on Debian, `make demo` installs Postfix and shows it all.\
+"""
 
 
 def lacking() -> str:
@@ -42,7 +44,7 @@ def main() -> int:
         print(f"In CI the whole demo must run; this machine lacks {reason}", file=sys.stderr)
         return 1
     status = password_file.main()
-    print(ON.format(lacking=reason))
+    print(LEFT_OUT.format(lacking=reason))
     return status
 
 
