@@ -24,11 +24,13 @@ test: system $(NOX)  ## every check there is, as CI runs it
 docs: $(NOX)  ## the documentation site, checked; it says where
 	@$(NOX) --session docs
 
-demo: $(NOX)  ## an encrypted example key becomes a sasl_passwd, shown and verified
+demo: $(NOX)  ## an encrypted example key becomes a relay that delivers; without root, a sasl_passwd
+	@tests/support/system_packages.sh postfix libsasl2-modules mount util-linux
 	@$(NOX) --session demo
 
-bench: $(NOX)  ## what it costs, as ratios
-	@$(NOX) --session bench
+bench: $(NOX)  ## what it costs, as ratios; PART=relay is one part of it
+	@tests/support/system_packages.sh ca-certificates postfix postfix-lmdb
+	@$(NOX) --session bench -- $(PART)
 
 mutation: $(NOX)  ## would the unit tests notice a wrong line of the derivation?
 	@$(NOX) --session mutation

@@ -77,7 +77,7 @@ class PasswordMap:
     def repeated(self) -> dict[bytes, list[int]]:
         """The keys that occur more than once, with all their logical lines."""
         occurrences: dict[bytes, list[int]] = {}
-        if sum(map(bool, self.keys)) == len(self.first):
+        if len(self.keys) - self.keys.count(b"") == len(self.first):
             return occurrences
         for number, key in enumerate(self.keys):
             if key and (key in occurrences or self.first[key] != number):
@@ -121,7 +121,7 @@ def read_map(source: bytes, utf8: bool = True, secret: bool = True) -> PasswordM
     """
     starts = [match.start() for match in _LOGICAL_LINE.finditer(source)]
     keys: list[bytes] = _CERTAIN_KEY.findall(source.lower())
-    odd = {number for number, key in enumerate(keys) if not key}
+    odd = {number for number, key in enumerate(keys) if not key} if b"" in keys else set()
     if b"\0" in source or not source.isascii():
         # Null bytes end a line for Postfix, other encodings decide whether it is read at all.
         odd.update(bisect_right(starts, m.start()) - 1 for m in _NEEDS_CARE.finditer(source))
@@ -322,18 +322,20 @@ def _rewritten(lines: bytes, key: bytes, value: bytes) -> bytes:
 
 def _rendered(current: PasswordMap, replaced: dict[int, bytes], added: t.Sequence[Wanted]) -> bytes:
     source = current.source
-    pieces = []
+    # What stays is copied once, into the result.
+    kept = memoryview(source)
+    pieces: list[bytes | memoryview] = []
     done = 0
     for number in sorted(replaced):
         start = current.starts[number]
-        pieces += [source[done:start], replaced[number]]
+        pieces += [kept[done:start], replaced[number]]
         done = start + len(current.lines(number))
-    pieces.append(source[done:])
+    pieces.append(kept[done:])
     if added:
         first_line, newline, _rest = source.partition(b"\n")
         line_end = b"\r\n" if newline and first_line.endswith(b"\r") else b"\n"
-        last = next((piece for piece in reversed(pieces) if piece), b"")
-        if last and not last.endswith(b"\n"):
-            pieces.append(b"\n" if last.endswith(b"\r") else line_end)
+        last = next((bytes(piece[-1:]) for piece in reversed(pieces) if piece), b"\n")
+        if last != b"\n":
+            pieces.append(b"\n" if last == b"\r" else line_end)
         pieces += [entry.key.encode() + b" " + entry.value + line_end for entry in added]
     return b"".join(pieces)

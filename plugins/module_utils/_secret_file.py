@@ -16,7 +16,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import shutil
 import stat
 import time
@@ -138,13 +137,13 @@ class Staging:
 
     def folder(self) -> str:
         """Make a new directory of mode 0700 in it; returns its path."""
-        path = os.path.join(self.directory, secrets.token_hex(8))
+        path = os.path.join(self.directory, os.urandom(8).hex())
         os.mkdir(path, 0o700)
         return path
 
     def write(self, content: bytes, path: str | None = None) -> str:
         """Write a new file of mode 0600 in it, or in a folder() of it; returns its path."""
-        path = path or os.path.join(self.directory, secrets.token_hex(8))
+        path = path or os.path.join(self.directory, os.urandom(8).hex())
         descriptor = os.open(
             path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
         )

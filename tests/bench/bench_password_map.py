@@ -10,7 +10,6 @@ import base64
 import json
 import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,13 +17,13 @@ import time
 import typing as t
 from pathlib import Path
 
+from .plays import Task, play
+
 ENTRIES = 100_000
 MANY = 10_000
 ROUNDS = 5
 TASKS = 15
 
-HERE = Path(__file__).resolve().parent
-PROGRAMS = Path(sys.executable).parent
 MODULE = "ansible_collections.mailops.ses.plugins.modules.postfix_sasl_passwd"
 PING = "ansible.modules.ping"
 
@@ -57,8 +56,8 @@ def one_entry(folder: Path, config: Path, table_type: str) -> None:
     times: dict[str, list[float]] = {"postmap": [], "ping": [], "module": []}
     memory = 0
     for number in range(ROUNDS):
-        times["postmap"].append(run(postmap)[0])
-        times["ping"].append(run(module(PING, folder, {}))[0])
+        times["postmap"].append(timed(postmap)[0])
+        times["ping"].append(timed(module(PING, folder, {}))[0])
         entry = {
             "key": "[host500.example.com]:587",
             "username": "AKIAIOSFODNN7EXAMPLE",
@@ -72,7 +71,7 @@ def one_entry(folder: Path, config: Path, table_type: str) -> None:
             "config_directory": str(config),
             "password": json.dumps([entry]),
         }
-        seconds, peak, output = run(module(MODULE, folder, arguments))
+        seconds, peak, output = timed(module(MODULE, folder, arguments))
         result = json.loads(output)
         if not (result["changed"] and result["compiled"]):
             raise SystemExit(f"the module changed nothing: {result}")
@@ -97,13 +96,13 @@ def nothing_to_do(folder: Path, config: Path) -> None:
             "region": "eu-west-1",
         }
     }
-    tasks: list[dict[str, t.Any]] = [{"name": "first", **task}]
+    tasks: list[Task] = [{"name": "first", **task}]
     for _number in range(TASKS):
         tasks += [{"name": "ping", "ansible.builtin.ping": {}}, {"name": "nothing to do", **task}]
-    lines = play(folder, tasks)
-    if any(line["changed"] for line in lines[1:]):
+    run = play(folder, tasks)
+    if run.changed != 1:
         raise SystemExit("a run with nothing to do changed something")
-    ping, nothing = (median(lines, name) for name in ("ping", "nothing to do"))
+    ping, nothing = (run.median(name) for name in ("ping", "nothing to do"))
     print("Nothing to do on a small map")
     print(f"  a ping task                            {ping:8.3f} s   1")
     print(f"  the module's task                      {nothing:8.3f} s   {nothing / ping:.2f}")
@@ -121,26 +120,15 @@ def many_entries(folder: Path, config: Path) -> None:
         }
         for number in range(MANY)
     ]
-    where = {"config_directory": str(config)}
-    lines = play(
-        folder,
-        [
-            {"name": "ping", "ansible.builtin.ping": {}},
-            {
-                "name": "one",
-                "mailops.ses.postfix_sasl_passwd": {
-                    **where,
-                    "path": "/one",
-                    "entries": entries[:1],
-                },
-            },
-            {
-                "name": "many",
-                "mailops.ses.postfix_sasl_passwd": {**where, "path": "/many", "entries": entries},
-            },
-        ],
-    )
-    ping, one, many = (median(lines, name) for name in ("ping", "one", "many"))
+
+    def task(name: str, number: int) -> Task:
+        options = {"path": str(folder / name), "entries": entries[:number]}
+        where = {"config_directory": str(config)}
+        return {"name": name, "mailops.ses.postfix_sasl_passwd": {**where, **options}}
+
+    ping_task = {"name": "ping", "ansible.builtin.ping": {}}
+    run = play(folder, [ping_task, task("one", 1), task("many", MANY)])
+    ping, one, many = (run.median(name) for name in ("ping", "one", "many"))
     print(f"{MANY:,} entries with as many keys in one call")
     print(f"  a ping task                            {ping:8.3f} s   1")
     print(f"  one entry                              {one:8.3f} s   {one / ping:.2f}")
@@ -157,7 +145,7 @@ def module(name: str, folder: Path, arguments: dict[str, t.Any]) -> list[str]:
     return [sys.executable, "-m", name, str(file)]
 
 
-def run(command: list[str]) -> tuple[float, int, str]:
+def timed(command: list[str]) -> tuple[float, int, str]:
     """Run a command; return its seconds, its peak memory in KiB, and what it printed."""
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -168,34 +156,3 @@ def run(command: list[str]) -> tuple[float, int, str]:
     if process.returncode:
         raise SystemExit(f"{command[0]} failed: {output}")
     return time.perf_counter() - started, usage.ru_maxrss, output
-
-
-def play(folder: Path, tasks: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """Run tasks on this machine; return a line for each, see task_times."""
-    for task in tasks:
-        arguments = task.get("mailops.ses.postfix_sasl_passwd", {})
-        if "path" in arguments:
-            arguments["path"] = str(folder) + arguments["path"]
-    playbook = folder / "playbook.json"
-    playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
-    hosts = folder / "hosts"
-    hosts.write_text(f"here ansible_connection=local ansible_python_interpreter={sys.executable}\n")
-    done = subprocess.run(
-        [PROGRAMS / "ansible-playbook", "-i", hosts, playbook],
-        env={
-            **os.environ,
-            "ANSIBLE_CALLBACK_PLUGINS": str(HERE),
-            "ANSIBLE_STDOUT_CALLBACK": "task_times",
-        },
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"ansible-playbook failed: {done.stdout}{done.stderr}")
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-
-
-def median(lines: list[dict[str, t.Any]], task: str) -> float:
-    """The median seconds of a task's runs."""
-    return float(statistics.median(line["seconds"] for line in lines if line["task"] == task))

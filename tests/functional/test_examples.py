@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.mailops.ses.tests.support.ansible_cli import squeezed
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
@@ -53,20 +54,41 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("$ ")
 ]
+#: Runs of the first playbook, with what they print.
+RUNS = [block for block in readme_blocks("console") if block.startswith("$ ansible-playbook ")]
 
 
 def test_the_readme_has_the_examples_that_are_looked_for() -> None:
-    assert len(PLAYBOOKS) == 3
-    assert sum(command.startswith(("make ", "ansible")) for command in COMMANDS) == 5
+    assert len(PLAYBOOKS) == 4
+    assert len(RUNS) == 3
+    assert sum(command.startswith(("make ", "ansible")) for command in COMMANDS) == 5 + len(RUNS)
+
+
+def test_the_relay_of_the_readme_and_what_it_prints(sandbox: Sandbox, ses: SesStandIn) -> None:
+    """A first run, a second one, and one with a key that SES refuses."""
+    (sandbox.directory / "relay.yml").write_text(PLAYBOOKS[0])
+    for text, status in zip(RUNS, (0, 0, 2), strict=True):
+        if status:
+            vault = {"ses_access_key_id": ACCESS_KEY, "ses_secret_access_key": SECRET_KEY[::-1]}
+            (sandbox.directory / "vault.yml").write_text(json.dumps(vault))
+        command, _newline, said = text.partition("\n")
+        printed = squeezed(sandbox.run(f"{command.removeprefix('$ ')} 2>&1", status))
+        for part in filter(None, map(squeezed, said.split("..."))):
+            before, found, printed = printed.partition(part)
+            assert found, f"{part} is not in {before}"
+        assert (sandbox.etc / "postfix" / "sasl_passwd").read_text() == LINE
+        relayhost = sandbox.run("postconf -h relayhost").strip()
+        assert relayhost == f"[{HOST}]:587"
+    assert [len(session.auth_attempts) for session in ses.sessions] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
     ("number", "file", "content"),
     [
-        (0, "postfix/sasl_passwd", LINE),
         (1, "postfix/sasl_passwd", LINE),
+        (2, "postfix/sasl_passwd", LINE),
         (
-            2,
+            3,
             "app.env",
             f"EMAIL_URL=smtp://{ACCESS_KEY}:{PASSWORD_OF['eu-west-1']}@{HOST}:587\n",
         ),
@@ -78,15 +100,13 @@ def test_a_playbook_of_the_readme(sandbox: Sandbox, number: int, file: str, cont
     assert (sandbox.etc / file).stat().st_mode & 0o777 == 0o600
 
 
-def test_the_first_playbook_compiles_the_table_and_is_quiet_the_second_time(
-    sandbox: Sandbox,
-) -> None:
-    sandbox.play(PLAYBOOKS[0])
+def test_the_map_alone_has_its_table_and_is_quiet_the_second_time(sandbox: Sandbox) -> None:
+    sandbox.play(PLAYBOOKS[1])
     found = sandbox.run(
         "postmap -q '[email-smtp.eu-west-1.amazonaws.com]:587' hash:/etc/postfix/sasl_passwd"
     )
     assert found == LINE.split(" ", 1)[1]
-    assert "changed=0 " in sandbox.play(PLAYBOOKS[0])
+    assert "changed=0 " in sandbox.play(PLAYBOOKS[1])
 
 
 def test_the_ad_hoc_command_of_the_readme(sandbox: Sandbox) -> None:

@@ -75,7 +75,7 @@ class Sandbox:
             "ANSIBLE_VAULT_PASSWORD_FILE": str(directory / "vault-password"),
         }
 
-    def run(self, command: str) -> str:
+    def run(self, command: str, status: int = 0) -> str:
         done = subprocess.run(
             with_own_etc(self.directory, ["sh", "-c", command]),
             cwd=self.directory,
@@ -85,7 +85,7 @@ class Sandbox:
             timeout=120,
             check=False,
         )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == status, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def play(self, text: str) -> str:

@@ -3,22 +3,26 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Installs what tests/requirements/debian.txt lists and this machine lacks, if it is a Debian and
-# we are root. Otherwise says what is missing; the tests that need it name themselves NOT RUN.
+# Installs the packages that are its arguments, or else those that tests/requirements/debian.txt
+# lists, where this machine lacks them, if it is a Debian and we are root. Otherwise says what is
+# missing; the tests that need it name themselves NOT RUN.
 set -euo pipefail
 
-list="$(dirname "$0")/../requirements/debian.txt"
+if [ "$#" -eq 0 ]; then
+    mapfile -t listed < <(grep -v -e '^#' -e '^$' "$(dirname "$0")/../requirements/debian.txt")
+    set -- "${listed[@]}"
+fi
 
 if ! command -v apt-get > /dev/null; then
-    echo "No apt-get here: install Postfix with lmdb and cdb, strace, openssl and ssh-keygen by hand."
+    echo "No apt-get here: install by hand what Debian has in its packages $*"
     exit 0
 fi
 
 missing=()
-while read -r package; do
+for package in "$@"; do
     state="$(dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null || true)"
     [ "$state" = installed ] || missing+=("$package")
-done < <(grep -v -e '^#' -e '^$' "$list")
+done
 
 if [ "${#missing[@]}" -eq 0 ]; then
     exit 0
