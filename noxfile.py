@@ -10,9 +10,11 @@ it needs is installed into .nox, what it leaves behind is in build and .cache.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
+import tempfile
 import typing as t
 from pathlib import Path
 
@@ -86,10 +88,32 @@ def install(session: nox.Session, *requirements: str, core: str | None = None) -
     session.install("-q", *files, *([interpreters.ansible_core(core)] if core else []))
 
 
+@contextlib.contextmanager
+def temporary_folder() -> t.Iterator[Path]:
+    """A folder in memory where there can be one: the tests make files safe on the disk all the time.
+
+    All users may come by: the daemons of a Postfix have to.
+    """
+    memory = Path("/dev/shm")
+    usable = os.access(memory, os.W_OK) and not os.statvfs(memory).f_flag & os.ST_NOEXEC
+    # Short, because a socket's path has 107 characters at most.
+    with tempfile.TemporaryDirectory(
+        prefix="ses-", dir=memory if usable else None, ignore_cleanup_errors=True
+    ) as name:
+        folder = Path(name)
+        folder.chmod(0o1777)
+        yield folder
+
+
 def pytest(session: nox.Session, *arguments: str, python: tuple[str, ...] = ("python",)) -> None:
     """Run pytest with its cache outside of the staged copy."""
     cache = CACHE / "pytest" / session.name
-    session.run(*python, "-m", "pytest", "-q", "-o", f"cache_dir={cache}", *arguments)
+    with temporary_folder() as folder:
+        session.run(
+            *python,
+            *("-m", "pytest", "-q", "-o", f"cache_dir={cache}", *arguments),
+            env={"TMPDIR": str(folder)},
+        )
 
 
 def add(name: str, versions: t.Iterable[str], check: Check, *, default: bool = True) -> None:
