@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import typing as t
+from dataclasses import dataclass
 from pathlib import Path
 
 from .plays import Task, play
@@ -53,11 +54,10 @@ def one_entry(folder: Path, config: Path, table_type: str) -> None:
             file.write(f"[host{number}.example.com]:587 AKIA{number:016d}:{password}\n")
     path.chmod(0o600)
     postmap = ["postmap", "-c", str(config), f"{table_type}:{path}"]
-    times: dict[str, list[float]] = {"postmap": [], "ping": [], "module": []}
-    memory = 0
+    times: dict[str, list[Timed]] = {"postmap": [], "ping": [], "module": []}
     for number in range(ROUNDS):
-        times["postmap"].append(timed(postmap)[0])
-        times["ping"].append(timed(module(PING, folder, {}))[0])
+        times["postmap"].append(timed(postmap))
+        times["ping"].append(timed(module(PING, folder, {})))
         entry = {
             "key": "[host500.example.com]:587",
             "username": "AKIAIOSFODNN7EXAMPLE",
@@ -71,18 +71,20 @@ def one_entry(folder: Path, config: Path, table_type: str) -> None:
             "config_directory": str(config),
             "password": json.dumps([entry]),
         }
-        seconds, peak, output = timed(module(MODULE, folder, arguments))
-        result = json.loads(output)
+        times["module"].append(timed(module(MODULE, folder, arguments)))
+        result = json.loads(times["module"][-1].output)
         if not (result["changed"] and result["compiled"]):
             raise SystemExit(f"the module changed nothing: {result}")
-        times["module"].append(seconds)
-        memory = max(memory, peak)
-    alone, empty, whole = (min(times[name]) for name in ("postmap", "ping", "module"))
+    alone, empty, whole = (
+        min(run.seconds for run in times[name]) for name in ("postmap", "ping", "module")
+    )
+    cpu = {name: min(run.cpu for run in runs) for name, runs in times.items()}
+    memory = max(run.peak for run in times["module"])
     print(f"  postmap {table_type} on the file alone       {alone:8.3f} s   1")
     print(
         f"  the module, {table_type}                     {whole:8.3f} s   {whole / alone:.2f}"
         f"   ({(whole - empty) / alone:.2f} without an empty module's {empty:.3f} s;"
-        f" {memory // 1024} MiB at most)"
+        f" {memory // 1024} MiB at most; CPU time {cpu['module'] / cpu['postmap']:.2f})"
     )
 
 
@@ -145,8 +147,18 @@ def module(name: str, folder: Path, arguments: dict[str, t.Any]) -> list[str]:
     return [sys.executable, "-m", name, str(file)]
 
 
-def timed(command: list[str]) -> tuple[float, int, str]:
-    """Run a command; return its seconds, its peak memory in KiB, and what it printed."""
+@dataclass(frozen=True)
+class Timed:
+    """What a program took, with all that it ran: seconds, of these CPU time, and memory in KiB."""
+
+    seconds: float
+    cpu: float
+    peak: int
+    output: str
+
+
+def timed(command: list[str]) -> Timed:
+    """Run a program."""
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -155,4 +167,5 @@ def timed(command: list[str]) -> tuple[float, int, str]:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{command[0]} failed: {output}")
-    return time.perf_counter() - started, usage.ru_maxrss, output
+    seconds = time.perf_counter() - started
+    return Timed(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, output)
