@@ -29,6 +29,8 @@ options:
 positional: register
 seealso:
   - module: mailops.ses.postfix_relay_info
+  - ref: ansible_collections.mailops.ses.docsite.guide_audit
+    description: What is wrong with the relays of a fleet.
 """
 
 EXAMPLES = r"""

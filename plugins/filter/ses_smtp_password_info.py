@@ -30,6 +30,8 @@ seealso:
   - plugin: mailops.ses.ses_smtp_password
     plugin_type: filter
   - module: mailops.ses.postfix_relay_info
+  - ref: ansible_collections.mailops.ses.docsite.guide_535
+    description: Which password SES refuses, and why.
 """
 
 EXAMPLES = r"""

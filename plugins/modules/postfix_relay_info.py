@@ -81,6 +81,8 @@ seealso:
   - module: mailops.ses.ses_smtp_ping
   - plugin: mailops.ses.ses_smtp_password_info
     plugin_type: filter
+  - ref: ansible_collections.mailops.ses.docsite.guide_audit
+    description: What is wrong with the relays of a fleet.
 """
 
 EXAMPLES = r"""

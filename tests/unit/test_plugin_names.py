@@ -18,8 +18,13 @@ ROOT = Path(
     next(iter(importlib.import_module("ansible_collections.mailops.ses").__path__))
 ).resolve()
 FOLDERS = {"filter": "filter", "module": "modules", "action": "action"}
-#: Full names that are neither plugins nor modules: the action group, the guides, and the roles.
-NO_PLUGINS = {"ses", "docsite", *(path.name for path in ROOT.glob("roles/*"))}
+#: Full names that are neither plugins nor modules: the action group, the guides, roles, playbooks.
+NO_PLUGINS = {
+    "ses",
+    "docsite",
+    *(path.name for path in ROOT.glob("roles/*")),
+    *(path.stem for path in ROOT.glob("playbooks/*.yml")),
+}
 
 
 def plugins(kind: str) -> list[str]:
