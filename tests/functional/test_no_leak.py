@@ -113,6 +113,13 @@ def error_tasks() -> t.Iterator[tuple[dict[str, t.Any], str]]:
         yield module_task(version=f"{{{{ {wrong} }}}}"), says
     for wrong, says in WRONG_ACCESS_KEYS:
         yield module_task(access_key=f"{{{{ {wrong} }}}}"), says
+    for wrong, says in (
+        ("secret_newline", "secret has white space after it (a newline at the end)"),
+        ("[secret]", "secret must be a string, not list"),
+        ("derived", "secret is an SES SMTP password already"),
+    ):
+        call = f"{{{{ derived | mailops.ses.ses_smtp_password_info({wrong}) }}}}"
+        yield {"ansible.builtin.set_fact": {"told": call}}, says
     yield filter_task("secret", "version=4"), "version 4 needs a region"
     yield module_task(region=None), "version 4 needs a region"
     yield module_task(secret_key=None), "secret_key is missing"
@@ -145,6 +152,12 @@ SUCCESS_TASKS: list[dict[str, t.Any]] = [
             "that": ["secret | mailops.ses.ses_smtp_password(version=2) | length == 44"]
         }
     },
+    {
+        "ansible.builtin.set_fact": {
+            "told": "{{ secret | mailops.ses.ses_smtp_password('eu-west-3')"
+            " | mailops.ses.ses_smtp_password_info(secret) }}"
+        }
+    },
     {**module_task(), "register": "credentials"},
     {**module_task(region="{{ item }}"), "loop": list(PASSWORD_OF), "register": "several"},
     module_task(version=2, tls="wrapper"),
@@ -161,6 +174,7 @@ SUCCESS_TASKS: list[dict[str, t.Any]] = [
         "ansible.builtin.assert": {
             "that": [
                 "credentials.password == derived_fact",
+                f"told.region == '{REGION}'",
                 "credentials.url is search('%2F.*%2B')",
                 "several.results | map(attribute='password') | unique | length == 4",
                 "several.results | map(attribute='version') | list == [4, 4, 4, 4]",

@@ -219,6 +219,25 @@ def test_entries(relay: FakeSurvey, source: str, expected: Found, with_candidate
     assert found(relay, CANDIDATE) == with_candidates
 
 
+@pytest.mark.parametrize(
+    ("value", "username"),
+    [
+        (f"{ACCESS_KEY}:{PASSWORD}", ACCESS_KEY),
+        ("joe@example.com:sesame", "joe@example.com"),
+        (f"{PASSWORD}:{ACCESS_KEY}", None),
+        (f"{SECRET_KEY}:{ACCESS_KEY}", None),
+        (f"x.{SECRET_KEY}:{ACCESS_KEY}", None),
+        ("sesame", None),
+    ],
+)
+def test_a_user_name_that_could_be_a_secret_is_not_shown(
+    relay: FakeSurvey, value: str, username: str | None
+) -> None:
+    relay.map(f"{KEY} {value}\n")
+    (entry,) = relay.facts().maps[0].entries
+    assert entry.username == username
+
+
 def test_the_trap_is_explained(relay: FakeSurvey) -> None:
     relay.map(f"[{HOST}] {ACCESS_KEY}:{PASSWORD}\n")
     finding = relay.findings()[0]
