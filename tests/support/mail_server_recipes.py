@@ -1,0 +1,185 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The recipes of guide_mail_servers, read from the page, and what a test must know to try them."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import typing as t
+from dataclasses import dataclass
+from pathlib import Path
+
+GUIDE = (
+    Path(__file__).parents[2].joinpath("docs", "docsite", "rst", "guide_mail_servers.rst")
+).read_text("utf-8")
+
+#: Debian packages that the recipes install, or that stand for an application.
+OFFERED = (
+    "exim4-daemon-light",
+    "opensmtpd",
+    "sendmail-bin",
+    "nullmailer",
+    "msmtp-mta",
+    "dma",
+    "ssmtp",
+    "esmtp-run",
+    "python3-django",
+    "python3-django-environ",
+    "php-cli",
+    "php-symfony-mailer",
+    "ruby",
+    "ruby-mail",
+)
+_APPLICATIONS = [package for package in OFFERED if package.startswith(("python", "php", "ruby"))]
+
+
+_SENDMAIL = r"""
+printf 'From: sender@example.com\nSubject: %s\n\n%s\n' "$1" "$1" |
+sendmail -f sender@example.com to@example.net
+"""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe and the host that it is tried on.
+
+    ``secret_files`` are all files that hold the password, with their mode and owner. ``senders`` are
+    shell scripts that send a message with $1 as its subject. ``verifies`` says whether the program
+    insists on a valid certificate, ``takes_an_alias`` whether it delivers if the server's name is
+    one in DNS. ``before`` is run before the playbook, ``forget`` makes a program forget what it
+    could not deliver a moment ago.
+    """
+
+    title: str
+    playbook: str
+    secret_files: t.Mapping[str, str]
+    senders: tuple[str, ...] = (_SENDMAIL,)
+    verifies: bool = True
+    takes_an_alias: bool = True
+    before: str = "true"
+    forget: str = "true"
+    group: str = "mail"
+
+
+def code_blocks(section: str, language: str) -> list[str]:
+    """The code blocks in a language that stand in the guide's section with this title."""
+    titles = re.split(r"^(.+)\n-{4,}\n", GUIDE, flags=re.MULTILINE)
+    text = dict(zip(titles[1::2], titles[2::2], strict=True))[section]
+    blocks = re.findall(
+        rf"^( *)\.\. code-block:: {language}\n\n((?:\1 +.*\n|\n)+)", text, re.MULTILINE
+    )
+    return [textwrap.dedent(block) for _indentation, block in blocks]
+
+
+# Applications, with the settings on the page and all else that it takes to send a message.
+_DJANGO = f"""
+import sys, types
+from django.conf import settings
+from django.core.mail import send_mail
+namespace = {{}}
+exec({code_blocks("Applications", "python")[0]!r}, namespace)
+settings.configure(**{{k: v for k, v in namespace.items() if k.startswith("EMAIL_")}})
+send_mail(sys.argv[1], "", "sender@example.com", ["to@example.net"])
+"""
+_RAILS = f"""
+require "mail"
+require "ostruct"
+config = OpenStruct.new(action_mailer: OpenStruct.new)
+{code_blocks("Applications", "ruby")[0]}
+settings = config.action_mailer.smtp_settings
+Mail.defaults {{ delivery_method config.action_mailer.delivery_method, settings }}
+Mail.deliver {{ from "sender@example.com"; to "to@example.net"; subject ARGV[0] }}
+"""
+_SYMFONY = """<?php
+require "/usr/share/php/Symfony/Component/Mailer/autoload.php";
+$mailer = new Symfony\\Component\\Mailer\\Mailer(
+    Symfony\\Component\\Mailer\\Transport::fromDsn(getenv("MAILER_DSN"))
+);
+$mailer->send((new Symfony\\Component\\Mime\\Email())
+    ->from("sender@example.com")->to("to@example.net")->subject($argv[1])->text("."));
+"""
+_INSTALL_APPLICATIONS = f"""
+apt-get update --quiet
+apt-get install --quiet --yes --no-install-recommends ca-certificates {" ".join(_APPLICATIONS)}
+cat >/root/send.py <<'END'
+{_DJANGO}
+END
+cat >/root/send.rb <<'END'
+{_RAILS}
+END
+cat >/root/send.php <<'END'
+{_SYMFONY}
+END
+"""
+
+
+def _with(environment: str, command: str) -> str:
+    return f'set -a; . /etc/app/{environment}.env; {command} "$1"'
+
+
+def _recipe(title: str, secret_files: t.Mapping[str, str], number: int = 0, **kw: t.Any) -> Recipe:
+    return Recipe(title, code_blocks(title, "yaml")[number], secret_files, **kw)
+
+
+_EXIM_SECRETS = {"/etc/exim4/passwd.client": "640 root:Debian-exim"}
+_EXIM_FORGET = "rm -f /var/spool/exim4/db/*"
+# Its script does not wait for the end of what it stops.
+_OPENSMTPD_FORGET = """
+smtpctl remove all
+service opensmtpd stop
+while pidof smtpd >/dev/null; do sleep 0.1; done
+service opensmtpd start >/dev/null 2>&1
+"""
+_EXIM_PRESEED = "echo exim4-config exim4/use_split_config boolean {} | debconf-set-selections"
+_SSMTP = "sSMTP, and what can replace it"
+
+# Else it takes no mail on a busy machine, and sends none. Debian's sendmail.mc includes this file.
+_SENDMAIL_BEFORE = """
+mkdir -p /etc/mail/m4
+cat >/etc/mail/m4/provider.m4 <<'END'
+define(`confREFUSE_LA', `1000')dnl
+define(`confQUEUE_LA', `1000')dnl
+END
+"""
+
+#: By the name of the host.
+RECIPES: t.Mapping[str, Recipe] = {
+    "exim-split": _recipe(
+        "Exim 4", _EXIM_SECRETS, before=_EXIM_PRESEED.format("true"), forget=_EXIM_FORGET
+    ),
+    "exim-single": _recipe(
+        "Exim 4", _EXIM_SECRETS, before=_EXIM_PRESEED.format("false"), forget=_EXIM_FORGET
+    ),
+    "opensmtpd": _recipe(
+        "OpenSMTPD",
+        {"/etc/smtpd.secrets": "640 root:opensmtpd"},
+        forget=_OPENSMTPD_FORGET,
+    ),
+    "sendmail": _recipe(
+        "Sendmail",
+        {"/etc/mail/authinfo": "600 root:root", "/etc/mail/authinfo.db": "600 smmta:smmsp"},
+        before=_SENDMAIL_BEFORE,
+    ),
+    "nullmailer": _recipe("nullmailer", {"/etc/nullmailer/remotes": "600 mail:mail"}),
+    "msmtp": _recipe("msmtp", {"/etc/msmtprc": "640 root:msmtp"}),
+    "dma": _recipe("DragonFly Mail Agent", {"/etc/dma/auth.conf": "640 root:mail"}, verifies=False),
+    "ssmtp": _recipe(_SSMTP, {"/etc/ssmtp/ssmtp.conf": "640 root:mail"}, verifies=False),
+    "esmtp": _recipe(_SSMTP, {"/root/.esmtprc": "600 root:root"}, number=1, takes_an_alias=False),
+    "applications": _recipe(
+        "Applications",
+        {
+            f"/etc/app/{name}.env": "600 root:root"
+            for name in ("django", "grafana", "rails", "symfony")
+        },
+        senders=(
+            _with("django", "python3 /root/send.py"),
+            _with("rails", "ruby /root/send.rb"),
+            _with("symfony", "php /root/send.php"),
+        ),
+        before=_INSTALL_APPLICATIONS,
+        group="app",
+    ),
+}
