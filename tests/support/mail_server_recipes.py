@@ -6,15 +6,16 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
 import typing as t
 from dataclasses import dataclass
-from pathlib import Path
 
-GUIDE = (
-    Path(__file__).parents[2].joinpath("docs", "docsite", "rst", "guide_mail_servers.rst")
-).read_text("utf-8")
+from . import guides
+
+_GUIDE = "guide_mail_servers"
+#: The guide's playbooks, by the last word of their names.
+PLAYBOOKS: t.Mapping[str, str] = {
+    block.splitlines()[0].split()[-1]: block for block in guides.blocks(_GUIDE, "yaml+jinja")
+}
 
 #: Debian packages that the recipes install, or that stand for an application.
 OFFERED = (
@@ -53,7 +54,6 @@ class Recipe:
     could not deliver a moment ago.
     """
 
-    title: str
     playbook: str
     secret_files: t.Mapping[str, str]
     senders: tuple[str, ...] = (_SENDMAIL,)
@@ -64,23 +64,13 @@ class Recipe:
     group: str = "mail"
 
 
-def code_blocks(section: str, language: str) -> list[str]:
-    """The code blocks in a language that stand in the guide's section with this title."""
-    titles = re.split(r"^(.+)\n-{4,}\n", GUIDE, flags=re.MULTILINE)
-    text = dict(zip(titles[1::2], titles[2::2], strict=True))[section]
-    blocks = re.findall(
-        rf"^( *)\.\. code-block:: {language}\n\n((?:\1 +.*\n|\n)+)", text, re.MULTILINE
-    )
-    return [textwrap.dedent(block) for _indentation, block in blocks]
-
-
 # Applications, with the settings on the page and all else that it takes to send a message.
 _DJANGO = f"""
 import sys, types
 from django.conf import settings
 from django.core.mail import send_mail
 namespace = {{}}
-exec({code_blocks("Applications", "python")[0]!r}, namespace)
+exec({guides.blocks(_GUIDE, "python")[0]!r}, namespace)
 settings.configure(**{{k: v for k, v in namespace.items() if k.startswith("EMAIL_")}})
 send_mail(sys.argv[1], "", "sender@example.com", ["to@example.net"])
 """
@@ -88,7 +78,7 @@ _RAILS = f"""
 require "mail"
 require "ostruct"
 config = OpenStruct.new(action_mailer: OpenStruct.new)
-{code_blocks("Applications", "ruby")[0]}
+{guides.blocks(_GUIDE, "ruby")[0]}
 settings = config.action_mailer.smtp_settings
 Mail.defaults {{ delivery_method config.action_mailer.delivery_method, settings }}
 Mail.deliver {{ from "sender@example.com"; to "to@example.net"; subject ARGV[0] }}
@@ -120,10 +110,6 @@ def _with(environment: str, command: str) -> str:
     return f'set -a; . /etc/app/{environment}.env; {command} "$1"'
 
 
-def _recipe(title: str, secret_files: t.Mapping[str, str], number: int = 0, **kw: t.Any) -> Recipe:
-    return Recipe(title, code_blocks(title, "yaml")[number], secret_files, **kw)
-
-
 _EXIM_SECRETS = {"/etc/exim4/passwd.client": "640 root:Debian-exim"}
 _EXIM_FORGET = "rm -f /var/spool/exim4/db/*"
 # Its script does not wait for the end of what it stops.
@@ -134,7 +120,6 @@ while pidof smtpd >/dev/null; do sleep 0.1; done
 service opensmtpd start >/dev/null 2>&1
 """
 _EXIM_PRESEED = "echo exim4-config exim4/use_split_config boolean {} | debconf-set-selections"
-_SSMTP = "sSMTP, and what can replace it"
 
 # Else it takes no mail on a busy machine, and sends none. Debian's sendmail.mc includes this file.
 _SENDMAIL_BEFORE = """
@@ -145,31 +130,10 @@ define(`confQUEUE_LA', `1000')dnl
 END
 """
 
-#: By the name of the host.
+#: By the name of the host, those first that take longest.
 RECIPES: t.Mapping[str, Recipe] = {
-    "exim-split": _recipe(
-        "Exim 4", _EXIM_SECRETS, before=_EXIM_PRESEED.format("true"), forget=_EXIM_FORGET
-    ),
-    "exim-single": _recipe(
-        "Exim 4", _EXIM_SECRETS, before=_EXIM_PRESEED.format("false"), forget=_EXIM_FORGET
-    ),
-    "opensmtpd": _recipe(
-        "OpenSMTPD",
-        {"/etc/smtpd.secrets": "640 root:opensmtpd"},
-        forget=_OPENSMTPD_FORGET,
-    ),
-    "sendmail": _recipe(
-        "Sendmail",
-        {"/etc/mail/authinfo": "600 root:root", "/etc/mail/authinfo.db": "600 smmta:smmsp"},
-        before=_SENDMAIL_BEFORE,
-    ),
-    "nullmailer": _recipe("nullmailer", {"/etc/nullmailer/remotes": "600 mail:mail"}),
-    "msmtp": _recipe("msmtp", {"/etc/msmtprc": "640 root:msmtp"}),
-    "dma": _recipe("DragonFly Mail Agent", {"/etc/dma/auth.conf": "640 root:mail"}, verifies=False),
-    "ssmtp": _recipe(_SSMTP, {"/etc/ssmtp/ssmtp.conf": "640 root:mail"}, verifies=False),
-    "esmtp": _recipe(_SSMTP, {"/root/.esmtprc": "600 root:root"}, number=1, takes_an_alias=False),
-    "applications": _recipe(
-        "Applications",
+    "applications": Recipe(
+        PLAYBOOKS["applications"],
         {
             f"/etc/app/{name}.env": "600 root:root"
             for name in ("django", "grafana", "rails", "symfony")
@@ -182,4 +146,25 @@ RECIPES: t.Mapping[str, Recipe] = {
         before=_INSTALL_APPLICATIONS,
         group="app",
     ),
+    "sendmail": Recipe(
+        PLAYBOOKS["Sendmail"],
+        {"/etc/mail/authinfo": "600 root:root", "/etc/mail/authinfo.db": "600 smmta:smmsp"},
+        before=_SENDMAIL_BEFORE,
+    ),
+    "exim-split": Recipe(
+        PLAYBOOKS["Exim"], _EXIM_SECRETS, before=_EXIM_PRESEED.format("true"), forget=_EXIM_FORGET
+    ),
+    "exim-single": Recipe(
+        PLAYBOOKS["Exim"], _EXIM_SECRETS, before=_EXIM_PRESEED.format("false"), forget=_EXIM_FORGET
+    ),
+    "opensmtpd": Recipe(
+        PLAYBOOKS["OpenSMTPD"],
+        {"/etc/smtpd.secrets": "640 root:opensmtpd"},
+        forget=_OPENSMTPD_FORGET,
+    ),
+    "nullmailer": Recipe(PLAYBOOKS["nullmailer"], {"/etc/nullmailer/remotes": "600 mail:mail"}),
+    "msmtp": Recipe(PLAYBOOKS["msmtp"], {"/etc/msmtprc": "640 root:msmtp"}),
+    "dma": Recipe(PLAYBOOKS["dma"], {"/etc/dma/auth.conf": "640 root:mail"}, verifies=False),
+    "ssmtp": Recipe(PLAYBOOKS["sSMTP"], {"/etc/ssmtp/ssmtp.conf": "640 root:mail"}, verifies=False),
+    "esmtp": Recipe(PLAYBOOKS["esmtp"], {"/root/.esmtprc": "600 root:root"}, takes_an_alias=False),
 }
