@@ -9,12 +9,20 @@ from __future__ import annotations
 import asyncio
 import enum
 import functools
+import re
 import ssl
 import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, TLSSetupException
+from aiosmtpd.smtp import (
+    SMTP,
+    AuthResult,
+    Envelope,
+    LoginPassword,
+    TLSSetupException,
+    syntax,
+)
 from aiosmtpd.smtp import Session as SmtpSession
 
 from . import ses_answers
@@ -186,6 +194,11 @@ class SesProtocol(SMTP):
         if name in ("MAIL", "RCPT"):
             return self._accounts.take_fault(Stage(name), self._username)
         return None
+
+    @syntax("MAIL FROM: <address>", extended=" [SP <mail-parameters>]")
+    async def smtp_MAIL(self, arg: str | None) -> None:
+        # aiosmtpd does not know the parameter that whoever offers AUTH has to take (RFC 4954).
+        await super().smtp_MAIL(arg and re.sub(r" AUTH=\S+", "", arg, flags=re.IGNORECASE))
 
     async def _refuse(self, fault: Fault) -> None:
         await self.push(fault.reply)

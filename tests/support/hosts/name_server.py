@@ -6,9 +6,10 @@
 
     python name_server.py ADDRESS FILE
 
-FILE is a JSON object, name to address, and is read anew for each question. A hosts file would not
-do: Postfix's smtp client asks DNS only, unless ``smtp_host_lookup`` says otherwise. Questions and
-answers are as in RFC 1035, section 4; no compression is needed but for the answer's name.
+FILE is a JSON object, name to address or to another name in it (CNAME), and is read anew for each
+question. A hosts file would not do: Postfix's smtp client asks DNS only, unless
+``smtp_host_lookup`` says otherwise. Questions and answers are as in RFC 1035, section 4; no
+compression is needed but for the names of answers.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sys
 from pathlib import Path
 
 _TYPE_A = 1
+_TYPE_CNAME = 5
 _AUTHORITATIVE = 0x8480  # response, authoritative, recursion available
 _NO_SUCH_NAME = 3
 
@@ -38,15 +40,28 @@ def answer(query: bytes, addresses: dict[str, str]) -> bytes:
         labels.append(query[position + 1 : position + 1 + length].decode("ascii"))
         position += 1 + length
     question = query[12 : position + 5]
-    address = addresses.get(".".join(labels).lower())
-    record = b""
-    if address is not None and struct.unpack("!H", question[-4:-2])[0] == _TYPE_A:
-        # the name at offset 12, class and type as asked, no time to live
-        packed = ipaddress.IPv4Address(address).packed
-        record = struct.pack("!H4sIH", 0xC00C, question[-4:], 0, len(packed)) + packed
-    flags = _AUTHORITATIVE | (0 if address is not None else _NO_SUCH_NAME)
-    counts = struct.pack("!HHHHH", flags, 1, 1 if record else 0, 0, 0)
-    return query[:2] + counts + question + record
+    asked = struct.unpack("!H", question[-4:-2])[0]
+    known = addresses.get(".".join(labels).lower())
+    records: list[bytes] = []
+    name = 12  # where the name is that the next record is about
+    address = known
+    if address is not None and address in addresses:
+        canonical = b"".join(
+            bytes([len(label)]) + label.encode("ascii") for label in (*address.split("."), "")
+        )
+        records.append(_record(name, _TYPE_CNAME, canonical))
+        name = position + 5 + len(records[0]) - len(canonical)
+        address = addresses[address]
+    if address is not None and asked == _TYPE_A:
+        records.append(_record(name, _TYPE_A, ipaddress.IPv4Address(address).packed))
+    flags = _AUTHORITATIVE | (0 if known is not None else _NO_SUCH_NAME)
+    counts = struct.pack("!HHHHH", flags, 1, len(records), 0, 0)
+    return query[:2] + counts + question + b"".join(records)
+
+
+def _record(name: int, kind: int, content: bytes) -> bytes:
+    """A record of class IN, with no time to live, about the name at offset ``name``."""
+    return struct.pack("!HHHIH", 0xC000 | name, kind, 1, 0, len(content)) + content
 
 
 def main(address: str, file: Path) -> None:

@@ -41,7 +41,7 @@ from ..ses_accounts import SMTP_REGIONS, Account
 from ..ses_program import StandInProgram
 from ..ses_protocol import Listener, Mode
 from .host import DOMAIN, Host
-from .roots import RELEASES, root_file_systems
+from .roots import RELEASES, offering, root_file_systems
 
 _CONTROLLER = "10.77.0.1"
 _FIRST_HOST = 11  # as in 10.77.0.11
@@ -128,14 +128,22 @@ class HostNetwork:
 
     # Hosts
 
-    def boot(self, *suites: str) -> list[Host]:
+    def boot(
+        self, *suites: str, names: t.Sequence[str] = (), offered: t.Sequence[str] = ()
+    ) -> list[Host]:
         """Boot bare hosts of these releases at once and put them into the inventory.
 
-        A host has the name of its release, a second one NAME-2 and so on.
+        A host has the name of its release, a second one NAME-2 and so on, or one of ``names``.
+        Besides the usual packages, their repositories have those that are ``offered``.
         """
+        roots = root_file_systems(dict.fromkeys(suites))
+        layers = {
+            suite: [*([offering(suite, offered)] if offered else []), root]
+            for suite, root in zip(dict.fromkeys(suites), roots, strict=True)
+        }
         booting = [
-            self._start_host(suite, root)
-            for suite, root in zip(suites, root_file_systems(suites), strict=True)
+            self._start_host(suite, name, layers[suite])
+            for suite, name in itertools.zip_longest(suites, names)
         ]
         for host in booting:
             host.wait_until_up()
@@ -169,7 +177,10 @@ class HostNetwork:
         return StandInProgram(spool, listeners, accounts, self._inside_ses())
 
     def resolve(self, name: str, address: str | None) -> None:
-        """Have the name server say this of ``name`` from now on; None for "no such name"."""
+        """Have the name server say this of ``name`` from now on; None for "no such name".
+
+        Another name that the name server knows makes ``name`` an alias (CNAME) of it.
+        """
         names: dict[str, str] = json.loads(self._names.read_text("utf-8"))
         names.pop(name, None)
         self._write_names({**names, **({name: address} if address else {})})
@@ -252,9 +263,9 @@ class HostNetwork:
         program = [sys.executable, str(Path(__file__).with_name("name_server.py"))]
         self._start([*program, _NAME_SERVER, str(self._names)], "ses", "name-server.log")
 
-    def _start_host(self, suite: str, root: Path) -> Host:
+    def _start_host(self, suite: str, name: str | None, layers: t.Sequence[Path]) -> Host:
         count = 1 + sum(host.release.suite == suite for host in self.hosts)
-        name = suite if count == 1 else f"{suite}-{count}"
+        name = name or (suite if count == 1 else f"{suite}-{count}")
         number = _FIRST_HOST + len(self.hosts)
         address = f"10.77.0.{number}"
         self._call("ip", "netns", "add", name)
@@ -268,7 +279,8 @@ class HostNetwork:
         mount_point = self.directory / name
         mount_point.mkdir()
         own = ["--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
-        script = ["/bin/sh", str(Path(__file__).with_name("boot_host.sh")), str(root)]
+        root = ":".join(map(str, layers))  # as overlay's lowerdir has it
+        script = ["/bin/sh", str(Path(__file__).with_name("boot_host.sh")), root]
         key = self._private_key.with_suffix(".pub").read_text("ascii").strip()
         process, log = self._start(
             ["unshare", *own, *script, str(mount_point), name, DOMAIN, address, _NAME_SERVER, key],

@@ -114,9 +114,9 @@ class RelayHosts:
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
 
-    def boot(self, *suites: str) -> list[Host]:
+    def boot(self, *suites: str, **kwargs: t.Any) -> list[Host]:
         """More hosts, bare, with empty package lists, that trust SES; not among ``hosts``."""
-        hosts = self.network.boot(*suites)
+        hosts = self.network.boot(*suites, **kwargs)
         for host in hosts:
             host.trust(self.authority.ca_file)
             host.run("sh", "-c", "rm -r /var/lib/apt/lists/*")
@@ -175,22 +175,37 @@ class RelayHosts:
     ) -> Play:
         """Run a play with this ``body``; fails if a secret is in anything that is printed."""
         content = [{"hosts": hosts, "gather_facts": False, "vars_files": ["vault.yml"], **body}]
+        text = yaml.safe_dump(content, width=1000)
+        return self.playbook("playbook", text, *arguments, environment=environment)
+
+    def playbook(
+        self,
+        name: str,
+        text: str,
+        *arguments: str,
+        environment: t.Mapping[str, str] | None = None,
+    ) -> Play:
+        """Run this playbook; fails if a secret is in anything that is printed."""
         ansible = self.network.ansible
-        playbook = ansible.write("playbook.yml", yaml.safe_dump(content, width=1000))
+        playbook = ansible.write(f"{name}.yml", text)
         arguments = ("--vault-password-file=vault-password", *arguments)
         done = ansible.run("ansible-playbook", playbook, *arguments, environment=environment)
         assert found_in(done.stdout, [*self.aws_secrets, *self.passwords]) == []
         return Play(done.returncode, done.stdout)
 
+    def vault(self, variables: t.Mapping[str, t.Any]) -> None:
+        """Have these in the vault that playbooks read."""
+        ansible = self.network.ansible
+        vault = ansible.write("vault.yml", yaml.safe_dump(dict(variables)))
+        ansible.checked("ansible-vault", "encrypt", "--vault-password-file=vault-password", vault)
+
     def _provide_playbooks(self) -> None:
         ansible = self.network.ansible
         ansible.environment["ANSIBLE_STDOUT_CALLBACK"] = "json_lines"
         ansible.environment["ANSIBLE_REMOTE_TEMP"] = REMOTE_TEMP
-        secrets = {account.access_key: account.secret_key for account in self.accounts}
-        ansible.write("vault.yml", yaml.safe_dump({"secrets": secrets}))
         ansible.write("vault-password", "for a test\n")
-        encrypt = ["encrypt", "--vault-password-file=vault-password", "vault.yml"]
-        ansible.checked("ansible-vault", *encrypt)
+        secrets = {account.access_key: account.secret_key for account in self.accounts}
+        self.vault({"secrets": secrets})
 
     # SES
 

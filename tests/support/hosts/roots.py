@@ -23,7 +23,8 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-_SCRIPT = Path(__file__).with_name("make_root.sh")
+_MAKE_ROOT = Path(__file__).with_name("make_root.sh")
+_OFFER_MORE = Path(__file__).with_name("offer_more.sh")
 _TIMEOUT = 900.0  # seconds for one root; it takes one minute
 _AT_ONCE = 2
 
@@ -84,20 +85,36 @@ def root_file_systems(suites: t.Iterable[str]) -> list[Path]:
         return list(pool.map(lambda suite: _root_file_system(RELEASES[suite]), suites))
 
 
+def offering(suite: str, packages: t.Sequence[str]) -> Path:
+    """A layer to put over the root file system of ``suite``: it offers these packages, too.
+
+    The packages may exclude each other. Raises RuntimeError where it can't be made.
+    """
+    arguments = [str(_root_file_system(RELEASES[suite])), suite, mirror(), ",".join(packages)]
+    return _kept(f"{suite}-offering", _OFFER_MORE, arguments)
+
+
 def _root_file_system(release: Release) -> Path:
     arguments = [release.suite, release.script, mirror(), ",".join(_INSTALLED), ",".join(_OFFERED)]
-    recipe = "\0".join([_SCRIPT.read_text("utf-8"), *arguments]).encode()
-    path = cache_directory() / f"{release.suite}-{hashlib.sha256(recipe).hexdigest()[:12]}"
+    return _kept(release.suite, _MAKE_ROOT, arguments)
+
+
+def _kept(name: str, script: Path, arguments: t.Sequence[str]) -> Path:
+    """What ``script`` makes of these arguments, made now if it never was."""
+    recipe = "\0".join([script.read_text("utf-8"), *arguments]).encode()
+    path = cache_directory() / f"{name}-{hashlib.sha256(recipe).hexdigest()[:12]}"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.is_dir():
-            _make(path, arguments, lock.fileno())
+            _make(
+                name, path, [str(script), str(path.with_suffix(".new")), *arguments], lock.fileno()
+            )
     return path
 
 
-def _make(path: Path, arguments: t.Sequence[str], lock: int) -> None:
-    """Make a root beside ``path`` and rename it: an interrupted one never has the name.
+def _make(name: str, path: Path, script: t.Sequence[str], lock: int) -> None:
+    """Make it beside ``path`` and rename it: an interrupted one never has the name.
 
     The script holds the ``lock`` too, which counts when it survives us.
     """
@@ -111,7 +128,7 @@ def _make(path: Path, arguments: t.Sequence[str], lock: int) -> None:
     alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
     with log.open("wb") as output:
         done = subprocess.run(
-            [*alone, "/bin/sh", str(_SCRIPT), str(new), *arguments],
+            [*alone, "/bin/sh", *script],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -121,5 +138,5 @@ def _make(path: Path, arguments: t.Sequence[str], lock: int) -> None:
         )
     if done.returncode != 0:
         last = "\n".join(log.read_text("utf-8", "replace").splitlines()[-20:])
-        raise RuntimeError(f"{arguments[0]} was not made, see {log}:\n{last}")
+        raise RuntimeError(f"{name} was not made, see {log}:\n{last}")
     new.rename(path)
