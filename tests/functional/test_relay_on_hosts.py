@@ -285,8 +285,7 @@ def test_a_rotation_under_load_loses_nothing(
         play = relays.module({**relaying, **relays.key_of(SECOND)}, "-vvvv", "--diff")
         relays.ses.configure([SECOND, THIRD])
     assert play.status == 0, play.output
-    for host in relays.hosts:
-        assert play.result(host, RELAY_TASK)["reloaded"] is False
+    assert not any(play.result(host, RELAY_TASK)["reloaded"] for host in relays.hosts)
     messages = relays.arrived([subject for load in loads for subject in load.sent])
     relays.wait_for_queues(lambda queue: not queue)
     assert {message.username for message in messages} == {FIRST.access_key, SECOND.access_key}

@@ -23,7 +23,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_findings import
 from ansible_collections.mailops.ses.plugins.module_utils._relay_survey import survey
 from ansible_collections.mailops.ses.plugins.module_utils._survey_lookup import look_up
 
-from .example_key import ACCESS_KEY, PASSWORD_OF
+from .example_key import ACCESS_KEY, PASSWORD_OF, SECRET_KEY
 from .fake_postfix import FakePostfix
 
 if t.TYPE_CHECKING:
@@ -34,6 +34,8 @@ if t.TYPE_CHECKING:
         Entry,
         InstanceFacts,
     )
+
+Found = t.Dict[str, str]  # noqa: UP006  # Python 3.7
 
 HOST = "email-smtp.eu-west-1.amazonaws.com"
 KEY = f"[{HOST}]:587"
@@ -128,3 +130,17 @@ def fake_survey(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[FakeSurvey]:
         yield FakeSurvey(folder)
     finally:
         shutil.rmtree(str(folder))
+
+
+def found(relay: FakeSurvey, *candidates: tuple[str, str]) -> Found:
+    """The findings' ids with their severities; none may show a password."""
+    findings = relay.findings(*candidates)
+    ranks = [finding.rank for finding in findings]
+    assert ranks == sorted(ranks)
+    for finding in findings:
+        shown = str(finding.shown("/etc/postfix"))
+        for secret in (*PASSWORD_OF.values(), VERSION_2, SECRET_KEY, "sesame"):
+            assert secret not in shown
+        assert finding.message
+        assert finding.cure
+    return {finding.id: finding.severity for finding in findings}
