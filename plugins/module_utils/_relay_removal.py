@@ -36,6 +36,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     backup_name,
     in_force,
+    kept_name,
     locked,
     put_in_force,
     read_if_there,
@@ -79,7 +80,8 @@ class RelayRemoval:
             settings=tuple(settings),
             main_cf=main_cf,
             map=of_map,
-            removes=(*removes, *instance.map_files(record.routes)),
+            # With the relay goes what a rotation of its key has kept.
+            removes=(*removes, *instance.map_files(record.routes), *_kept(record.map.path)),
             keys_removed=gone,
             interrupted=record.is_under_way,
             record=True,
@@ -215,3 +217,8 @@ class RelayRemoval:
         if plan.main_cf is not None:
             return main_cf.stage_content(plan.main_cf)
         return main_cf.stage({change.name: change.after for change in plan.settings})
+
+
+def _kept(path: str) -> tuple[str, ...]:
+    kept = kept_name(os.path.realpath(path))
+    return (kept,) if os.path.isfile(kept) else ()
