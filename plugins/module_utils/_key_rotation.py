@@ -163,7 +163,7 @@ class KeyRotation:
         reloaded = False
         try:
             with contextlib.ExitStack() as stack:
-                files = []
+                files: list[tuple[str, str]] = []
                 for each in plan.maps:
                     staged = stack.enter_context(self._updates[each.path].staged(each.plan))
                     files += staged.renames

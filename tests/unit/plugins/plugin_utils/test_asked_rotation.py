@@ -102,7 +102,8 @@ def test_refused(said: dict[str, t.Any], says: str) -> None:
 
 
 def test_the_instance_that_a_task_is_about() -> None:
-    instances = [{"name": "out", "entries": [1]}, {"name": "-", "entries": [2]}]
-    assert entries_of(instances, None) == [2]
-    assert entries_of(instances[:1], "/etc/postfix-out") == [1]
+    of_one, of_two = {**ENTRY, "line": 1}, {**ENTRY, "line": 2}
+    instances = [{"name": "out", "entries": [of_one]}, {"name": "-", "entries": [of_two]}]
+    assert entries_of(instances, None) == [of_two]
+    assert entries_of(instances[:1], "/etc/postfix-out") == [of_one]
     assert entries_of([], None) == []
