@@ -198,6 +198,10 @@ class HostNetwork:
         finally:
             self._call("ip", "rule", "del", *rule)
 
+    def beside_the_controller(self) -> list[str]:
+        """What to put before a command that is to be in the controller's network, and only that."""
+        return ["nsenter", "--target", str(self._first), "--net", "--"]
+
     # How it is made
 
     def _start_first_process(self) -> None:

@@ -1,0 +1,247 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The playbook ``mailops.ses.rotate`` on four hosts and 40 local relays, all of which send mail.
+
+A batch that fails and is put back, a controller that is killed, and the end; one after the other.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import itertools
+import json
+import os
+import signal
+import threading
+import time
+import typing as t
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from ansible_collections.mailops.ses.tests.support.example_key import found_in
+from ansible_collections.mailops.ses.tests.support.hosts.local_relays import LocalRelays
+from ansible_collections.mailops.ses.tests.support.hosts.network import ses_address
+from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import Play, RelayHosts
+from ansible_collections.mailops.ses.tests.support.hosts.roots import RELEASES
+from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
+
+pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
+
+OLD = Account("AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001")
+NEW = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
+REGION = "eu-west-1"
+LOCAL = 40
+#: One host; the other three, of which one can't reach SES; ten local relays; the others.
+SERIAL = [1, 3, 10, "100%"]
+#: How many relays of the last batch have been given the new key when the controller is killed.
+KILLED_AFTER = 5
+TIMEOUT = 120.0  # seconds, for what takes a few
+
+VARIABLES: dict[str, t.Any] = {
+    "rotate_access_key": NEW.access_key,
+    "rotate_secret_key": f"{{{{ secrets['{NEW.access_key}'] }}}}",
+    "rotate_old_access_key": OLD.access_key,
+    "rotate_serial": SERIAL,
+    "rotate_retries": 0,
+    "rotate_timeout": 4,
+    "rotate_test_sender": "sender@example.com",
+}
+ARGUMENTS = [
+    "mailops.ses.rotate",
+    "--extra-vars=@vault.yml",
+    "--vault-password-file=vault-password",
+    f"--extra-vars={json.dumps(VARIABLES)}",
+]
+LAST_TASK = "It is safe to deactivate the old key"
+
+
+@dataclass
+class Fleet:
+    """The four hosts and the local relays."""
+
+    hosts: RelayHosts
+    local: LocalRelays
+
+    def rotate(self, **more: t.Any) -> Play:
+        """Run the playbook to its end."""
+        done = self.hosts.network.ansible.run("ansible-playbook", *ARGUMENTS, **more)
+        self.look_for_secrets(done.stdout)
+        return Play(done.returncode, done.stdout)
+
+    def look_for_secrets(self, output: str) -> None:
+        assert found_in(output, [*self.hosts.aws_secrets, *self.hosts.passwords]) == []
+
+    def maps(self) -> dict[str, str]:
+        """What is in the directories of the hosts' maps, and in the maps."""
+        look = "cd /etc/postfix; ls -A; cat sasl_passwd .mailops-ses/relay.json; postmap -s sasl_passwd"
+        return {host.name: host.run("sh", "-euc", look) for host in self.hosts.hosts}
+
+    def send(self, name: str, subject: str) -> str:
+        """Hand in a message on a host or local relay; returns its whole subject."""
+        if name in self.local.relays:
+            self.local.send(name, f"{name} {subject}")
+            return f"{name} {subject}"
+        return self.hosts.send(self.host(name), subject)
+
+    def host(self, name: str) -> t.Any:
+        return next(host for host in self.hosts.hosts if host.name == name)
+
+    @property
+    def names(self) -> list[str]:
+        """Of all of them, in the order of the inventory."""
+        return [*(host.name for host in self.hosts.hosts), *self.local.relays]
+
+
+class Load(threading.Thread):
+    """Hands in a message on one after the other, until it is over."""
+
+    PAUSE = 0.1  # seconds
+
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__(name="load", daemon=True)
+        self._fleet = fleet
+        self.over = threading.Event()
+        self.sent: list[str] = []
+
+    def run(self) -> None:
+        for number in itertools.count():
+            for name in self._fleet.names:
+                self.sent.append(self._fleet.send(name, f"load {number}"))
+                if self.over.wait(self.PAUSE):
+                    return
+
+
+@pytest.fixture(name="fleet")
+def fixture_fleet(tmp_path: Path) -> t.Iterator[Fleet]:
+    started = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        hosts = stack.enter_context(RelayHosts(tmp_path, list(RELEASES), [OLD, NEW]))
+        local = LocalRelays(
+            hosts.network, LOCAL, hosts.authority.ca_file, region=REGION, account=OLD
+        )
+        with concurrent.futures.ThreadPoolExecutor() as executor:
+            setting_up = executor.submit(hosts.role, {**hosts.key_of(OLD), "region": REGION})
+            stack.enter_context(local)
+            play = setting_up.result()
+        assert play.status == 0, play.output
+        inventory = tmp_path / "local.json"
+        local.write_inventory(inventory)
+        environment = hosts.network.ansible.environment
+        environment["ANSIBLE_INVENTORY"] += f",{inventory}"
+        environment["ANSIBLE_PIPELINING"] = "1"
+        print(f"all relays are there after {time.monotonic() - started:.0f} s")
+        yield Fleet(hosts, local)
+
+
+def test_rotation(fleet: Fleet, tmp_path: Path) -> None:
+    load = Load(fleet)
+    load.start()
+    try:
+        a_batch_that_fails_is_put_back(fleet)
+        a_killed_controller(fleet, tmp_path / "killed.log")
+        the_same_command_goes_on(fleet)
+    finally:
+        load.over.set()
+        load.join(TIMEOUT)
+    nothing_is_lost(fleet, load.sent)
+
+
+def timed(what: str, started: float) -> None:
+    print(f"{what}: {time.monotonic() - started:.0f} s")
+
+
+def a_batch_that_fails_is_put_back(fleet: Fleet) -> None:
+    """A host whose firewall blocks port 587 stops it, and the other hosts of its batch go back."""
+    started = time.monotonic()
+    first, *batch = fleet.hosts.hosts
+    blocked = batch[1]
+    maps, files, local = fleet.maps(), fleet.hosts.files(), fleet.local.files()
+    with fleet.hosts.network.blocked(ses_address(REGION), 587, blocked):
+        play = fleet.rotate()
+    timed("a batch that fails", started)
+    assert play.status != 0
+    for host in batch:
+        assert fleet.maps()[host.name] == maps[host.name]
+    # It was told no before anything was changed; the others had the new key for a moment.
+    assert fleet.hosts.files()[blocked.name] == files[blocked.name]
+    for host in batch:
+        wrote = fleet.hosts.files()[host.name] != files[host.name]
+        assert wrote is (host is not blocked)
+    assert fleet.local.files() == local
+    assert OLD.access_key not in fleet.maps()[first.name]
+    counts, verdict, *in_the_way = play.result(first, LAST_TASK)["msg"]
+    total = len(fleet.names)
+    assert counts.startswith(f"1 of {total} hosts hold the new key {NEW.access_key}")
+    assert f"{total - 1} the old key {OLD.access_key}" in " ".join(counts.split())
+    assert verdict == f"It is NOT safe to deactivate {OLD.access_key}"
+    assert [line.partition(": ")[0] for line in in_the_way] == fleet.names[1:]
+    (why,) = [line for line in in_the_way if line.startswith(f"{blocked.name}: ")]
+    assert "has the old key, " in why
+    assert "port 587" in why
+
+
+def a_killed_controller(fleet: Fleet, log: Path) -> None:
+    """kill -9 when some of the last batch have the new key and others have not."""
+    started = time.monotonic()
+    process = fleet.hosts.network.ansible.start("ansible-playbook", *ARGUMENTS, log=log)
+    last = set(fleet.names[sum(each for each in SERIAL if isinstance(each, int)) :])
+    deadline = time.monotonic() + TIMEOUT
+    while len(fleet.local.kept() & last) < KILLED_AFTER:
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
+    # nsenter waits for it, outside of its namespace of process ids.
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    for pid in children.read_text().split():
+        os.kill(int(pid), signal.SIGKILL)
+    process.wait(TIMEOUT)
+    timed("killed after", started)
+    fleet.look_for_secrets(log.read_text())
+    assert LAST_TASK not in log.read_text()
+    assert len(fleet.local.kept()) >= KILLED_AFTER
+    assert fleet.local.kept() <= last
+    assert fleet.local.with_key(OLD) & last
+
+
+def the_same_command_goes_on(fleet: Fleet) -> None:
+    """And touches nothing that was done."""
+    started = time.monotonic()
+    hosts, local = fleet.hosts.files(), fleet.local.files()
+    done = set(fleet.local.relays) - fleet.local.with_key(OLD) - fleet.local.kept()
+    assert done
+    play = fleet.rotate()
+    timed("to the end", started)
+    assert play.status == 0, play.output
+    assert fleet.hosts.files() == hosts
+    after = fleet.local.files()
+    assert {name: after[name] for name in done} == {name: local[name] for name in done}
+    assert fleet.local.with_key(OLD) == fleet.local.kept() == set()
+    assert OLD.access_key not in "".join(fleet.maps().values())
+    counts, verdict = play.result(fleet.hosts.hosts[0], LAST_TASK)["msg"]
+    total = len(fleet.names)
+    assert counts.startswith(f"{total} of {total} hosts hold the new key {NEW.access_key}")
+    assert verdict == f"It is safe to deactivate {OLD.access_key}"
+
+
+def nothing_is_lost(fleet: Fleet, sent: list[str]) -> None:
+    """Nor bounced, nor delivered twice; and without the old key mail still flows."""
+    started = time.monotonic()
+    fleet.hosts.ses.configure([NEW])
+    after = [fleet.send(name, "after the rotation") for name in fleet.names]
+    for host in fleet.hosts.hosts:
+        # What was deferred while port 587 was blocked would wait for minutes.
+        host.run("postqueue", "-f")
+    messages = fleet.hosts.arrived([*sent, *after], TIMEOUT)
+    print(f"{len(messages)} messages, the last after {time.monotonic() - started:.0f} s")
+    assert {message.username for message in messages} == {OLD.access_key, NEW.access_key}
+    assert {message.username for message in messages[len(sent) :]} == {NEW.access_key}
+    assert len(sent) >= 2 * len(fleet.names)
+    fleet.hosts.wait_for_queues(lambda queue: not queue)
+    for host in fleet.hosts.hosts:
+        assert "status=bounced" not in fleet.hosts.log(host)
+    for relay in fleet.local.relays.values():
+        assert {delivery.status for delivery in relay.deliveries()} == {"sent"}
