@@ -17,6 +17,7 @@ import re
 import typing as t
 
 from ansible_collections.mailops.ses.plugins.module_utils._login_outcome import LoginRefused
+from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import is_raw_secret
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import password_version
 from ansible_collections.mailops.ses.plugins.module_utils._smtp_client import Reply
 from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import SmtpServer
@@ -26,7 +27,6 @@ __all__ = ("login_answered", "server_answered", "shown")
 _HIDDEN = "***"
 _WINDOW = 8  # characters; so many in a row are no coincidence
 _LONGEST_ANSWER = 500  # characters
-_RAW_SECRET = re.compile(r"[A-Za-z0-9/+]{40}")
 _ACCESS_KEY_ID = re.compile(r"[A-Z0-9]{16,128}")
 
 
@@ -100,7 +100,7 @@ def _mistake(username: str, password: str) -> str | None:
         )
     if any(character.isspace() for character in password):
         return "The password contains white space, which no SES password has. Store it without"
-    if _RAW_SECRET.fullmatch(password):
+    if is_raw_secret(password):
         return (
             "The password looks like a secret access key. SES wants the password that is derived "
             "from it: give the secret access key as secret_key, with access_key and region"

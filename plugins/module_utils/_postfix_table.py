@@ -37,6 +37,9 @@ _NO_BERKELEY_DB = (
 # all of standard input before it reads. A pipe takes 64 KiB.
 _ANSWER_BYTES = 32 * 1024
 
+# $0 is the number of bytes. `head` ends the pipe, and with it the program.
+_BOUNDED = '"$@" | head -c "$0"'
+
 _LINE_NUMBER = re.compile(r"\bline (\d+)")
 _ERRNO_TEXTS = frozenset(os.strerror(number) for number in errno.errorcode)
 
@@ -94,7 +97,7 @@ class Postfix:
     def __init__(self, programs: Programs, config_directory: str | None = None) -> None:
         self._programs = programs
         self._instance = ["-c", config_directory] if config_directory else []
-        self._checked: set[str] = set()
+        self._types: frozenset[str] | None = None
 
     def at(self, config_directory: str) -> Postfix:
         """The same programs for another configuration directory."""
@@ -109,14 +112,18 @@ class Postfix:
             raise PostfixError(f"postconf can't read Postfix's settings: {reason(code, err)}")
         return PostfixSettings(values[0], values[1], values[2] == "yes")
 
+    def types(self) -> frozenset[str]:
+        """The types of lookup tables that this Postfix has. Asks once."""
+        if self._types is None:
+            code, out, err = self.run("postconf", "-m")
+            if code:
+                raise PostfixError(f"postconf can't list the table types: {reason(code, err)}")
+            self._types = frozenset(out.decode(errors="replace").split())
+        return self._types
+
     def check_type(self, table_type: TableType) -> None:
-        """Raise PostfixError if this Postfix does not have the type. Asks once for each."""
-        if table_type.name in self._checked:
-            return
-        code, out, err = self.run("postconf", "-m")
-        if code:
-            raise PostfixError(f"postconf can't list the table types: {reason(code, err)}")
-        types = out.decode(errors="replace").split()
+        """Raise PostfixError if this Postfix does not have the type."""
+        types = self.types()
         if table_type.name not in types:
             known = [name for name in TABLE_TYPES if name in types]
             raise PostfixError(
@@ -124,7 +131,6 @@ class Postfix:
                 f" {', '.join(known) or 'none that can be used here'} (postconf -m)."
                 f" For {table_type.name}: {table_type.package}"
             )
-        self._checked.add(table_type.name)
 
     def listing(self, table_type: TableType, path: str) -> set[bytes] | None:
         """The lines (key, tab, value) of the table of the map `path`; None if it can't be read."""
@@ -190,19 +196,34 @@ class Postfix:
 
         Raises PostfixError if it can't be run.
         """
+        return self._run(self._command(program, *args), **kwargs)
+
+    def run_bounded(self, most: int, program: str, *args: str) -> bytes:
+        """Run one of the programs; returns at most so many bytes of its output.
+
+        A program that has more to say is ended by that.
+        """
+        command = self._command(program, *args)
+        code, out, _err = self._run(["/bin/sh", "-c", _BOUNDED, str(most), *command])
+        return out if code == 0 else b""
+
+    def _command(self, program: str, *args: str) -> list[str]:
         path = self._programs.get_bin_path(program)
         if path is None:
             raise PostfixError(f"Postfix's program {program} was not found. Is Postfix installed?")
+        return [path, *self._instance, *args]
+
+    def _run(self, command: list[str], **kwargs: t.Any) -> tuple[int, bytes, bytes]:
         try:
             return self._programs.run_command(
-                [path, *self._instance, *args],
+                command,
                 encoding=None,
                 expand_user_and_vars=False,
                 handle_exceptions=False,
                 **kwargs,
             )
         except OSError as exc:
-            raise PostfixError(f"{path} can't be run: {_strerror(exc)}") from None
+            raise PostfixError(f"{command[0]} can't be run: {_strerror(exc)}") from None
 
 
 def list_cdb(table: bytes) -> set[bytes]:

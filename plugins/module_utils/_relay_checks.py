@@ -27,11 +27,13 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import
 
 __all__ = [
     "ALSO_READ",
+    "CHECKED_LEVELS",
     "check_ca_file",
     "check_maps",
     "check_overrides",
     "check_routing",
     "check_tls_policy",
+    "opened",
     "system_ca_file",
 ]
 
@@ -52,11 +54,12 @@ _CA_FILES = (
     "/etc/ssl/ca-bundle.pem",
 )
 _BEGIN = b"-----BEGIN "
-# postconf(5), smtp_tls_security_level. Each is good enough for those before it.
-_CHECKED_LEVELS = frozenset({"secure", "verify", "fingerprint", "dane-only"})
+#: The levels of smtp_tls_security_level that check the certificate (postconf(5)).
+CHECKED_LEVELS = frozenset({"secure", "verify", "fingerprint", "dane-only"})
+# Each is good enough for those before it.
 _GOOD_ENOUGH = {
-    "encrypt": _CHECKED_LEVELS | {"encrypt", "dane", "half-dane"},
-    "secure": _CHECKED_LEVELS,
+    "encrypt": CHECKED_LEVELS | {"encrypt", "dane", "half-dane"},
+    "secure": CHECKED_LEVELS,
 }
 # The service that finds the next hop.
 _REWRITE = "rewrite/unix"
@@ -161,17 +164,17 @@ def check_maps(
     has the logins and was checked by itself. Postfix asks all maps for a key, one after the
     other, before it goes on to the next key (maps_find(), smtp_sasl_glue.c).
     """
-    if all(_opened(name) == table for name in maps):
+    if all(opened(name) == table for name in maps):
         return
     keys = list(dict.fromkeys(key for login in logins for key in login.keys))
     found = {
-        name: set() if _opened(name) == table else _look_up(postfix, name, keys, MAPS)
+        name: set() if opened(name) == table else _look_up(postfix, name, keys, MAPS)
         for name in maps
     }
     for login in logins:
         for key in login.keys:
             for name in maps:
-                if _opened(name) == table and key == login.key:
+                if opened(name) == table and key == login.key:
                     break
                 if key in found[name]:
                     raise RelayError(
@@ -214,7 +217,7 @@ def _look_up(postfix: Postfix, name: str, keys: t.Sequence[str], setting: str) -
 def _entries(postfix: Postfix, name: str, keys: t.Sequence[str], setting: str) -> dict[str, str]:
     """What a table has for these keys, as Postfix's daemons see it."""
     data = "".join(f"{key}\n" for key in keys).encode()
-    table = _opened(name)
+    table = opened(name)
     code, out, err = postfix.run("postmap", "-q", "-", table, data=data, binary_data=True)
     if b"fatal:" in err or b"error:" in err:
         raise RelayError(
@@ -225,7 +228,7 @@ def _entries(postfix: Postfix, name: str, keys: t.Sequence[str], setting: str) -
     return {key: value for key, tab, value in lines if tab}
 
 
-def _opened(name: str) -> str:
+def opened(name: str) -> str:
     """The table that a daemon opens in the end: proxymap needs a running Postfix, postmap not."""
     name = name[1:-1].strip() if name.startswith("{") and name.endswith("}") else name
     return name[len("proxy:") :] if name.startswith("proxy:") else name

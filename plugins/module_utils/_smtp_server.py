@@ -11,7 +11,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ("SmtpServer", "region_of_endpoint")
+__all__ = ("PORTS_OF_TLS", "SmtpServer", "region_of_endpoint")
+
+#: https://docs.aws.amazon.com/ses/latest/dg/smtp-connect.html
+PORTS_OF_TLS = {"starttls": (587, 25, 2587), "wrapper": (465, 2465)}
 
 # AWS General Reference, "Amazon SES endpoints and quotas"
 _SES_ENDPOINT = re.compile(

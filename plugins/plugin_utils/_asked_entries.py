@@ -12,6 +12,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import is_raw_secret
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     SesSmtpError,
     region_warning,
@@ -29,7 +30,6 @@ __all__ = ("AskedEntries", "AskedEntry", "asked_entries", "inherited")
 _ENTRY_OPTIONS = (*AWS_ARGUMENT_SPEC, *SMTP_LOGIN_ARGUMENT_SPEC, "key", "state")
 _KEY_PAIR = ("access_key", "secret_key")
 _LOGIN = ("username", "password")
-_AWS_SECRET_FORM = re.compile(r"[A-Za-z0-9/+]{40}")
 _AMAZON = re.compile(r"\.(?:amazonaws\.com|api\.aws)\b", re.IGNORECASE)
 
 
@@ -127,7 +127,7 @@ def _entry(said: t.Mapping[str, t.Any], place: str) -> tuple[AskedEntry, list[st
 def _raw_secret_warning(said: t.Mapping[str, t.Any], entry: AskedEntry) -> list[str]:
     """Warn of an AWS secret as the password, the commonest cause of SES's answer 535."""
     to_amazon = "region" in said or _AMAZON.search(f"{said.get('endpoint')} {entry['key']}")
-    if not (to_amazon and _AWS_SECRET_FORM.fullmatch(entry["password"])):
+    if not (to_amazon and is_raw_secret(entry["password"])):
         return []
     warning = (
         f"{entry['asked_by']}: the password for {entry['key']} looks like an AWS secret access"

@@ -27,6 +27,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     type_name,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import (
+    PORTS_OF_TLS,
     SmtpServer,
     region_of_endpoint,
 )
@@ -69,9 +70,6 @@ _ENVIRONMENT = {
     "secret_key": ("AWS_SECRET_ACCESS_KEY",),
     "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
 }
-
-# https://docs.aws.amazon.com/ses/latest/dg/smtp-connect.html
-_PORTS_OF_TLS = {"starttls": (587, 25, 2587), "wrapper": (465, 2465)}
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 
@@ -228,14 +226,14 @@ def _host(options: t.Mapping[str, t.Any]) -> str:
 def _port_and_tls(port: int | None, tls: str | None) -> tuple[int, str]:
     if port is None:
         tls = tls or "starttls"
-        return _PORTS_OF_TLS[tls][0], tls
+        return PORTS_OF_TLS[tls][0], tls
     if not 1 <= port <= 65535:
         raise SesSmtpError(f"port must be between 1 and 65535, not {port}")
-    usual = "wrapper" if port in _PORTS_OF_TLS["wrapper"] else "starttls"
+    usual = "wrapper" if port in PORTS_OF_TLS["wrapper"] else "starttls"
     tls = tls or usual
-    if tls != usual and any(port in ports for ports in _PORTS_OF_TLS.values()):
+    if tls != usual and any(port in ports for ports in PORTS_OF_TLS.values()):
         raise SesSmtpError(
             f"port {port} of SES is for tls '{usual}', not '{tls}'. With tls '{tls}' the ports are "
-            f"{', '.join(str(number) for number in sorted(_PORTS_OF_TLS[tls]))}"
+            f"{', '.join(str(number) for number in sorted(PORTS_OF_TLS[tls]))}"
         )
     return port, tls

@@ -8,13 +8,12 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
 
+from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import looks_secret
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     SesSmtpError,
     derive_password,
-    password_version,
     region_of_password,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import region_of_endpoint
@@ -27,8 +26,6 @@ __all__ = ("check_not_swapped", "diagnosis", "login_and_key")
 
 _LOGIN = ("username", "password")
 _KEY = ("access_key", "secret_key")
-# 40 characters that are no hexadecimal number, which other servers may have for a user name.
-_RAW_SECRET = re.compile(r"(?![0-9a-fA-F]*\Z)(?![A-Z0-9]*\Z)[A-Za-z0-9/+]{40}")
 
 
 def login_and_key(options: t.Mapping[str, t.Any]) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
@@ -48,7 +45,7 @@ def check_not_swapped(username: str) -> None:
 
     :raises SesSmtpError: if it looks like a secret access key or an SMTP password.
     """
-    if password_version(username) or _RAW_SECRET.fullmatch(username):
+    if looks_secret(username):
         raise SesSmtpError(
             "username looks like a secret. It is the access key ID, like AKIAIOSFODNN7EXAMPLE; "
             "were username and password swapped?"

@@ -1,0 +1,114 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: ses_smtp_password_info
+short_description: Tell what an Amazon SES SMTP password is
+version_added: 0.1.0
+author:
+  - mailops contributors (@mailops)
+description:
+  - Tells of a password that is stored somewhere which version of SES's passwords it is, and with the secret access key
+    whether it was derived from that, and for which region.
+options:
+  _input:
+    description:
+      - What is stored as the SMTP password. It may be anything.
+      - An undefined value is passed on as it is, so that P(ansible.builtin.default#filter) works after this filter.
+    type: str
+    required: true
+  secret:
+    description:
+      - The secret access key that the password may have been derived from.
+      - Without it, only the form of the password is looked at.
+    type: str
+positional: secret
+seealso:
+  - plugin: mailops.ses.ses_smtp_password
+    plugin_type: filter
+  - module: mailops.ses.postfix_relay_info
+"""
+
+EXAMPLES = r"""
+- name: Show the version of a stored password
+  ansible.builtin.debug:
+    msg: "{{ (billing_smtp_password | mailops.ses.ses_smtp_password_info).version }}"
+    # => 4
+
+- name: Show the region that it was derived for
+  ansible.builtin.debug:
+    msg: "{{ billing_smtp_password | mailops.ses.ses_smtp_password_info(ses_secret_access_key) }}"
+    # => {"version": 4, "region": "eu-west-3", "matches": true}
+"""
+
+RETURN = r"""
+_value:
+  description: What the password is. Neither it nor the secret is in there.
+  type: dict
+  contains:
+    version:
+      description: V(2) or V(4), by its form, null if it is not a password of SES.
+      type: int
+    region:
+      description: The region that a password of version 4 was derived for. It is null without O(secret), and if that does not match.
+      type: str
+    matches:
+      description: Whether it was derived from O(secret), null without that.
+      type: bool
+"""
+
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+    SesSmtpError,
+    derive_password,
+    password_version,
+    region_of_password,
+    type_name,
+)
+from ansible_collections.mailops.ses.plugins.plugin_utils._templating import (
+    decrypted,
+    first_undefined,
+)
+
+_NAME = "mailops.ses.ses_smtp_password_info"
+
+
+def ses_smtp_password_info(password: t.Any, secret: t.Any = None) -> t.Any:
+    """Return what ``password`` is (dict), or the first undefined argument."""
+    undefined = first_undefined(password, secret)
+    if undefined is not None:
+        return undefined
+    password, secret = decrypted(password), decrypted(secret)
+    if not isinstance(password, str):
+        raise AnsibleFilterError(
+            f"{_NAME}: the password must be a string, not {type_name(password)}"
+        )
+    info: dict[str, t.Any] = {
+        "version": password_version(password),
+        "region": None,
+        "matches": None,
+    }
+    if secret is None:
+        return info
+    try:
+        info["region"] = region_of_password(secret, password)
+        version_2 = derive_password(secret, version=2)
+    except SesSmtpError as exc:
+        # It names the derivation's option, which is this one; the cause would be shown too.
+        problem = str(exc).replace("secret_key", "secret", 1)
+        raise AnsibleFilterError(f"{_NAME}: {problem}") from None
+    info["matches"] = info["region"] is not None or password == version_2
+    return info
+
+
+class FilterModule:
+    """The filter mailops.ses.ses_smtp_password_info."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        """Return the filter by its name."""
+        return {"ses_smtp_password_info": ses_smtp_password_info}

@@ -1,0 +1,31 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""What a secret looks like, to tell of one in the wrong place without showing it."""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import password_version
+
+__all__ = ["is_raw_secret", "looks_secret"]
+
+_RAW_SECRET = re.compile(r"[A-Za-z0-9/+]{40}")
+# Other servers may have a hexadecimal number or capital letters for a user name.
+_NAME = re.compile(r"[0-9a-fA-F]+|[A-Z0-9]+")
+
+
+def is_raw_secret(password: str) -> bool:
+    """Whether a password has the form of a secret access key, which SES refuses."""
+    return _RAW_SECRET.fullmatch(password) is not None
+
+
+def looks_secret(username: str) -> bool:
+    """Whether a user name, which is shown, is rather a secret access key or an SMTP password."""
+    if password_version(username):
+        return True
+    return is_raw_secret(username) and _NAME.fullmatch(username) is None

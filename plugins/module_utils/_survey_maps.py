@@ -1,0 +1,250 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""The password maps of an instance, without their passwords, and who else may read their files."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import stat
+import typing as t
+from dataclasses import replace
+
+from ansible_collections.mailops.ses.plugins.module_utils._map_entry import text
+from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import (
+    is_raw_secret,
+    looks_secret,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+    SesSmtpError,
+    check_access_key,
+    password_version,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._survey_facts import (
+    Entry,
+    MapFacts,
+    OpenFile,
+)
+
+if t.TYPE_CHECKING:
+    from ansible_collections.mailops.ses.plugins.module_utils._candidate_digests import Candidates
+    from ansible_collections.mailops.ses.plugins.module_utils._password_map import PasswordMap
+    from ansible_collections.mailops.ses.plugins.module_utils._survey_tables import Table
+
+__all__ = ["map_facts", "open_file", "open_files", "shown_key"]
+
+_HIDDEN = "HIDDEN"
+_LONG_RUN = re.compile(r"[A-Za-z0-9+/]{40,}")
+# What may follow a colon in a key. Anything else may be the password of a line with its parts mixed up.
+_PORT = re.compile(r"[0-9]{1,5}|smtps?|submissions?|urd", re.IGNORECASE)
+
+_TABLE_SUFFIXES = (".db", ".lmdb", ".cdb", ".pag", ".dir")
+# Copies that ansible-core's modules, editors, package managers and people make.
+_COPY = re.compile(
+    r"~|[._-].*~|[._-](?:bak|backup|copy|old|orig|save|saved|[0-9]{6,8}"
+    r"|rpm(?:new|orig|save)|dpkg-(?:bak|dist|new|old)|ucf-(?:dist|new|old))"
+)
+
+
+def map_facts(table: Table, candidates: Candidates) -> MapFacts:
+    """What is to be known about a password map."""
+    source = table.source
+    of_source = {} if source is None else dict(_entries(source))
+    values = {folded: value for folded, (_line, value) in of_source.items()}
+    return MapFacts(
+        name=table.name,
+        path=table.path,
+        state=table.state,
+        mode=_mode(table.path),
+        table_path=table.table_path,
+        type=table.type,
+        source_missing=bool(table.path) and not os.path.lexists(table.path or ""),
+        source_denied=table.source_denied,
+        older=table.older,
+        entries=tuple(_facts(table, of_source, candidates)),
+        ignored_lines=_ignored_lines(source) if source else (),
+        repeated=tuple(_repeated(source)) if source else (),
+        differs=source is not None and values != table.values,
+        complete=table.complete,
+        inline=table.inline,
+    )
+
+
+def open_files(tables: t.Iterable[Table], mail_owner: str) -> t.Iterator[OpenFile]:
+    """The files of password maps that others than root and Postfix's own user can read or write."""
+    seen = set()
+    for table in tables:
+        if table.path is None:
+            continue
+        for path, what in _files(table.path):
+            found = open_file(path, what, mail_owner)
+            if found and path not in seen:
+                seen.add(path)
+                yield found
+
+
+def open_file(path: str, what: str, mail_owner: str) -> OpenFile | None:
+    """The file, if others can read or write what is in it."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
+            return None
+        real = os.path.realpath(path)
+        if not _is_open(status, real, *_own_ids(mail_owner)):
+            return None
+    except OSError:
+        return None
+    link = f", by the link {path}" if os.path.islink(path) else ""
+    owner = f"{_user(status.st_uid)}:{_group(status.st_gid)}"
+    mode = stat.S_IMODE(status.st_mode)
+    return OpenFile(real, what, f"mode {mode:04o}, owner {owner}{link}")
+
+
+def shown_key(key: bytes) -> str:
+    """A key, without what could be a secret: some lines have their parts in another order."""
+    shown = text(key)
+    head, colon, tail = shown.rpartition(":")
+    if colon and not _PORT.fullmatch(tail) and not shown.startswith("[") and "::" not in shown:
+        shown = f"{head.partition(':')[0]}:{_HIDDEN}"
+    return _HIDDEN if _LONG_RUN.search(shown) else shown
+
+
+def _facts(
+    table: Table, of_source: t.Mapping[bytes, tuple[int, bytes]], candidates: Candidates
+) -> t.Iterator[Entry]:
+    """The entries in the order of the source, then those that only the table has."""
+    spelled = {}
+    if table.source is not None:
+        spelled = {
+            folded: table.source.entry(number)[0] for folded, number in table.source.first.items()
+        }
+    for folded in [*of_source, *sorted(key for key in table.values if key not in of_source)]:
+        line, value = of_source.get(folded, (None, None))
+        current = table.values.get(folded)
+        key = shown_key(spelled.get(folded, folded))
+        of_table = Entry(table.name, table.path or "", folded, key)
+        if current is not None:
+            its_line = line if current == value else None
+            yield _with_value(replace(of_table, line=its_line), current, candidates)
+        if value is not None and value != current:
+            yield _with_value(replace(of_table, line=line, in_force=False), value, candidates)
+
+
+def _with_value(entry: Entry, value: bytes, candidates: Candidates) -> Entry:
+    name, colon, password = value.partition(b":")
+    username: str | None = text(name) if colon else None
+    if username is not None and (looks_secret(username) or _LONG_RUN.search(username)):
+        username = None
+    problem = None
+    try:
+        check_access_key(text(name))
+    except SesSmtpError as exc:
+        problem = str(exc).replace("access_key ", "the user name ", 1)
+    return replace(
+        entry,
+        username=username,
+        username_problem=problem,
+        version=password_version(text(password)),
+        raw_secret=is_raw_secret(text(password)),
+        match=candidates.find(password) if colon else None,
+    )
+
+
+def _entries(source: PasswordMap) -> t.Iterator[tuple[bytes, tuple[int, bytes]]]:
+    """The line and the value of each entry that counts, by its folded key, in order."""
+    lines = _line_numbers(source)
+    for folded, number in sorted(source.first.items(), key=lambda item: item[1]):
+        yield folded, (lines[number], source.entry(number)[1])
+
+
+def _line_numbers(source: PasswordMap) -> list[int]:
+    """The physical line of every logical one, in one go."""
+    numbers = []
+    line, done = 1, 0
+    for start in source.starts:
+        line += source.source.count(b"\n", done, start)
+        done = start
+        numbers.append(line)
+    return numbers
+
+
+def _ignored_lines(source: PasswordMap) -> tuple[int, ...]:
+    lines = _line_numbers(source)
+    return tuple(lines[number] for number, key in enumerate(source.keys) if not key)
+
+
+def _repeated(source: PasswordMap) -> t.Iterator[tuple[str, int]]:
+    lines = _line_numbers(source)
+    for numbers in source.repeated().values():
+        for number in numbers[1:]:
+            yield shown_key(source.entry(number)[0]), lines[number]
+
+
+def _mode(path: str | None) -> str | None:
+    try:
+        return f"{stat.S_IMODE(os.stat(path).st_mode):04o}" if path else None
+    except OSError:
+        return None
+
+
+def _files(path: str) -> t.Iterator[tuple[str, str]]:
+    """The source, tables of any type and copies of both, and what each is."""
+    yield path, "source"
+    for suffix in _TABLE_SUFFIXES:
+        yield path + suffix, "table"
+    folder, name = os.path.split(path)
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return
+    for each in names:
+        rest = each[len(name) :] if each.startswith(name) else ""
+        base = next((rest[: -len(end)] for end in _TABLE_SUFFIXES if rest.endswith(end)), rest)
+        if _COPY.fullmatch(base) or each in (f".{name}.swp", f"#{name}#"):
+            yield os.path.join(folder, each), "copy"
+
+
+def _own_ids(mail_owner: str) -> tuple[set[int], set[int]]:
+    """The users and groups that may read passwords: root's, and those of Postfix's own user."""
+    try:
+        owner = pwd.getpwnam(mail_owner)
+    except KeyError:
+        return {0}, {0}
+    return {0, owner.pw_uid}, {0, owner.pw_gid}
+
+
+def _is_open(status: os.stat_result, path: str, users: set[int], groups: set[int]) -> bool:
+    """Whether mode and owner let others in, and the directories above do too."""
+    for_all = bool(status.st_mode & 0o006)
+    for_group = bool(status.st_mode & 0o060) and status.st_gid not in groups
+    if status.st_uid not in users:
+        return True
+    folder = path
+    while folder not in ("/", ""):
+        folder = os.path.dirname(folder)
+        above = os.stat(folder)
+        enter = bool(above.st_mode & 0o001)
+        for_all = for_all and enter
+        same_group = above.st_gid == status.st_gid and bool(above.st_mode & 0o010)
+        for_group = for_group and (enter or same_group)
+    return for_all or for_group
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)

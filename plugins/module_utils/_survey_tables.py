@@ -1,0 +1,136 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""A lookup table as Postfix has it now, and as its source would make it: read, never written."""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.mailops.ses.plugins.module_utils._password_map import (
+    PasswordMap,
+    read_map,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
+    TABLE_TYPES,
+    Postfix,
+    TableType,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._relay_checks import opened
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
+    SecretFileError,
+    read_if_there,
+)
+
+__all__ = ["State", "Table", "read_table"]
+
+
+class State(enum.Enum):
+    """What Postfix and this survey can do with a table."""
+
+    READ = "read"
+    #: Postfix can use it, but it has no entries to be listed, or somewhere else.
+    OPAQUE = "opaque"
+    #: This user may not read it.
+    DENIED = "denied"
+    # Postfix can't use these, and defers the mail.
+    MISSING = "missing"
+    DAMAGED = "damaged"
+    NO_TYPE = "no type"
+
+    @property
+    def usable(self) -> bool:
+        """Whether Postfix can look something up in it."""
+        return self in (State.READ, State.OPAQUE, State.DENIED)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in a setting: `name` is that for messages, `path` that of its source.
+
+    `values` has what Postfix finds now, by folded key; of a state other than READ it is empty.
+    `source` is None if it is missing or can't be read. `older` says that the table's file is older
+    than its source.
+    """
+
+    name: str
+    type: str
+    path: str | None
+    state: State
+    table_path: str | None = None
+    source: PasswordMap | None = None
+    source_denied: bool = False
+    older: bool = False
+    values: t.Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def inline(self) -> bool:
+        """Whether main.cf holds the values."""
+        return self.type in ("inline", "static")
+
+    @property
+    def complete(self) -> bool:
+        """Whether all is known that Postfix may find in it."""
+        return self.state is not State.OPAQUE and self.state is not State.DENIED
+
+
+def read_table(postfix: Postfix, token: str, utf8: bool) -> Table:
+    """Read the table that a token of a setting names, like proxy:hash:/path."""
+    type_name, colon, rest = opened(token).partition(":")
+    known = bool(colon) and type_name in postfix.types()
+    path = rest if os.path.isabs(rest) else None
+    # Anything else may hold a password: "static:user:password", or that without its type.
+    name = f"{type_name}:{path or ''}" if known or path else "a table without a type"
+    if not known:
+        return Table(name, type_name if path else "", path, State.NO_TYPE)
+    if type_name not in TABLE_TYPES or path is None:
+        return Table(name, type_name, path, State.OPAQUE)
+    return _read_file(postfix, TABLE_TYPES[type_name], name, path, utf8)
+
+
+def _read_file(postfix: Postfix, table_type: TableType, name: str, path: str, utf8: bool) -> Table:
+    source, denied = None, False
+    try:
+        content = read_if_there(path)
+        source = None if content is None else read_map(content, utf8)
+    except SecretFileError:
+        pass
+    except OSError as exc:
+        denied = exc.errno in (errno.EACCES, errno.EPERM)
+    table_path = path + table_type.suffix
+    state = State.READ
+    older = False
+    values: dict[bytes, bytes] = {}
+    if not os.path.isfile(table_path):
+        state = State.MISSING
+    elif not os.access(table_path, os.R_OK):
+        state = State.DENIED
+    else:
+        older = os.path.isfile(path) and _changed(path) > _changed(table_path)
+        # A texthash is its own source.
+        listing = postfix.listing(table_type, path) if table_type.suffix else _listing(source)
+        if listing is None:
+            state = State.DAMAGED
+        else:
+            values = dict(_pair(line) for line in listing)
+    return Table(name, table_type.name, path, state, table_path, source, denied, older, values)
+
+
+def _listing(source: PasswordMap | None) -> set[bytes] | None:
+    return source.listing() if source else None
+
+
+def _pair(line: bytes) -> tuple[bytes, bytes]:
+    key, _tab, value = line.partition(b"\t")
+    return key, value
+
+
+def _changed(path: str) -> int:
+    return os.stat(path).st_mtime_ns

@@ -1,0 +1,433 @@
+#!/usr/bin/python
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: postfix_relay_info
+short_description: Tell how a Postfix relays its mail, and what is wrong with it
+version_added: 0.1.0
+author:
+  - mailops contributors (@mailops)
+description:
+  - Reads C(main.cf), the password maps with their tables, the TLS settings and the queue of the Postfix instances on a
+    host, and says which logins they hold and what is wrong.
+  - Changes nothing, takes no lock, and logs in nowhere.
+  - Given O(candidates), it says which of these IAM keys each password was derived from, and for which region. The
+    passwords to compare with are derived on the controller. The host gets digests of them, salted anew for each run,
+    which nobody can log in with.
+  - No password and no secret is in the result, in any way.
+extends_documentation_fragment:
+  - mailops.ses._attributes
+  - mailops.ses._attributes.action_group
+  - mailops.ses._credentials
+options:
+  access_key:
+    description:
+      - The access key ID of one more of O(candidates), together with O(secret_key).
+      - The common options are there for the action group's defaults. The others are of no effect here, and the
+        controller's environment is not looked at.
+    type: str
+    aliases: [aws_access_key_id, aws_access_key]
+  secret_key:
+    description: The secret access key that belongs to O(access_key). It never leaves the controller.
+    type: str
+    aliases: [aws_secret_access_key, aws_secret_key]
+  candidates:
+    description:
+      - The IAM keys that a password may have been derived from. Without them only its form is looked at.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      access_key:
+        description: The access key ID.
+        type: str
+        required: true
+        aliases: [aws_access_key_id, aws_access_key]
+      secret_key:
+        description: The secret access key that belongs to it. It never leaves the controller.
+        type: str
+        required: true
+        aliases: [aws_secret_access_key, aws_secret_key]
+  config_directory:
+    description:
+      - The configuration directory of the one instance to look at. Without it, all that C(postmulti -l) lists, which
+        is the default one on a host with no others.
+    type: path
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    details: Changes nothing.
+  idempotent:
+    support: full
+  platform:
+    support: full
+    platforms: posix
+  action:
+    support: full
+notes:
+  - Run it as root. Others can't read password maps.
+  - Of C(main.cf), parameters are expanded. What C(master.cf) sets for a service of Postfix's client is respected.
+  - Only tables of the types btree, cdb, hash, lmdb and texthash are read. Others, like C(ldap), may have logins that
+    are not listed, and then nothing is said to be missing.
+seealso:
+  - module: mailops.ses.postfix_relay
+  - module: mailops.ses.postfix_sasl_passwd
+  - module: mailops.ses.ses_smtp_ping
+  - plugin: mailops.ses.ses_smtp_password_info
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Look at the relay
+  mailops.ses.postfix_relay_info:
+  register: relay
+
+- name: Show what is wrong
+  ansible.builtin.debug:
+    msg: "{{ relay.findings | map(attribute='message') }}"
+
+- name: Ask who still has an old key
+  mailops.ses.postfix_relay_info:
+    candidates:
+      - access_key: "{{ ses_access_key_id }}"
+        secret_key: "{{ ses_secret_access_key }}"
+      - access_key: "{{ example_access_key_id }}"
+        secret_key: "{{ example_secret_access_key }}"
+  register: relay
+
+- name: Stop if a critical finding is there
+  ansible.builtin.assert:
+    that: relay.findings | selectattr('severity', '==', 'critical') | length == 0
+"""
+
+RETURN = r"""
+instances:
+  description: The instances, in the order of C(postmulti -l), each with what it relays through and logs in with.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    name:
+      description: The instance's C(multi_instance_name), or V(-).
+      type: str
+      sample: '-'
+    config_directory:
+      description: Its configuration directory.
+      type: str
+      sample: /etc/postfix
+    mail_version:
+      description: The version of Postfix.
+      type: str
+      sample: 3.7.11
+    running:
+      description: Whether its master process runs.
+      type: bool
+      sample: true
+    relayhost:
+      description: The servers that mail is relayed through, in the order in which Postfix tries them.
+      type: list
+      elements: str
+      sample: ['[email-smtp.eu-west-1.amazonaws.com]:587']
+    tls:
+      description: How TLS begins, V(starttls) or V(wrapper), which is TLS from the first byte.
+      type: str
+      sample: starttls
+    tls_security_level:
+      description: The level that is in effect without a TLS policy.
+      type: str
+      sample: secure
+    ca_file:
+      description: What C(smtp_tls_CAfile) says.
+      type: str
+      sample: /etc/ssl/certs/ca-certificates.crt
+    maps:
+      description: The password maps, in the order in which Postfix asks them.
+      type: list
+      elements: dict
+      contains:
+        table:
+          description: The map's type and path. Of one that has its entries in C(main.cf) the type only.
+          type: str
+          sample: hash:/etc/postfix/sasl_passwd
+        path:
+          description: The source, null where there is none.
+          type: str
+          sample: /etc/postfix/sasl_passwd
+        mode:
+          description: The mode of the source, null where there is none.
+          type: str
+          sample: '0600'
+    entries:
+      description: The entries of the password maps.
+      type: list
+      elements: dict
+      contains:
+        table:
+          description: The map that it is in.
+          type: str
+          sample: hash:/etc/postfix/sasl_passwd
+        path:
+          description: The map's source.
+          type: str
+          sample: /etc/postfix/sasl_passwd
+        line:
+          description: The line of the source, null if it is not there.
+          type: int
+          sample: 1
+        key:
+          description: The key. What could be a password in it, because the parts of a line are mixed up, is V(HIDDEN).
+          type: str
+          sample: '[email-smtp.eu-west-1.amazonaws.com]:587'
+        username:
+          description: The user name, for SES the access key ID. It is null if it could be a secret.
+          type: str
+          sample: AKIAIOSFODNN7EXAMPLE
+        version:
+          description: The version of the password by its form, null if it is not one of SES.
+          type: int
+          sample: 4
+        in_force:
+          description: Whether Postfix finds this entry now. V(false) for one of the source that the table lacks.
+          type: bool
+          sample: true
+        servers:
+          description: The destinations in use for which Postfix takes this entry, none if it is not used.
+          type: list
+          elements: dict
+          contains:
+            host:
+              description: The server's name.
+              type: str
+              sample: email-smtp.eu-west-1.amazonaws.com
+            port:
+              description: Its port.
+              type: int
+              sample: 587
+            tls:
+              description: How TLS begins, V(starttls) or V(wrapper).
+              type: str
+              sample: starttls
+        region:
+          description: The region of the SES endpoint that the entry is for, by its servers, or else its key. It may be null.
+          type: str
+          sample: eu-west-1
+        matches:
+          description: Which of O(candidates) the password was derived from, null if from none of them.
+          type: dict
+          contains:
+            access_key:
+              description: The candidate's access key ID.
+              type: str
+              sample: AKIAIOSFODNN7EXAMPLE
+            region:
+              description: The region that the password is for, null with version 2.
+              type: str
+              sample: eu-west-1
+            version:
+              description: The version of the password.
+              type: int
+              sample: 4
+findings:
+  description: What is wrong, most severe first.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    id:
+      description:
+        - What is wrong. These names stay as they are.
+        - V(auth_disabled), Postfix does not log in to SES; V(deferred_535), mail waits in the queue because the login
+          was refused; V(instance_unreadable), an instance's configuration can't be read; V(line_ignored), a line of a
+          source is no entry; V(map_not_read), the entries of a map can't be listed; V(no_ca_file), no certificate can
+          be verified; V(no_entry), Postfix finds no login for a server, for example because its port is not in the
+          key; V(other_region), the password is for another region than the server's; V(raw_secret), a secret access
+          key is stored as the password; V(readable_by_others), others than root and Postfix can read or change a
+          source, table or copy; V(repeated_key), a source has a key again; V(sasl_mechanism_missing), the package
+          with PLAIN and LOGIN is not installed; V(sasl_noplaintext), the settings allow neither of them;
+          V(source_missing), a table has no source; V(table_damaged), a table can't be read; V(table_missing), it is
+          not there; V(table_stale), it is not as its source; V(table_type_missing), Postfix has no such tables;
+          V(tls_not_verified), no certificate is checked; V(unused_entry), Postfix never uses an entry;
+          V(username_not_access_key), a user name is no access key ID; V(username_of_other_key), it is that of another
+          candidate than the password; V(version_2_password), the password is of the outdated version;
+          V(wrappermode), C(smtp_tls_wrappermode) does not fit the port.
+      type: str
+      sample: version_2_password
+    severity:
+      description:
+        - V(critical) if mail is not delivered or a secret is in danger, V(warning) for what will or may come to that,
+          V(notice) for what should be put in order.
+      type: str
+      sample: warning
+    config_directory:
+      description: The instance's configuration directory.
+      type: str
+      sample: /etc/postfix
+    file:
+      description: The file, or directory, that it is about.
+      type: str
+      sample: /etc/postfix/sasl_passwd
+    key:
+      description: The key of the entry, or the destination, that it is about. It may be null.
+      type: str
+      sample: '[email-smtp.eu-west-1.amazonaws.com]:587'
+    message:
+      description: What is wrong.
+      type: str
+      sample: 'line 1: the password is of version 2, the one without a region, which SES rejects more and more'
+    cure:
+      description: What helps.
+      type: str
+      sample: >-
+        Have the password derived again from the IAM key, for eu-west-1: mailops.ses.postfix_relay or
+        mailops.ses.postfix_sasl_passwd
+"""
+
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mailops.ses.plugins.module_utils._candidate_digests import Candidates
+from ansible_collections.mailops.ses.plugins.module_utils._controller_options import (
+    CONTROLLER_OPTIONS,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._finding import Finding
+from ansible_collections.mailops.ses.plugins.module_utils._map_findings import entry_region
+from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
+    Postfix,
+    PostfixError,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._relay_findings import findings
+from ansible_collections.mailops.ses.plugins.module_utils._relay_survey import (
+    config_directories,
+    survey,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._survey_lookup import (
+    Lookups,
+    look_up,
+)
+
+if t.TYPE_CHECKING:
+    from ansible_collections.mailops.ses.plugins.module_utils._survey_facts import (
+        Destination,
+        Entry,
+        InstanceFacts,
+    )
+
+_KEY = ("access_key", "secret_key")
+_LOGIN = ("username", "password")
+ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+    **{name: option for name, option in CONTROLLER_OPTIONS.items() if name not in _LOGIN},
+    "candidates": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {name: {**CONTROLLER_OPTIONS[name], "required": True} for name in _KEY},
+    },
+    "config_directory": {"type": "path"},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    # Nothing else is for the module itself; the candidates are there with digests only.
+    invocation = {"module_args": {"config_directory": module.params["config_directory"]}}
+    try:
+        result = run(module)
+    except PostfixError as exc:
+        module.fail_json(msg=str(exc), invocation=invocation)
+    except OSError as exc:
+        reason = os.strerror(exc.errno) if exc.errno else exc.__class__.__name__
+        module.fail_json(msg=f"{exc.filename or 'Postfix'}: {reason}", invocation=invocation)
+    module.exit_json(changed=False, invocation=invocation, **result)
+
+
+def run(module: AnsibleModule) -> dict[str, t.Any]:
+    """Look at the instances that the task asks for; returns the result."""
+    # Taken out, because a failure in AnsibleModule itself puts all parameters into the result.
+    candidates = _handed_over(module.params.pop("candidates"))
+    asked_for = module.params["config_directory"]
+    directories = [asked_for] if asked_for else config_directories(Postfix(module))
+    instances: list[dict[str, t.Any]] = []
+    found: list[tuple[Finding, str]] = []
+    for directory in directories:
+        try:
+            facts = survey(Postfix(module, directory), candidates)
+        except PostfixError as exc:
+            if asked_for:
+                raise
+            # One that is broken must not hide the others.
+            found.append((_unreadable(directory, exc), directory))
+            continue
+        lookups = look_up(facts)
+        instances.append(_instance(facts, lookups))
+        found += [(finding, facts.directory) for finding in findings(facts, lookups)]
+    found.sort(key=lambda pair: pair[0].rank)
+    return {
+        "instances": instances,
+        "findings": [finding.shown(directory) for finding, directory in found],
+    }
+
+
+def _handed_over(candidates: t.Iterable[t.Mapping[str, str]]) -> Candidates:
+    """The candidates, with the digests that the action plugin has put in place of their secrets."""
+    try:
+        return Candidates((each["access_key"], each["secret_key"]) for each in candidates)
+    except ValueError:
+        raise PostfixError(
+            "this module does not run without its action plugin: call it as"
+            " mailops.ses.postfix_relay_info"
+        ) from None
+
+
+def _instance(facts: InstanceFacts, lookups: Lookups) -> dict[str, t.Any]:
+    entries = [entry for each in facts.maps for entry in each.entries]
+    return {
+        "name": facts.name,
+        "config_directory": facts.directory,
+        "mail_version": facts.mail_version,
+        "running": facts.running,
+        "relayhost": facts.relayhost,
+        "tls": facts.client.tls,
+        "tls_security_level": facts.client.tls_level,
+        "ca_file": facts.client.says("smtp_tls_CAfile"),
+        "maps": [{"table": one.name, "path": one.path, "mode": one.mode} for one in facts.maps],
+        "entries": [
+            _entry(entry, lookups.servers.get(number, ())) for number, entry in enumerate(entries)
+        ],
+    }
+
+
+def _entry(entry: Entry, servers: t.Sequence[Destination]) -> dict[str, t.Any]:
+    return {
+        "table": entry.table,
+        "path": entry.path,
+        "line": entry.line,
+        "key": entry.key,
+        "username": entry.username,
+        "version": entry.version,
+        "in_force": entry.in_force,
+        "servers": [server.shown() for server in servers],
+        "region": entry_region(entry, servers),
+        "matches": entry.match.shown() if entry.match else None,
+    }
+
+
+def _unreadable(directory: str, exc: PostfixError) -> Finding:
+    return Finding(
+        "instance_unreadable",
+        "critical",
+        os.path.join(directory, "main.cf"),
+        f"this instance can't be read: {exc}",
+        f"See what it says: postconf -c {directory} -n",
+    )
+
+
+if __name__ == "__main__":
+    main()
