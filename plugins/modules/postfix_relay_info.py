@@ -146,6 +146,10 @@ instances:
       description: What C(smtp_tls_CAfile) says.
       type: str
       sample: /etc/ssl/certs/ca-certificates.crt
+    rotation_pending:
+      description: Whether M(mailops.ses.postfix_relay_key) keeps what a map was before, to be confirmed or restored.
+      type: bool
+      sample: false
     maps:
       description: The password maps, in the order in which Postfix asks them.
       type: list
@@ -307,6 +311,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_survey import (
     config_directories,
     survey,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import kept_name
 from ansible_collections.mailops.ses.plugins.module_utils._survey_lookup import (
     Lookups,
     look_up,
@@ -397,6 +402,9 @@ def _instance(facts: InstanceFacts, lookups: Lookups) -> dict[str, t.Any]:
         "tls": facts.client.tls,
         "tls_security_level": facts.client.tls_level,
         "ca_file": facts.client.says("smtp_tls_CAfile"),
+        "rotation_pending": any(
+            one.path and os.path.isfile(kept_name(os.path.realpath(one.path))) for one in facts.maps
+        ),
         "maps": [{"table": one.name, "path": one.path, "mode": one.mode} for one in facts.maps],
         "entries": [
             _entry(entry, lookups.servers.get(number, ())) for number, entry in enumerate(entries)

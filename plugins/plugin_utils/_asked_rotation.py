@@ -70,6 +70,11 @@ class NewKey:
         return [self._login(entry) for entry in entries if entry["username"] == self.old_access_key]
 
     def _login(self, entry: t.Mapping[str, t.Any]) -> NewLogin:
+        if not entry["path"]:
+            raise SesSmtpError(
+                f"the entry {entry['key']!r} is in {entry['table']}, which has no file. Change it"
+                " by hand, or move it to a password map"
+            )
         region = entry["region"] or self._region
         if region is None:
             raise SesSmtpError(
@@ -94,8 +99,13 @@ def entries_of(
     """Return the entries of the instance that a task is about.
 
     Without a directory that is the default one, which postmulti names "-".
+
+    :raises SesSmtpError: if it is not among ``instances``.
     """
     for instance in instances:
         if config_directory is not None or instance["name"] == "-":
             return list(instance["entries"])
-    return []
+    raise SesSmtpError(
+        "the host's default instance of Postfix was not found, or can't be read. Give the"
+        " config_directory of the one that is meant"
+    )

@@ -163,6 +163,7 @@ def a_batch_that_fails_is_put_back(fleet: Fleet) -> None:
     with fleet.hosts.network.blocked(ses_address(REGION), 587, blocked):
         play = fleet.rotate()
     timed("a batch that fails", started)
+    open("/tmp/rotate/play1.txt","w").write(play.output)
     assert play.status != 0
     for host in batch:
         assert fleet.maps()[host.name] == maps[host.name]
@@ -215,6 +216,7 @@ def the_same_command_goes_on(fleet: Fleet) -> None:
     assert done
     play = fleet.rotate()
     timed("to the end", started)
+    open("/tmp/rotate/play3.txt","w").write(play.output)
     assert play.status == 0, play.output
     assert fleet.hosts.files() == hosts
     after = fleet.local.files()

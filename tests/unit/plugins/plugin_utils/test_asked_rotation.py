@@ -93,6 +93,11 @@ def test_a_region_that_can_not_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert login["password"] == PASSWORD_OF["eu-west-1"]
 
 
+def test_an_entry_in_main_cf_itself() -> None:
+    with pytest.raises(SesSmtpError, match="is in inline, which has no file"):
+        NewKey(OPTIONS).logins([{**ENTRY, "table": "inline", "path": ""}])
+
+
 @pytest.mark.parametrize(("said", "says"), REFUSED)
 def test_refused(said: dict[str, t.Any], says: str) -> None:
     with pytest.raises(SesSmtpError) as raised:
@@ -106,4 +111,5 @@ def test_the_instance_that_a_task_is_about() -> None:
     instances = [{"name": "out", "entries": [of_one]}, {"name": "-", "entries": [of_two]}]
     assert entries_of(instances, None) == [of_two]
     assert entries_of(instances[:1], "/etc/postfix-out") == [of_one]
-    assert entries_of([], None) == []
+    with pytest.raises(SesSmtpError, match="Give the config_directory of the one"):
+        entries_of(instances[:1], None)
