@@ -99,7 +99,7 @@ class Fleet:
 class Load(threading.Thread):
     """Hands in a message on one after the other, until it is over."""
 
-    PAUSE = 0.1  # seconds
+    PAUSE = 0.5  # seconds
 
     def __init__(self, fleet: Fleet) -> None:
         super().__init__(name="load", daemon=True)

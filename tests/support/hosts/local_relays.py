@@ -51,6 +51,7 @@ class LocalRelays:
         self, network: HostNetwork, count: int, ca_file: Path, *, region: str, account: Account
     ) -> None:
         hosts = {f"email-smtp.{each}.amazonaws.com": ses_address(each) for each in SMTP_REGIONS}
+        network.let_the_controller_resolve(hosts)
         destination = f"[email-smtp.{region}.amazonaws.com]:587"
         settings = {
             # What the relays share is the controller's address: no listeners.
