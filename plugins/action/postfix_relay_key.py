@@ -64,8 +64,8 @@ class ActionModule(ActionBase):
         arguments = {
             name: value for name, value in self._task.args.items() if name not in _ANSWERED_HERE
         }
-        # One secret value for all of them, as the other modules have it.
-        arguments["secret_key"] = json.dumps(logins)
+        # One secret value for all of them, and one that is nowhere else, as "[]" would be.
+        arguments["secret_key"] = json.dumps({"entries": logins})
         result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
         return result
 

@@ -123,8 +123,8 @@ def handed_over(password: str | None) -> tuple[EntryLogin, ...]:
     Raises RelayError if that is not what the action plugin has made.
     """
     try:
-        return tuple(EntryLogin(**entry) for entry in json.loads(password or ""))
-    except (TypeError, ValueError):
+        return tuple(EntryLogin(**entry) for entry in json.loads(password or "")["entries"])
+    except (KeyError, TypeError, ValueError):
         # Without the cause: it could show the password.
         raise RelayError(
             "this module does not run without its action plugin: call it as"

@@ -170,6 +170,15 @@ def _of_table(facts: InstanceFacts, of_map: MapFacts) -> t.Iterator[Finding]:
             f"Postfix can't read the table of {name}{so}",
             make,
         )
+    elif of_map.closed_to_proxymap:
+        yield Finding(
+            "table_closed",
+            severity,
+            file,
+            f"Postfix's proxymap, which is to read {name}, may not: it runs as Postfix's own"
+            f" user{so}",
+            "Take proxy: out of smtp_sasl_password_maps: without it, root reads the table",
+        )
     elif not of_map.complete:
         yield Finding(
             "map_not_read",

@@ -24,7 +24,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._map_entry import text
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
     Postfix,
     PostfixError,
-    reason,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._relay_checks import (
     CHECKED_LEVELS,
@@ -104,12 +103,13 @@ _REFUSED_LOGIN = re.compile(r"\bserver ([^\s\[]+)\[[^]]*\] said: 535[ -]")
 
 
 def config_directories(postfix: Postfix) -> list[str]:
-    """The configuration directories of all instances that postmulti knows."""
-    code, out, err = postfix.run("postmulti", "-l")
-    if code:
-        raise PostfixError(f"postmulti can't list the instances: {reason(code, err)}")
-    lines = (line.split(None, 3) for line in os.fsdecode(out).splitlines())
-    return [parts[3] for parts in lines if len(parts) == 4]
+    """The configuration directories of all instances, as postmulti knows them.
+
+    postmulti itself lists none if one of them is broken.
+    """
+    values = read_settings(postfix, ("config_directory", "multi_instance_directories"))
+    directories = " ".join(values.values())
+    return list(dict.fromkeys(tokens(directories)))
 
 
 def survey(postfix: Postfix, candidates: Candidates) -> InstanceFacts:
@@ -136,7 +136,9 @@ class _Survey:
         passwords = self._tables(client.says(MAPS))
         senders = self._tables(self._says(_SENDERS))
         transports = [table for name in _TRANSPORTS for table in self._tables(self._says(name))]
-        maps = tuple(map_facts(table, self._candidates) for table in passwords)
+        maps = tuple(
+            map_facts(table, self._candidates, self._says("mail_owner")) for table in passwords
+        )
         routes = Routes(
             relayhost=self._says("relayhost"),
             client=self._client,
@@ -273,11 +275,12 @@ def _ca_problem(client: Client) -> str | None:
     """Why no certificate could be verified, None if some can, or none has to be."""
     if client.tls_level not in CHECKED_LEVELS - {"fingerprint", "dane-only"}:
         return None
-    if client.says("smtp_tls_CApath") or client.is_on("tls_append_default_CA"):
-        return None
     path = client.says("smtp_tls_CAfile")
     if not path:
+        if client.says("smtp_tls_CApath") or client.is_on("tls_append_default_CA"):
+            return None
         return "smtp_tls_CAfile is not set, so that all mail waits"
+    # One that can't be read disables TLS, whatever else there is (tls_certkey.c).
     try:
         check_ca_file(path, thoroughly=False)
     except RelayError as exc:

@@ -158,8 +158,10 @@ class MapFacts:
     #: Lines of the source that are no entry for Postfix, and those of keys that were there before.
     ignored_lines: tuple[int, ...] = ()
     repeated: tuple[tuple[str, int], ...] = ()
-    #: Whether table and source have the same entries.
+    #: Whether table and source have other entries.
     differs: bool = False
+    #: Whether proxymap, which is to read the table, may not.
+    closed_to_proxymap: bool = False
     complete: bool = True
     inline: bool = False
 

@@ -41,8 +41,11 @@ __all__ = ["map_facts", "open_file", "open_files", "shown_key"]
 
 _HIDDEN = "HIDDEN"
 _LONG_RUN = re.compile(r"[A-Za-z0-9+/]{40,}")
-# What may follow a colon in a key. Anything else may be the password of a line with its parts mixed up.
-_PORT = re.compile(r"[0-9]{1,5}|smtps?|submissions?|urd", re.IGNORECASE)
+# A key with a colon in it; anything else may have the password of a line with its parts mixed up.
+_WITH_COLON = re.compile(
+    r"(?:\[[^\[\]]+\]|[^\[\]:]*)(?::(?:[0-9]{1,5}|smtps?|submissions?|urd))?|[0-9a-f:.]+",
+    re.IGNORECASE,
+)
 
 _TABLE_SUFFIXES = (".db", ".lmdb", ".cdb", ".pag", ".dir")
 # Copies that ansible-core's modules, editors, package managers and people make.
@@ -52,7 +55,7 @@ _COPY = re.compile(
 )
 
 
-def map_facts(table: Table, candidates: Candidates) -> MapFacts:
+def map_facts(table: Table, candidates: Candidates, mail_owner: str) -> MapFacts:
     """What is to be known about a password map."""
     source = table.source
     of_source = {} if source is None else dict(_entries(source))
@@ -70,6 +73,7 @@ def map_facts(table: Table, candidates: Candidates) -> MapFacts:
         entries=tuple(_facts(table, of_source, candidates)),
         ignored_lines=_ignored_lines(source) if source else (),
         repeated=tuple(_repeated(source)) if source else (),
+        closed_to_proxymap=table.proxied and _is_closed(table.table_path, mail_owner),
         differs=source is not None and values != table.values,
         complete=table.complete,
         inline=table.inline,
@@ -109,9 +113,8 @@ def open_file(path: str, what: str, mail_owner: str) -> OpenFile | None:
 def shown_key(key: bytes) -> str:
     """A key, without what could be a secret: some lines have their parts in another order."""
     shown = text(key)
-    head, colon, tail = shown.rpartition(":")
-    if colon and not _PORT.fullmatch(tail) and not shown.startswith("[") and "::" not in shown:
-        shown = f"{head.partition(':')[0]}:{_HIDDEN}"
+    if not _WITH_COLON.fullmatch(shown):
+        shown = f"{shown.partition(':')[0]}:{_HIDDEN}"
     return _HIDDEN if _LONG_RUN.search(shown) else shown
 
 
@@ -234,6 +237,17 @@ def _is_open(status: os.stat_result, path: str, users: set[int], groups: set[int
         same_group = above.st_gid == status.st_gid and bool(above.st_mode & 0o010)
         for_group = for_group and (enter or same_group)
     return for_all or for_group
+
+
+def _is_closed(path: str | None, mail_owner: str) -> bool:
+    """Whether Postfix's own user may not read a file. What is not there is another finding."""
+    try:
+        owner = pwd.getpwnam(mail_owner)
+        status = os.stat(path or "")
+    except (KeyError, OSError):
+        return False
+    shift = 6 if status.st_uid == owner.pw_uid else 3 if status.st_gid == owner.pw_gid else 0
+    return owner.pw_uid != 0 and not status.st_mode >> shift & 0o4
 
 
 def _user(number: int) -> str:

@@ -12,7 +12,7 @@ import enum
 import errno
 import os
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.mailops.ses.plugins.module_utils._password_map import (
     PasswordMap,
@@ -57,7 +57,7 @@ class Table:
 
     `values` has what Postfix finds now, by folded key; of a state other than READ it is empty.
     `source` is None if it is missing or can't be read. `older` says that the table's file is older
-    than its source.
+    than its source, `proxied` that the service proxymap reads it for Postfix's clients.
     """
 
     name: str
@@ -67,6 +67,7 @@ class Table:
     table_path: str | None = None
     source: PasswordMap | None = None
     source_denied: bool = False
+    proxied: bool = False
     older: bool = False
     values: t.Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
 
@@ -92,7 +93,8 @@ def read_table(postfix: Postfix, token: str, utf8: bool) -> Table:
         return Table(name, type_name if path else "", path, State.NO_TYPE)
     if type_name not in TABLE_TYPES or path is None:
         return Table(name, type_name, path, State.OPAQUE)
-    return _read_file(postfix, TABLE_TYPES[type_name], name, path, utf8)
+    table = _read_file(postfix, TABLE_TYPES[type_name], name, path, utf8)
+    return replace(table, proxied="proxy:" in token)
 
 
 def _read_file(postfix: Postfix, table_type: TableType, name: str, path: str, utf8: bool) -> Table:
@@ -120,7 +122,17 @@ def _read_file(postfix: Postfix, table_type: TableType, name: str, path: str, ut
             state = State.DAMAGED
         else:
             values = dict(_pair(line) for line in listing)
-    return Table(name, table_type.name, path, state, table_path, source, denied, older, values)
+    return Table(
+        name,
+        table_type.name,
+        path,
+        state,
+        table_path=table_path,
+        source=source,
+        source_denied=denied,
+        older=older,
+        values=values,
+    )
 
 
 def _listing(source: PasswordMap | None) -> set[bytes] | None:

@@ -254,7 +254,7 @@ findings:
           key is stored as the password; V(readable_by_others), others than root and Postfix can read or change a
           source, table or copy; V(repeated_key), a source has a key again; V(sasl_mechanism_missing), the package
           with PLAIN and LOGIN is not installed; V(sasl_noplaintext), the settings allow neither of them;
-          V(source_missing), a table has no source; V(table_damaged), a table can't be read; V(table_missing), it is
+          V(source_missing), a table has no source; V(table_closed), C(proxymap) may not read a table; V(table_damaged), a table can't be read; V(table_missing), it is
           not there; V(table_stale), it is not as its source; V(table_type_missing), Postfix has no such tables;
           V(tls_not_verified), no certificate is checked; V(unused_entry), Postfix never uses an entry;
           V(username_not_access_key), a user name is no access key ID; V(username_of_other_key), it is that of another
@@ -300,29 +300,15 @@ from ansible_collections.mailops.ses.plugins.module_utils._candidate_digests imp
 from ansible_collections.mailops.ses.plugins.module_utils._controller_options import (
     CONTROLLER_OPTIONS,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._finding import Finding
-from ansible_collections.mailops.ses.plugins.module_utils._map_findings import entry_region
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
     Postfix,
     PostfixError,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._relay_findings import findings
-from ansible_collections.mailops.ses.plugins.module_utils._relay_survey import (
-    config_directories,
-    survey,
+from ansible_collections.mailops.ses.plugins.module_utils._relay_report import (
+    report,
+    report_on_all,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._secret_file import kept_name
-from ansible_collections.mailops.ses.plugins.module_utils._survey_lookup import (
-    Lookups,
-    look_up,
-)
-
-if t.TYPE_CHECKING:
-    from ansible_collections.mailops.ses.plugins.module_utils._survey_facts import (
-        Destination,
-        Entry,
-        InstanceFacts,
-    )
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import SecretFileError
 
 _KEY = ("access_key", "secret_key")
 _LOGIN = ("username", "password")
@@ -345,7 +331,7 @@ def main() -> None:
     invocation = {"module_args": {"config_directory": module.params["config_directory"]}}
     try:
         result = run(module)
-    except PostfixError as exc:
+    except (PostfixError, SecretFileError) as exc:
         module.fail_json(msg=str(exc), invocation=invocation)
     except OSError as exc:
         reason = os.strerror(exc.errno) if exc.errno else exc.__class__.__name__
@@ -357,27 +343,10 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Look at the instances that the task asks for; returns the result."""
     # Taken out, because a failure in AnsibleModule itself puts all parameters into the result.
     candidates = _handed_over(module.params.pop("candidates"))
-    asked_for = module.params["config_directory"]
-    directories = [asked_for] if asked_for else config_directories(Postfix(module))
-    instances: list[dict[str, t.Any]] = []
-    found: list[tuple[Finding, str]] = []
-    for directory in directories:
-        try:
-            facts = survey(Postfix(module, directory), candidates)
-        except PostfixError as exc:
-            if asked_for:
-                raise
-            # One that is broken must not hide the others.
-            found.append((_unreadable(directory, exc), directory))
-            continue
-        lookups = look_up(facts)
-        instances.append(_instance(facts, lookups))
-        found += [(finding, facts.directory) for finding in findings(facts, lookups)]
-    found.sort(key=lambda pair: pair[0].rank)
-    return {
-        "instances": instances,
-        "findings": [finding.shown(directory) for finding, directory in found],
-    }
+    directory = module.params["config_directory"]
+    if directory:
+        return report(Postfix(module, directory), candidates).result()
+    return report_on_all(Postfix(module), candidates).result()
 
 
 def _handed_over(candidates: t.Iterable[t.Mapping[str, str]]) -> Candidates:
@@ -389,52 +358,6 @@ def _handed_over(candidates: t.Iterable[t.Mapping[str, str]]) -> Candidates:
             "this module does not run without its action plugin: call it as"
             " mailops.ses.postfix_relay_info"
         ) from None
-
-
-def _instance(facts: InstanceFacts, lookups: Lookups) -> dict[str, t.Any]:
-    entries = [entry for each in facts.maps for entry in each.entries]
-    return {
-        "name": facts.name,
-        "config_directory": facts.directory,
-        "mail_version": facts.mail_version,
-        "running": facts.running,
-        "relayhost": facts.relayhost,
-        "tls": facts.client.tls,
-        "tls_security_level": facts.client.tls_level,
-        "ca_file": facts.client.says("smtp_tls_CAfile"),
-        "rotation_pending": any(
-            one.path and os.path.isfile(kept_name(os.path.realpath(one.path))) for one in facts.maps
-        ),
-        "maps": [{"table": one.name, "path": one.path, "mode": one.mode} for one in facts.maps],
-        "entries": [
-            _entry(entry, lookups.servers.get(number, ())) for number, entry in enumerate(entries)
-        ],
-    }
-
-
-def _entry(entry: Entry, servers: t.Sequence[Destination]) -> dict[str, t.Any]:
-    return {
-        "table": entry.table,
-        "path": entry.path,
-        "line": entry.line,
-        "key": entry.key,
-        "username": entry.username,
-        "version": entry.version,
-        "in_force": entry.in_force,
-        "servers": [server.shown() for server in servers],
-        "region": entry_region(entry, servers),
-        "matches": entry.match.shown() if entry.match else None,
-    }
-
-
-def _unreadable(directory: str, exc: PostfixError) -> Finding:
-    return Finding(
-        "instance_unreadable",
-        "critical",
-        os.path.join(directory, "main.cf"),
-        f"this instance can't be read: {exc}",
-        f"See what it says: postconf -c {directory} -n",
-    )
 
 
 if __name__ == "__main__":

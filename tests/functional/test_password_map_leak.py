@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 import stat
 import subprocess
@@ -59,6 +60,7 @@ them:{FOREIGN_PASSWORDS[2]}
 """.encode()
 
 MODULE = "mailops.ses.postfix_sasl_passwd"
+INFO = "mailops.ses.postfix_relay_info"
 SAYS_WHAT_IT_GOT = """\
 #!/bin/sh
 {{ tr '\\0' ' ' < /proc/$$/cmdline; env; }} >> {log}
@@ -90,6 +92,15 @@ def login(**options: t.Any) -> dict[str, t.Any]:
     return task(access_key=None, secret_key=None, region=None, **options)
 
 
+def look(secret_key: str = "{{ secret }}") -> dict[str, t.Any]:
+    """A task that compares the map with the key."""
+    candidates = [{"access_key": ACCESS_KEY, "secret_key": secret_key}]
+    return {
+        INFO: {"config_directory": "{{ config_directory }}", "candidates": candidates},
+        "register": "relay",
+    }
+
+
 SUCCESSES = [
     {**task(), "check_mode": True},
     task(),
@@ -107,6 +118,8 @@ SUCCESSES = [
         "register": "several",
     },
     {"ansible.builtin.debug": {"msg": "{{ several }}"}},
+    look(),
+    {"ansible.builtin.debug": {"var": "relay"}},
     task(region="us-east-1", version=4, owner="nobody", mode="0640"),
     task(region="us-east-1", state="absent"),
     {"ansible.builtin.copy": {"content": "damaged", "dest": "{{ path }}.db"}, "diff": False},
@@ -127,6 +140,8 @@ FAILURES: list[tuple[dict[str, t.Any], str]] = [
     (task(secret_key="{{ derived }}"), "secret_key is an SES SMTP password already"),
     (task(region="{{ secret }}"), "region is not a region name"),
     (task(access_key="{{ secret }}"), "access_key is not an access key ID"),
+    (look("{{ secret }}\n"), "candidates[0]: secret_key has white space"),
+    (look("{{ derived }}"), "candidates[0]: secret_key is an SES SMTP password already"),
     (task(path="relative"), "is not absolute"),
     (task(path="/no/such/folder/sasl_passwd"), "/no/such/folder does not exist"),
     (task(map_type="sdbm"), "map_type"),
@@ -158,6 +173,9 @@ class Stage:
 
     def __init__(self, folder: Path, syslog: OwnSyslog) -> None:
         self.map = ScratchMap(folder / "map", "hash").make(SOURCE)
+        with (self.map.config_directory / "main.cf").open("a") as main_cf:
+            main_cf.write(f"smtp_sasl_password_maps = {self.map.name} static:u:{GIVEN_PASSWORD}\n")
+        os.utime(self.map.config_directory / "main.cf", (0, 0))
         self.cli = AnsibleCli(folder / "controller", syslog.prefix)
         self.syslog = syslog
         self.programs = folder / "programs.log"
@@ -244,8 +262,11 @@ def test_no_leak_when_all_goes_well(stage: Stage, channel: str) -> None:
     # ansible-core 2.22 has another word for it.
     hidden = re.compile(r" password=(NOT_LOGGING_PARAMETER|\$REDACTED\$) ")
     assert all(hidden.search(message) for message in messages)
-    assert found_in("\n".join(messages), SECRETS) == []
-    assert any("AnsiballZ_postfix_sasl_passwd" in shown for shown in watch.seen)
+    looking = [message for message in stage.syslog.messages if INFO in message]
+    assert looking
+    assert found_in("\n".join(messages + looking), SECRETS) == []
+    for module in (MODULE, INFO):
+        assert any(f"AnsiballZ_{module.rpartition('.')[2]}" in shown for shown in watch.seen)
     assert found_in("\n".join(watch.seen), SECRETS) == []
     programs = stage.programs.read_text()
     assert f"postmap -c {stage.map.config_directory} hash:" in programs
@@ -284,19 +305,25 @@ def test_no_leak_of_what_is_wrong_in_the_map(stage: Stage, says: str) -> None:
 
 
 def test_payload_has_no_aws_secret(stage: Stage) -> None:
-    """What is sent to the managed host holds the SMTP password, and nothing that it came from."""
-    status, screen = stage.play(
-        [task(), task(entries=[{"region": "eu-west-1"}])], ANSIBLE_KEEP_REMOTE_FILES="1"
-    )
+    """What is sent to the managed host holds the SMTP password, and nothing that it came from.
+
+    To look whose passwords are there, it is sent nothing that anybody could log in with.
+    """
+    tasks = [task(), task(entries=[{"region": "eu-west-1"}]), look()]
+    status, screen = stage.play(tasks, ANSIBLE_KEEP_REMOTE_FILES="1")
     assert status == 0, screen
-    payloads = list(stage.cli.folder.rglob("AnsiballZ_postfix_sasl_passwd.py"))
-    assert len(payloads) == 2
-    texts = [part for path in payloads for part in unpacked(path.read_text())]
-    assert len(texts) > 10
-    whole = "\n".join(texts)
+    sent = {}
+    for name, count in (("postfix_sasl_passwd", 2), ("postfix_relay_info", 1)):
+        payloads = list(stage.cli.folder.rglob(f"AnsiballZ_{name}.py"))
+        assert len(payloads) == count
+        texts = [part for path in payloads for part in unpacked(path.read_text())]
+        assert len(texts) > 10
+        sent[name] = "\n".join(texts)
+        assert found_in(sent[name], [SECRET_KEY, "the vault password"]) == []
     for region in (REGION, "eu-west-1"):
-        assert found_in(whole, [PASSWORD_OF[region]])
-    assert found_in(whole, [SECRET_KEY, "the vault password"]) == []
+        assert found_in(sent["postfix_sasl_passwd"], [PASSWORD_OF[region]])
+    assert "digests" in sent["postfix_relay_info"]
+    assert found_in(sent["postfix_relay_info"], SMTP_PASSWORDS) == []
     left = [path for path in stage.cli.folder.rglob("*") if path.is_file()]
     assert found_in("".join(path.read_text(errors="replace") for path in left), [SECRET_KEY]) == []
 

@@ -133,7 +133,7 @@ class Trial:
         ]
         return {
             "config_directory": str(self._config),
-            "secret_key": json.dumps(entries if state == "replaced" else []),
+            "secret_key": json.dumps({"entries": entries if state == "replaced" else []}),
             "old_access_key": OLD.access_key,
             "verify": False,
             "state": state,

@@ -10,12 +10,27 @@ them do instead. That the real ones do the same, the functional tests show. Runs
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import typing as t
 from pathlib import Path
 
 DEFAULTS = {
     "mail_version": "3.7.11",
+    "mail_owner": pwd.getpwuid(os.geteuid()).pw_name,
+    "daemon_directory": "/usr/lib/postfix/sbin",
+    "multi_instance_directories": "",
+    "multi_instance_name": "",
+    "smtp_fallback_relay": "",
+    "transport_maps": "",
+    "sender_dependent_default_transport_maps": "",
+    "smtp_enforce_tls": "no",
+    "smtp_sasl_type": "cyrus",
+    "smtp_tls_CApath": "",
+    "smtp_tls_enforce_peername": "yes",
+    "smtp_use_tls": "no",
+    "tls_append_default_CA": "no",
     "default_database_type": "hash",
     "smtputf8_enable": "yes",
     "default_transport": "smtp",
@@ -34,6 +49,7 @@ DEFAULTS = {
     "smtp_tls_wrappermode": "no",
 }
 SUFFIXES = {"hash": ".db", "btree": ".db", "lmdb": ".lmdb", "texthash": ""}
+OTHER_TYPES = ("inline", "ldap", "regexp", "static")
 
 Answer = t.Tuple[int, bytes, bytes]  # noqa: UP006  # Python 3.7
 _SETTING = re.compile(r"^(\w+)[ \t]*=((?:[^\n]*)(?:\n[ \t][^\n]*)*)\n?", re.MULTILINE)
@@ -51,7 +67,7 @@ class FakePostfix:
 
     ``calls`` has what was run, without the paths; ``fails`` is the answer instead of running a
     program, by its name and first argument, as in ``{"postfix reload": (1, b"", b"no")}``;
-    ``before`` is called with each such name first.
+    ``before`` is called with each such name first. ``queue`` is what postqueue lists.
     """
 
     def __init__(self, directory: Path, main_cf: str = "", master_cf: str = "") -> None:
@@ -65,6 +81,7 @@ class FakePostfix:
         self.fails: dict[str, Answer] = {}
         self.before: t.Callable[[str], None] = lambda _name: None
         self.missing = False
+        self.queue = b""
 
     # What AnsibleModule has
 
@@ -76,6 +93,9 @@ class FakePostfix:
         """Run a program."""
         program = args[0].rpartition("/")[2]
         rest = args[1:]
+        if program == "sh":  # for so many bytes of a program's output
+            code, out, err = self.run_command(args[4:], **kwargs)
+            return code, out[: int(args[3])], err
         config = self.directory
         while rest[:1] == ["-c"]:
             config, rest = Path(rest[1]), rest[2:]
@@ -84,7 +104,13 @@ class FakePostfix:
         self.before(name)
         if name in self.fails:
             return self.fails[name]
-        run = {"postconf": self._postconf, "postmap": self._postmap, "postfix": self._postfix}
+        run: dict[str, t.Callable[[Path, list[str], bytes], Answer]] = {
+            "master": lambda _config, _args, _data: (1 if self.running else 0, b"", b""),
+            "postconf": self._postconf,
+            "postfix": self._postfix,
+            "postmap": self._postmap,
+            "postqueue": lambda _config, _args, _data: (0, self.queue, b""),
+        }
         return run[program](config, rest, kwargs.get("data", b""))
 
     # The programs
@@ -101,12 +127,14 @@ class FakePostfix:
     def _postconf(self, config: Path, args: list[str], _data: bytes) -> Answer:
         path = config / "main.cf"
         if args[0] == "-m":
-            return 0, "\n".join(SUFFIXES).encode(), b""
+            return 0, "\n".join([*SUFFIXES, *OTHER_TYPES]).encode(), b""
         if args[0] == "-P":
             return 0, (self.directory / "overrides").read_bytes(), b""
         if args[0] in ("-e", "-X"):
             path.write_text(self._edited(path.read_text("utf-8"), args), encoding="utf-8")
             return 0, b"", b""
+        if not path.exists():
+            return 1, b"", f"postconf: fatal: open {path}: No such file or directory".encode()
         explicit = settings_of(path.read_text("utf-8"))
         values = {**DEFAULTS, "config_directory": str(config), **explicit}
         if args[0] == "-n":

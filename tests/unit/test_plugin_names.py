@@ -19,7 +19,7 @@ ROOT = Path(
 ).resolve()
 FOLDERS = {"filter": "filter", "module": "modules", "action": "action"}
 #: Full names that are neither plugins nor modules: the action group, and the roles.
-NO_PLUGINS = {"ses", *(path.name for path in ROOT.glob("roles/*"))}
+NO_PLUGINS = {"ses", "docsite", *(path.name for path in ROOT.glob("roles/*"))}
 
 
 def plugins(kind: str) -> list[str]:

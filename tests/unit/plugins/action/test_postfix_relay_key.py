@@ -76,7 +76,7 @@ def test_the_host_is_asked_and_then_gets_the_logins(task: Task) -> None:
     assert (asked, asked_with) == (INFO, {"config_directory": "/etc/postfix-out"})
     assert name is None
     password = PASSWORD_OF["eu-west-1"]
-    (login,) = json.loads(given.pop("secret_key"))
+    (login,) = json.loads(given.pop("secret_key"))["entries"]
     assert (login["key"], login["username"], login["password"]) == (
         ENTRY["key"],
         ACCESS_KEY,
@@ -89,13 +89,13 @@ def test_the_host_is_asked_and_then_gets_the_logins(task: Task) -> None:
 def test_a_host_without_the_old_key_gets_no_login(task: Task) -> None:
     task.found = {"instances": [{"name": "-", "entries": [{**ENTRY, "username": ACCESS_KEY}]}]}
     task.run(TASK)
-    assert [json.loads(given.get("secret_key", "0")) for _name, given in task.ran] == [0, []]
+    assert [given.get("secret_key") for _name, given in task.ran] == [None, '{"entries": []}']
 
 
 @pytest.mark.parametrize("state", ["confirmed", "restored"])
 def test_the_second_phase_needs_no_key(task: Task, state: str) -> None:
     task.run({"state": state})
-    assert task.ran == [(None, {"state": state, "secret_key": "[]"})]
+    assert task.ran == [(None, {"state": state, "secret_key": '{"entries": []}'})]
 
 
 @pytest.mark.parametrize("failure", [{"failed": True, "msg": "no"}, {"unreachable": True}])

@@ -387,7 +387,7 @@ def test_a_rename_that_fails_leaves_all_as_it_was(
 def test_what_the_action_hands_over() -> None:
     server = {"host": "a.example.com", "port": 465, "tls": "wrapper"}
     entry = {"path": "/m", "key": "[a]:465", "username": NEW, "password": "sesame-2"}
-    (login,) = handed_over(json.dumps([{**entry, "servers": [server]}]))
+    (login,) = handed_over(json.dumps({"entries": [{**entry, "servers": [server]}]}))
     assert login == EntryLogin("/m", "[a]:465", NEW, "sesame-2", [server])
     assert "sesame" not in repr(login)
     (at,) = login.at_servers()
@@ -401,7 +401,7 @@ def test_what_the_action_hands_over() -> None:
     assert at.asked_by == "the entry '[a]:465'"
 
 
-@pytest.mark.parametrize("said", [None, "", "sesame", "[1]", '[{"path": "/m"}]'])
+@pytest.mark.parametrize("said", [None, "", "sesame", "[]", "{}", '{"entries": [1]}'])
 def test_what_is_not_from_the_action(said: str | None) -> None:
     with pytest.raises(RelayError, match=r"call it as mailops\.ses\.postfix_relay_key") as raised:
         handed_over(said)

@@ -63,7 +63,7 @@ class Module:
         login = {"path": path, "username": NEW, "password": SECRET, "servers": [server]}
         arguments = {
             "config_directory": str(self.relay.directory),
-            "secret_key": json.dumps([{**login, "key": each} for each in keys]),
+            "secret_key": json.dumps({"entries": [{**login, "key": each} for each in keys]}),
             "old_access_key": USER,
             "_ansible_check_mode": check,
             **said,

@@ -1,0 +1,133 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""What a survey comes to, as the result of a module."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.mailops.ses.plugins.module_utils._finding import Finding
+from ansible_collections.mailops.ses.plugins.module_utils._map_findings import entry_region
+from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
+    Postfix,
+    PostfixError,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._relay_findings import findings
+from ansible_collections.mailops.ses.plugins.module_utils._relay_survey import (
+    config_directories,
+    survey,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
+    SecretFileError,
+    kept_name,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._survey_lookup import (
+    Lookups,
+    look_up,
+)
+
+if t.TYPE_CHECKING:
+    from ansible_collections.mailops.ses.plugins.module_utils._candidate_digests import Candidates
+    from ansible_collections.mailops.ses.plugins.module_utils._survey_facts import (
+        Destination,
+        Entry,
+        InstanceFacts,
+        MapFacts,
+    )
+
+__all__ = ["Report", "report", "report_on_all"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Instances as a result has them, and what is wrong with each, by configuration directory."""
+
+    instances: tuple[dict[str, t.Any], ...]
+    findings: tuple[tuple[Finding, str], ...]
+
+    def result(self) -> dict[str, t.Any]:
+        """The result, with the most severe findings first."""
+        found = sorted(self.findings, key=lambda pair: pair[0].rank)
+        return {
+            "instances": list(self.instances),
+            "findings": [finding.shown(directory) for finding, directory in found],
+        }
+
+
+def report(postfix: Postfix, candidates: Candidates) -> Report:
+    """Look at one instance. Raises PostfixError or SecretFileError if it can't be read."""
+    facts = survey(postfix, candidates)
+    lookups = look_up(facts)
+    found = tuple((finding, facts.directory) for finding in findings(facts, lookups))
+    return Report((_instance(facts, lookups),), found)
+
+
+def report_on_all(postfix: Postfix, candidates: Candidates) -> Report:
+    """Look at all instances. One that can't be read is a finding, and hides none of the others."""
+    reports = [
+        _report_or_finding(postfix.at(directory), directory, candidates)
+        for directory in config_directories(postfix)
+    ]
+    return Report(
+        tuple(instance for each in reports for instance in each.instances),
+        tuple(finding for each in reports for finding in each.findings),
+    )
+
+
+def _report_or_finding(postfix: Postfix, directory: str, candidates: Candidates) -> Report:
+    try:
+        return report(postfix, candidates)
+    except (PostfixError, SecretFileError) as exc:
+        unreadable = Finding(
+            "instance_unreadable",
+            "critical",
+            os.path.join(directory, "main.cf"),
+            f"this instance can't be read: {exc}",
+            f"See what Postfix says of it: postconf -c {directory} -n",
+        )
+        return Report((), ((unreadable, directory),))
+
+
+def _instance(facts: InstanceFacts, lookups: Lookups) -> dict[str, t.Any]:
+    entries = [entry for each in facts.maps for entry in each.entries]
+    return {
+        "name": facts.name,
+        "config_directory": facts.directory,
+        "mail_version": facts.mail_version,
+        "running": facts.running,
+        "relayhost": facts.relayhost,
+        "tls": facts.client.tls,
+        "tls_security_level": facts.client.tls_level,
+        "ca_file": facts.client.says("smtp_tls_CAfile"),
+        "rotation_pending": any(map(_is_kept, facts.maps)),
+        "maps": [{"table": one.name, "path": one.path, "mode": one.mode} for one in facts.maps],
+        "entries": [
+            _entry(entry, lookups.servers.get(number, ())) for number, entry in enumerate(entries)
+        ],
+    }
+
+
+def _is_kept(one: MapFacts) -> bool:
+    """Whether mailops.ses.postfix_relay_key keeps what the map was before a rotation."""
+    return bool(one.path) and os.path.isfile(kept_name(os.path.realpath(one.path or "")))
+
+
+def _entry(entry: Entry, servers: t.Sequence[Destination]) -> dict[str, t.Any]:
+    return {
+        "table": entry.table,
+        "path": entry.path,
+        "line": entry.line,
+        "key": entry.key,
+        "username": entry.username,
+        "version": entry.version,
+        "in_force": entry.in_force,
+        "servers": [server.shown() for server in servers],
+        "region": entry_region(entry, servers),
+        "matches": entry.match.shown() if entry.match else None,
+    }

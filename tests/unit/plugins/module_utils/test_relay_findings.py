@@ -1,0 +1,461 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Each finding, by making its mistake; and none where there is no mistake."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.mailops.ses.plugins.module_utils import _survey_tables
+from ansible_collections.mailops.ses.tests.support.example_key import (
+    ACCESS_KEY,
+    PASSWORD_OF,
+    SECRET_KEY,
+)
+from ansible_collections.mailops.ses.tests.support.fake_survey import (
+    CANDIDATE,
+    HOST,
+    KEY,
+    LINE,
+    PASSWORD,
+    VERSION_2,
+    FakeSurvey,
+    fake_survey,
+)
+
+OTHER_HOST = "email-smtp.us-east-1.amazonaws.com"
+OF_OTHER_REGION = PASSWORD_OF["us-east-1"]
+Found = t.Dict[str, str]  # noqa: UP006  # Python 3.7
+
+
+@pytest.fixture(name="relay")
+def fixture_relay(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[FakeSurvey]:
+    with fake_survey(monkeypatch) as relay:
+        yield relay
+
+
+def found(relay: FakeSurvey, *candidates: tuple[str, str]) -> Found:
+    """The findings' ids with their severities; none may show a password."""
+    findings = relay.findings(*candidates)
+    ranks = [finding.rank for finding in findings]
+    assert ranks == sorted(ranks)
+    for finding in findings:
+        shown = str(finding.shown("/etc/postfix"))
+        for secret in (PASSWORD, OF_OTHER_REGION, VERSION_2, SECRET_KEY, "sesame"):
+            assert secret not in shown
+        assert finding.message
+        assert finding.cure
+    return {finding.id: finding.severity for finding in findings}
+
+
+#: settings that differ from a right relay's -> what is found
+SETTINGS: dict[str, tuple[dict[str, str], Found]] = {
+    "right": ({}, {}),
+    "no relay": ({"relayhost": "", "smtp_sasl_password_maps": ""}, {}),
+    "not ours": ({"relayhost": "smtp.example.net", "smtp_sasl_password_maps": ""}, {}),
+    "verified by name": ({"smtp_tls_security_level": "verify"}, {}),
+    "another port": ({"relayhost": f"[{HOST}]:2587"}, {"no_entry": "critical", "unused_entry": "notice"}),
+    "no port": ({"relayhost": f"[{HOST}]"}, {"no_entry": "critical", "unused_entry": "notice"}),
+    "no map": ({"smtp_sasl_password_maps": ""}, {"no_entry": "critical"}),
+    "not relayed": ({"relayhost": ""}, {"unused_entry": "notice"}),
+    "no login": ({"smtp_sasl_auth_enable": "no"}, {"auth_disabled": "critical"}),
+    "encrypted only": ({"smtp_tls_security_level": "encrypt"}, {"tls_not_verified": "warning"}),
+    "dane, which SES has not": ({"smtp_tls_security_level": "dane"}, {"tls_not_verified": "warning"}),
+    "TLS or not": ({"smtp_tls_security_level": "may"}, {"tls_not_verified": "critical"}),
+    "no TLS": ({"smtp_tls_security_level": ""}, {"tls_not_verified": "critical"}),
+    "the old settings": ({"smtp_tls_security_level": "", "smtp_enforce_tls": "yes"}, {}),
+    "the old settings, unverified": (
+        {"smtp_tls_security_level": "", "smtp_enforce_tls": "yes", "smtp_tls_enforce_peername": "no"},
+        {"tls_not_verified": "warning"},
+    ),
+    "the old settings, TLS or not": (
+        {"smtp_tls_security_level": "", "smtp_use_tls": "yes"},
+        {"tls_not_verified": "critical"},
+    ),
+    "no CA file": ({"smtp_tls_CAfile": ""}, {"no_ca_file": "critical"}),
+    "a CA file that is not there": ({"smtp_tls_CAfile": "/no/such.pem"}, {"no_ca_file": "critical"}),
+    "a CA file that is not there, and CAs elsewhere": (
+        {"smtp_tls_CAfile": "/no/such.pem", "smtp_tls_CApath": "/etc/ssl/certs"},
+        {"no_ca_file": "critical"},
+    ),
+    "CAs elsewhere": ({"smtp_tls_CAfile": "", "smtp_tls_CApath": "/etc/ssl/certs"}, {}),
+    "the default CAs": ({"smtp_tls_CAfile": "", "tls_append_default_CA": "yes"}, {}),
+    "no CA file needed": (
+        {"smtp_tls_CAfile": "", "smtp_tls_security_level": "encrypt"},
+        {"tls_not_verified": "warning"},
+    ),
+    "wrapper mode for 587": ({"smtp_tls_wrappermode": "yes"}, {"wrappermode": "critical"}),
+    "no mechanism": (
+        {"smtp_sasl_tls_security_options": "", "smtp_sasl_security_options": ""},
+        {"sasl_noplaintext": "critical"},
+    ),
+    "no mechanism in verified TLS": (
+        {"smtp_sasl_tls_verified_security_options": "noplaintext"},
+        {"sasl_noplaintext": "critical"},
+    ),
+    "a type that is gone": (
+        {"smtp_sasl_password_maps": "dbm:{folder}/sasl_passwd"},
+        {"table_type_missing": "critical"},
+    ),
+    "no type": ({"smtp_sasl_password_maps": "user:sesame"}, {"table_type_missing": "critical"}),
+    "a map without its type": (
+        {"smtp_sasl_password_maps": "{folder}/sasl_passwd"},
+        {"table_type_missing": "critical"},
+    ),
+    "a map that is not used": (
+        {"smtp_sasl_auth_enable": "no", "smtp_sasl_password_maps": "hash:/no/such", "relayhost": ""},
+        {"table_missing": "notice"},
+    ),
+    "through proxymap": ({"smtp_sasl_password_maps": "proxy:hash:{folder}/sasl_passwd"}, {}),
+    "without a table": ({"smtp_sasl_password_maps": "texthash:{folder}/sasl_passwd"}, {}),
+    "in a directory service": (
+        {"smtp_sasl_password_maps": "proxy:ldap:sesame"},
+        {"map_not_read": "notice"},
+    ),
+    "in main.cf": (
+        {"smtp_sasl_password_maps": "static:user:sesame"},
+        {"map_not_read": "notice", "readable_by_others": "critical"},
+    ),
+    "in main.cf, too": (
+        {"smtp_sasl_password_maps": "hash:{folder}/sasl_passwd inline:{{{{ k=u:sesame }}}}"},
+        {"map_not_read": "notice", "readable_by_others": "critical"},
+    ),
+    "senders' servers": (
+        {"sender_dependent_relayhost_maps": "dbm:/senders", "smtp_tls_wrappermode": "no"},
+        {"table_type_missing": "critical"},
+    ),
+    "senders' servers missing": (
+        {"sender_dependent_relayhost_maps": "hash:/no/senders"},
+        {"table_missing": "critical"},
+    ),
+    "mail that goes elsewhere, nobody knows where": (
+        {"relayhost": "", "transport_maps": "regexp:/etc/postfix/transport"},
+        {},
+    ),
+    "another mail system's port": ({"relayhost": f"[{HOST}]:587, [smtp.example.net]:465"}, {}),
+}  # fmt: skip
+
+#: the source of the map, with its table -> what is found without and with candidates
+SOURCES: dict[str, tuple[str, Found, Found]] = {
+    "right": (LINE, {}, {}),
+    "right, and somebody else's": (f"{LINE}[smtp.example.net]:587 them:sesame\n", {}, {}),
+    "version 2": (
+        f"{KEY} {ACCESS_KEY}:{VERSION_2}\n",
+        {"version_2_password": "warning"},
+        {"version_2_password": "warning"},
+    ),
+    "another region's": (
+        f"{KEY} {ACCESS_KEY}:{OF_OTHER_REGION}\n", {}, {"other_region": "critical"}
+    ),
+    "another region's, unused": (
+        f"{LINE}[{OTHER_HOST}]:587 {ACCESS_KEY}:{PASSWORD}\n",
+        {"unused_entry": "notice"},
+        {"other_region": "critical", "unused_entry": "notice"},
+    ),
+    "the secret itself": (
+        f"{KEY} {ACCESS_KEY}:{SECRET_KEY}\n", {"raw_secret": "critical"}, {"raw_secret": "critical"}
+    ),
+    "a user's name": (
+        f"{KEY} joe@example.com:{PASSWORD}\n",
+        {"username_not_access_key": "critical"},
+        {"username_not_access_key": "critical"},
+    ),
+    "a temporary key": (
+        f"{KEY} ASIAIOSFODNN7EXAMPLE:{PASSWORD}\n",
+        {"username_not_access_key": "critical"},
+        {"username_not_access_key": "critical"},
+    ),
+    "swapped": (
+        f"{KEY} {PASSWORD}:{ACCESS_KEY}\n",
+        {"username_not_access_key": "critical"},
+        {"username_not_access_key": "critical"},
+    ),
+    "another key's user name": (
+        f"{KEY} AKIAEXAMPLE000000002:{PASSWORD}\n", {}, {"username_of_other_key": "critical"}
+    ),
+    "no colon": (
+        f"{KEY} sesame\n",
+        {"username_not_access_key": "critical"},
+        {"username_not_access_key": "critical"},
+    ),
+    "the bare name is found first": (
+        f"{LINE}{HOST} {ACCESS_KEY}:{PASSWORD}\n",
+        {"unused_entry": "warning"},
+        {"unused_entry": "warning"},
+    ),
+    "no entry for the port": (
+        f"[{HOST}] {ACCESS_KEY}:{PASSWORD}\n",
+        {"no_entry": "critical", "unused_entry": "notice"},
+        {"no_entry": "critical", "unused_entry": "notice"},
+    ),
+    "a sender's": (
+        f"{LINE}@example.org {ACCESS_KEY}:{PASSWORD}\n",
+        {"unused_entry": "notice"},
+        {"unused_entry": "notice"},
+    ),
+    "a key again": (LINE + LINE, {"repeated_key": "warning"}, {"repeated_key": "warning"}),
+    "no entry at all": (
+        f"{LINE}[{OTHER_HOST}]:587\n", {"line_ignored": "warning"}, {"line_ignored": "warning"}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "expected"), SETTINGS.values(), ids=SETTINGS)
+def test_settings(relay: FakeSurvey, settings: dict[str, str], expected: Found) -> None:
+    relay.set(**settings)
+    assert found(relay) == expected
+
+
+@pytest.mark.parametrize(("source", "expected", "with_candidates"), SOURCES.values(), ids=SOURCES)
+def test_entries(relay: FakeSurvey, source: str, expected: Found, with_candidates: Found) -> None:
+    relay.map(source)
+    assert found(relay) == expected
+    assert found(relay, CANDIDATE) == with_candidates
+
+
+def test_the_trap_is_explained(relay: FakeSurvey) -> None:
+    relay.map(f"[{HOST}] {ACCESS_KEY}:{PASSWORD}\n")
+    finding = relay.findings()[0]
+    assert (finding.id, finding.key) == ("no_entry", KEY)
+    assert finding.file == f"{relay.folder}/sasl_passwd"
+    assert (
+        f"There is one for '[{HOST}]', but it looks for {HOST!r} and then {KEY!r}"
+        in finding.message
+    )
+
+
+def test_proxymap_runs_as_postfix_itself(
+    relay: FakeSurvey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = pwd.struct_passwd(("postfix", "", 12345, 12346, "", "/", "/bin/false"))
+    monkeypatch.setattr(pwd, "getpwnam", lambda _name: owner)
+    table = relay.folder / "sasl_passwd.db"
+
+    def closed() -> list[str]:
+        return [each.id for each in relay.findings() if each.id == "table_closed"]
+
+    relay.set(smtp_sasl_password_maps="proxy:hash:{folder}/sasl_passwd")
+    assert closed() == ["table_closed"]
+    table.chmod(0o640)
+    assert closed() == ["table_closed"]
+    table.chmod(0o604)
+    assert closed() == []
+    relay.set()
+    table.chmod(0o600)
+    assert closed() == []
+
+
+def test_port_465_wants_wrapper_mode(relay: FakeSurvey) -> None:
+    relay.set(relayhost=f"[{HOST}]:submissions")
+    relay.map(LINE.replace("587", "submissions"))
+    assert found(relay) == {"wrappermode": "critical"}
+    relay.set(relayhost=f"[{HOST}]:submissions", smtp_tls_wrappermode="yes")
+    assert found(relay) == {}
+
+
+def test_master_cf_may_say_otherwise(relay: FakeSurvey) -> None:
+    """A transport of its own for port 465, and a default one that logs in."""
+    relay.set(relayhost="", transport_maps="hash:{folder}/transport", smtp_sasl_auth_enable="no")
+    relay.map(f"* ses:[{HOST}]:465\n", "transport")
+    relay.map(LINE.replace("587", "465"))
+    assert found(relay) == {"auth_disabled": "critical", "wrappermode": "critical"}
+    options = {"smtp_sasl_auth_enable": "yes", "smtp_tls_wrappermode": "yes"}
+    lines = [f"ses/unix/{name} = {value}\n" for name, value in options.items()]
+    (relay.folder / "overrides").write_text("".join(lines), encoding="ascii")
+    (relay.folder / "master.cf").write_text(
+        "ses unix - smtp\n -o smtp_sasl_auth_enable=yes\n", "ascii"
+    )
+    assert found(relay) == {}
+
+
+@pytest.mark.parametrize(
+    ("policy", "level", "expected"),
+    [
+        (f"{KEY} secure match=nexthop", "may", {}),
+        (f"{KEY} may", "secure", {"tls_not_verified": "critical"}),
+        ("[smtp.example.net]:587 may", "secure", {}),
+    ],
+)
+def test_a_tls_policy_beats_the_level(
+    relay: FakeSurvey, policy: str, level: str, expected: Found
+) -> None:
+    relay.set(smtp_tls_policy_maps="hash:{folder}/policy", smtp_tls_security_level=level)
+    relay.map(f"{policy}\n", "policy")
+    assert found(relay) == expected
+
+
+def test_a_policy_for_a_parent_domain_and_one_that_nobody_can_read(relay: FakeSurvey) -> None:
+    relay.set(
+        relayhost=HOST,
+        smtp_tls_policy_maps="hash:{folder}/policy",
+        smtp_tls_security_level="may",
+    )
+    relay.map(f"{HOST} {ACCESS_KEY}:{PASSWORD}\n")
+    relay.map(".amazonaws.com verify\n", "policy")
+    assert found(relay) == {}
+    relay.set(smtp_tls_policy_maps="regexp:/policy", smtp_tls_security_level="may")
+    relay.map(LINE)
+    assert found(relay) == {}
+
+
+def test_a_table_that_is_not_as_its_source(relay: FakeSurvey) -> None:
+    source = relay.folder / "sasl_passwd"
+    table = relay.folder / "sasl_passwd.db"
+    source.write_text(f"{LINE}# newer\n", encoding="ascii")
+    assert found(relay) == {"table_stale": "notice"}
+    source.write_text(f"{LINE}[{OTHER_HOST}]:587 {ACCESS_KEY}:{PASSWORD}\n", encoding="ascii")
+    assert found(relay) == {"table_stale": "warning"}
+    facts = relay.facts()
+    assert [(entry.line, entry.in_force) for entry in facts.maps[0].entries] == [
+        (1, True),
+        (2, False),
+    ]
+    source.write_text(LINE.replace(PASSWORD, VERSION_2), encoding="ascii")
+    assert found(relay) == {"table_stale": "warning", "version_2_password": "warning"}
+    entries = relay.facts().maps[0].entries
+    assert [(each.line, each.in_force, each.version) for each in entries] == [
+        (None, True, 4),
+        (1, False, 2),
+    ]
+    table.unlink()
+    assert found(relay) == {"table_missing": "critical", "version_2_password": "warning"}
+    source.unlink()
+    assert found(relay) == {"table_missing": "critical"}
+
+
+def test_a_table_without_a_source_and_one_that_is_damaged(relay: FakeSurvey) -> None:
+    (relay.folder / "sasl_passwd").unlink()
+    assert found(relay) == {"source_missing": "notice"}
+    (entry,) = relay.facts().maps[0].entries
+    assert (entry.key, entry.line, entry.in_force) == (KEY, None, True)
+    relay.postfix.fails["postmap -s"] = (1, b"", b"postmap: fatal: not a table")
+    assert found(relay) == {"table_damaged": "critical"}
+
+
+def test_a_source_that_is_no_file(relay: FakeSurvey) -> None:
+    source = relay.folder / "sasl_passwd"
+    source.unlink()
+    source.mkdir()
+    assert found(relay) == {}
+
+
+def test_files_that_this_user_may_not_read(
+    relay: FakeSurvey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: str) -> t.NoReturn:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(_survey_tables, "read_if_there", denied)
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    assert found(relay) == {"map_not_read": "notice"}
+    assert "become" in relay.findings()[0].cure
+
+
+#: name of a file beside the map, mode -> whether that is a finding
+FILES = [
+    ("sasl_passwd", 0o600, False),
+    ("sasl_passwd", 0o400, False),
+    ("sasl_passwd", 0o640, False),  # the group is root's or Postfix's own
+    ("sasl_passwd", 0o644, True),
+    ("sasl_passwd", 0o602, True),
+    ("sasl_passwd.db", 0o604, True),
+    ("sasl_passwd.lmdb", 0o644, True),
+    ("sasl_passwd.2145.2026-03-09@12:30:00~", 0o644, True),
+    ("sasl_passwd.2145.2026-03-09@12:30:00~", 0o600, False),
+    ("sasl_passwd~", 0o644, True),
+    ("sasl_passwd.bak", 0o644, True),
+    ("sasl_passwd.old.db", 0o644, True),
+    ("sasl_passwd-20260309", 0o644, True),
+    ("sasl_passwd.dpkg-old", 0o644, True),
+    (".sasl_passwd.swp", 0o644, True),
+    ("sasl_passwd.README", 0o644, False),
+    ("sasl_passwd_of_others", 0o644, False),
+    (".sasl_passwd.mailops.lock", 0o644, False),
+]
+
+
+@pytest.mark.parametrize(("name", "mode", "is_open"), FILES)
+def test_readable_by_others(relay: FakeSurvey, name: str, mode: int, is_open: bool) -> None:
+    path = relay.folder / name
+    if not path.exists():
+        path.write_text("something", encoding="ascii")
+    path.chmod(mode)
+    assert found(relay) == ({"readable_by_others": "critical"} if is_open else {})
+    if is_open:
+        assert relay.findings()[0].file == str(path)
+        assert f"mode {mode:04o}" in relay.findings()[0].message
+    if name != "sasl_passwd.db":  # an empty one can't be a table
+        path.write_bytes(b"")
+        assert "readable_by_others" not in found(relay)
+
+
+def test_readable_by_others_by_owner_group_directory_and_link(
+    relay: FakeSurvey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = relay.folder / "sasl_passwd"
+    closed = relay.folder / "closed"
+    closed.mkdir(mode=0o700)
+    target = closed / "map"
+    source.rename(target)
+    source.symlink_to(target)
+    target.chmod(0o644)
+    assert found(relay) == {}
+    closed.chmod(0o711)
+    (finding,) = relay.findings()
+    assert finding.file == str(target)
+    assert f"by the link {source}" in finding.message
+    target.chmod(0o640)
+    assert found(relay) == {}
+    # Neither is root's, nor of Postfix's own user.
+    relay.set(mail_owner="nobody-of-that-name")
+    if os.geteuid() == 0:
+        os.chown(str(target), 0, 12345)
+        assert found(relay) == {"readable_by_others": "critical"}
+        assert "owner root:12345" in relay.findings()[0].message
+        closed.chmod(0o700)
+        assert found(relay) == {}
+        closed.chmod(0o710)
+        assert found(relay) == {}
+        os.chown(str(closed), 0, 12345)
+        assert found(relay) == {"readable_by_others": "critical"}
+        target.chmod(0o600)
+        assert found(relay) == {}
+        os.chown(str(target), 12346, 0)
+        assert found(relay) == {"readable_by_others": "critical"}
+        assert "owner 12346:root" in relay.findings()[0].message
+    else:
+        assert found(relay) == {"readable_by_others": "critical"}
+
+
+def test_sasl_mechanisms(relay: FakeSurvey) -> None:
+    (relay.folder / "sasl2" / "libplain.so.2").unlink()
+    assert found(relay) == {"sasl_mechanism_missing": "critical"}
+    (relay.folder / "sasl2" / "liblogin.so").touch()
+    assert found(relay) == {}
+    (relay.folder / "sasl2" / "liblogin.so").unlink()
+    relay.set(smtp_sasl_type="dovecot")
+    assert found(relay) == {}
+    relay.set()
+    (relay.folder / "sasl2").rmdir()  # then nobody can tell
+    assert found(relay) == {}
+
+
+def test_a_broken_map_hides_no_other_finding(relay: FakeSurvey) -> None:
+    relay.set(
+        smtp_sasl_password_maps="hash:{folder}/sasl_passwd, hash:/no/such", relayhost=f"[{HOST}]"
+    )
+    assert found(relay) == {"table_missing": "critical", "unused_entry": "notice"}
+
+
+def test_paths_are_the_files(relay: FakeSurvey) -> None:
+    facts = relay.facts()
+    assert Path(facts.main_cf) == relay.folder / "main.cf"
+    assert [(each.name, each.path, each.mode) for each in facts.maps] == [
+        (f"hash:{relay.folder}/sasl_passwd", f"{relay.folder}/sasl_passwd", "0600")
+    ]
