@@ -59,6 +59,15 @@ ARGUMENTS = [
 LAST_TASK = "It is safe to deactivate the old key"
 
 
+class Rotation(Play):
+    """What the playbook did."""
+
+    def verdict(self) -> list[str]:
+        """What it said at the end: counts, whether it is safe, and what is in the way."""
+        (said,) = [each for (_host, task), each in self.messages().items() if task == LAST_TASK]
+        return list(said)
+
+
 @dataclass
 class Fleet:
     """The four hosts and the local relays."""
@@ -66,11 +75,11 @@ class Fleet:
     hosts: RelayHosts
     local: LocalRelays
 
-    def rotate(self, **more: t.Any) -> Play:
+    def rotate(self, *arguments: str, **more: t.Any) -> Rotation:
         """Run the playbook to its end."""
-        done = self.hosts.network.ansible.run("ansible-playbook", *ARGUMENTS, **more)
+        done = self.hosts.network.ansible.run("ansible-playbook", *ARGUMENTS, *arguments, **more)
         self.look_for_secrets(done.stdout)
-        return Play(done.returncode, done.stdout)
+        return Rotation(done.returncode, done.stdout)
 
     def look_for_secrets(self, output: str) -> None:
         assert found_in(output, [*self.hosts.aws_secrets, *self.hosts.passwords]) == []
@@ -115,26 +124,60 @@ class Load(threading.Thread):
                     return
 
 
+def make_fleet(
+    stack: contextlib.ExitStack, folder: Path, suites: t.Sequence[str], count: int
+) -> Fleet:
+    """Hosts of these releases, ``count`` local relays, and all of them with the old key."""
+    started = time.monotonic()
+    hosts = stack.enter_context(RelayHosts(folder, suites, [OLD, NEW]))
+    local = LocalRelays(hosts.network, count, hosts.authority.ca_file, region=REGION, account=OLD)
+    with concurrent.futures.ThreadPoolExecutor() as executor:
+        setting_up = executor.submit(hosts.role, {**hosts.key_of(OLD), "region": REGION})
+        stack.enter_context(local)
+        play = setting_up.result()
+    assert play.status == 0, play.output
+    inventory = folder / "local.json"
+    local.write_inventory(inventory)
+    environment = hosts.network.ansible.environment
+    environment["ANSIBLE_INVENTORY"] += f",{inventory}"
+    environment["ANSIBLE_PIPELINING"] = "1"
+    timed("all relays are there", started)
+    return Fleet(hosts, local)
+
+
 @pytest.fixture(name="fleet")
 def fixture_fleet(tmp_path: Path) -> t.Iterator[Fleet]:
-    started = time.monotonic()
     with contextlib.ExitStack() as stack:
-        hosts = stack.enter_context(RelayHosts(tmp_path, list(RELEASES), [OLD, NEW]))
-        local = LocalRelays(
-            hosts.network, LOCAL, hosts.authority.ca_file, region=REGION, account=OLD
-        )
-        with concurrent.futures.ThreadPoolExecutor() as executor:
-            setting_up = executor.submit(hosts.role, {**hosts.key_of(OLD), "region": REGION})
-            stack.enter_context(local)
-            play = setting_up.result()
+        yield make_fleet(stack, tmp_path, list(RELEASES), LOCAL)
+
+
+@pytest.mark.oldest_too
+def test_a_host_that_can_not_be_reached(tmp_path: Path) -> None:
+    """Stops it like one that fails; and without it, the same command comes to its end."""
+    with contextlib.ExitStack() as stack:
+        fleet = make_fleet(stack, tmp_path, [], 3)
+        first, *others = fleet.names
+        inventory = tmp_path / "gone.json"
+        unreachable = {"ansible_host": "127.0.0.1", "ansible_port": 1}
+        inventory.write_text(json.dumps({"all": {"hosts": {"gone": unreachable}}}))
+        serial = f"--extra-vars={json.dumps({'rotate_serial': [1, '100%']})}"
+        maps = {name: relay.map.read_bytes() for name, relay in fleet.local.relays.items()}
+        with_it = f"{fleet.hosts.network.ansible.environment['ANSIBLE_INVENTORY']},{inventory}"
+        play = fleet.rotate(serial, environment={"ANSIBLE_INVENTORY": with_it})
+        assert play.status != 0
+        assert fleet.local.with_key(NEW) == {first}
+        assert fleet.local.kept() == set()
+        for name in others:
+            assert fleet.local.relays[name].map.read_bytes() == maps[name]
+        _counts, verdict, *in_the_way = play.verdict()
+        assert verdict == f"It is NOT safe to deactivate {OLD.access_key}"
+        assert in_the_way == [*(f"{name}: has the old key" for name in others), in_the_way[-1]]
+        assert in_the_way[-1].startswith("gone: can't be reached")
+        play = fleet.rotate(serial)
         assert play.status == 0, play.output
-        inventory = tmp_path / "local.json"
-        local.write_inventory(inventory)
-        environment = hosts.network.ansible.environment
-        environment["ANSIBLE_INVENTORY"] += f",{inventory}"
-        environment["ANSIBLE_PIPELINING"] = "1"
-        print(f"all relays are there after {time.monotonic() - started:.0f} s")
-        yield Fleet(hosts, local)
+        assert fleet.local.with_key(NEW) == set(fleet.names)
+        assert play.verdict()[1:] == [f"It is safe to deactivate {OLD.access_key}"]
+        assert {message.username for message in fleet.hosts.ses.messages} == {NEW.access_key}
 
 
 def test_rotation(fleet: Fleet, tmp_path: Path) -> None:
@@ -181,7 +224,7 @@ def a_batch_that_fails_is_put_back(fleet: Fleet) -> None:
     now = fleet.hosts.files()
     assert [host for host in batch if now[host.name] == files[host.name]] == [blocked]
     assert fleet.local.files() == local
-    counts, verdict, *in_the_way = play.result(first, LAST_TASK)["msg"]
+    counts, verdict, *in_the_way = play.verdict()
     total = len(fleet.names)
     assert counts.startswith(f"1 of {total} hosts hold the new key {NEW.access_key}")
     assert f"{total - 1} the old key {OLD.access_key}" in " ".join(counts.split())
@@ -229,7 +272,7 @@ def the_same_command_goes_on(fleet: Fleet) -> None:
     assert {name: after[name] for name in done} == {name: local[name] for name in done}
     assert fleet.local.with_key(OLD) == fleet.local.kept() == set()
     assert OLD.access_key not in "".join(fleet.maps().values())
-    counts, verdict = play.result(fleet.hosts.hosts[0], LAST_TASK)["msg"]
+    counts, verdict = play.verdict()
     total = len(fleet.names)
     assert counts.startswith(f"{total} of {total} hosts hold the new key {NEW.access_key}")
     assert verdict == f"It is safe to deactivate {OLD.access_key}"
