@@ -208,7 +208,8 @@ def a_batch_that_fails_is_put_back(fleet: Fleet) -> None:
     first, *batch = fleet.hosts.hosts
     blocked = batch[1]
     maps, files, local = fleet.maps(), fleet.hosts.files(), fleet.local.files()
-    with fleet.hosts.network.blocked(ses_address(REGION), 587, blocked):
+    # Not silently, or an attempt to deliver could fail long after the firewall is open again.
+    with fleet.hosts.network.blocked(ses_address(REGION), 587, blocked, silently=False):
         play = fleet.rotate()
     # Postfix takes a rest from a server that it could not reach, unless it is told to try.
     blocked.run("postqueue", "-f")

@@ -15,7 +15,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._key_plan import (
     EntryLogin,
     RotationPlan,
     diff,
-    handed_over,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._key_rotation import (
     KeyRotation,
@@ -379,30 +378,3 @@ def test_a_rename_that_fails_leaves_all_as_it_was(
     with pytest.raises(OSError, match="Input/output error"):
         replace(relay)
     assert relay.files() == before
-
-
-# What the action hands over
-
-
-def test_what_the_action_hands_over() -> None:
-    server = {"host": "a.example.com", "port": 465, "tls": "wrapper"}
-    entry = {"path": "/m", "key": "[a]:465", "username": NEW, "password": "sesame-2"}
-    (login,) = handed_over(json.dumps({"entries": [{**entry, "servers": [server]}]}))
-    assert login == EntryLogin("/m", "[a]:465", NEW, "sesame-2", [server])
-    assert "sesame" not in repr(login)
-    (at,) = login.at_servers()
-    assert (at.host, at.port, at.tls, at.username, at.password) == (
-        "a.example.com",
-        465,
-        "wrapper",
-        NEW,
-        "sesame-2",
-    )
-    assert at.asked_by == "the entry '[a]:465'"
-
-
-@pytest.mark.parametrize("said", [None, "", "sesame", "[]", "{}", '{"entries": [1]}'])
-def test_what_is_not_from_the_action(said: str | None) -> None:
-    with pytest.raises(RelayError, match=r"call it as mailops\.ses\.postfix_relay_key") as raised:
-        handed_over(said)
-    assert "sesame" not in str(raised.value)
