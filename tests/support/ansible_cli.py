@@ -64,10 +64,11 @@ class AnsibleCli:
         *arguments: str | Path,
         environment: t.Mapping[str, str] | None = None,
         stdin: str = "",
+        timeout: float = _TIMEOUT,
     ) -> subprocess.CompletedProcess[str]:
         """Run ``program``; its standard error follows in its standard output, as on a screen.
 
-        :raises subprocess.TimeoutExpired: if it takes minutes.
+        :raises subprocess.TimeoutExpired: if it takes longer than ``timeout`` seconds.
         """
         return subprocess.run(
             self._command(program, *arguments),
@@ -77,7 +78,7 @@ class AnsibleCli:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=_TIMEOUT,
+            timeout=timeout,
             check=False,
         )
 
