@@ -9,12 +9,13 @@
 from __future__ import annotations
 
 import os
+import stat
 import typing as t
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-__all__ = ["FileAttributes"]
+__all__ = ["FileAttributes", "SameAttributes"]
 
 
 class FileAttributes:
@@ -54,3 +55,19 @@ class FileAttributes:
         arguments = self._module.load_file_common_arguments(self._module.params, path=target)
         arguments["path"] = path
         return bool(self._module.set_fs_attributes_if_different(arguments, False, expand=False))
+
+
+class SameAttributes(FileAttributes):
+    """The files keep what they have; the module has none of those options."""
+
+    def differ(self, path: str) -> bool:
+        """Whatever it is, it stays."""
+        return False
+
+    def give(self, staged: str, target: str) -> None:
+        """Give a staged file what the file has that it replaces; a new one is for us alone."""
+        super().give(staged, target)
+        if os.path.exists(target):
+            status = os.stat(target)
+            os.chown(staged, status.st_uid, status.st_gid)
+            os.chmod(staged, stat.S_IMODE(status.st_mode))

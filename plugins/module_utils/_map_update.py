@@ -70,7 +70,7 @@ class MapRequest:
     """What a task wants of the map `path`. `utf8` is the instance's `smtputf8_enable`.
 
     With `source`, that is what the map's source is to be, and nothing else is looked at. `secret`
-    says that the map's values are logins.
+    says that the map's values are logins. `backup_as` is the backup's name, if not one made now.
     """
 
     path: str
@@ -81,6 +81,7 @@ class MapRequest:
     utf8: bool
     source: bytes | None = None
     secret: bool = True
+    backup_as: str | None = None
 
 
 @dataclass(frozen=True)
@@ -260,7 +261,7 @@ class MapUpdate:
         backup = None
         if plan.writes_source:
             if self._request.backup and self._last and self._last[0] is not None:
-                backup = backup_name(self._source)
+                backup = self._request.backup_as or backup_name(self._source)
                 ready.append((for_source.write_like(self._last[0], self._source), backup))
             self._attributes.give(staged_source, self._source)
             ready.append((staged_source, self._source))

@@ -100,6 +100,19 @@ class Instance:
                         return TABLE_TYPES[name]
         return table_type(asked, default)
 
+    def password_tables(self) -> dict[str, TableType]:
+        """The password maps that main.cf names and we can make, each with its type.
+
+        A source that is named twice, by a link or for two types, counts once: Postfix finds what is
+        in the first of them.
+        """
+        found: dict[str, tuple[str, TableType]] = {}
+        for token in tokens(self.values.get(MAPS, "")):
+            name, _colon, path = token.rpartition("proxy:")[2].partition(":")
+            if name in TABLE_TYPES:
+                found.setdefault(os.path.realpath(path), (path, TABLE_TYPES[name]))
+        return dict(found.values())
+
     def map_update(
         self,
         path: str,
@@ -110,6 +123,7 @@ class Instance:
         backup: bool = False,
         source: bytes | None = None,
         secret: bool = True,
+        backup_as: str | None = None,
     ) -> MapUpdate:
         """The update of one of our maps."""
         request = MapRequest(
@@ -121,6 +135,7 @@ class Instance:
             utf8=self.utf8,
             source=source,
             secret=secret,
+            backup_as=backup_as,
         )
         return MapUpdate(request, self.postfix, self._attributes)
 

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import typing as t
 
@@ -39,8 +40,16 @@ def handed_over(password: str | None) -> tuple[tuple[RelayLogin, ...], tuple[Sen
         ) from None
 
 
-def log_in(logins: t.Iterable[RelayLogin], timeout: float, ca_file: str | None) -> None:
-    """Log in to each server; `timeout` is in seconds for each.
+def log_in(
+    logins: t.Iterable[RelayLogin],
+    timeout: float,
+    ca_file: str | None,
+    *,
+    retries: int = 0,
+    delay: float = 0.0,
+) -> None:
+    """Log in to each server; `timeout` is in seconds for each attempt, of which there are more
+    while a refusal may pass, `delay` seconds apart.
 
     Raises RelayError, with what the server's answer means, if one refuses.
     """
@@ -49,6 +58,7 @@ def log_in(logins: t.Iterable[RelayLogin], timeout: float, ca_file: str | None) 
         LoginRefused,
         SmtpServer,
         login,
+        login_with_retries,
     )
 
     accepted = set()
@@ -57,8 +67,11 @@ def log_in(logins: t.Iterable[RelayLogin], timeout: float, ca_file: str | None) 
         same = (server, one.username, one.password)
         if same in accepted:
             continue
+        attempt = functools.partial(
+            login, server, one.username, one.password, timeout=timeout, ca_file=ca_file
+        )
         try:
-            login(server, one.username, one.password, timeout=timeout, ca_file=ca_file)
+            login_with_retries(attempt, retries, delay)
         except LoginRefused as refused:
             message = f"{one.asked_by}: {refused.message}"
             if one.diagnosis and refused.reason in ("credentials_invalid", "version_2"):

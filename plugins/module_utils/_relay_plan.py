@@ -27,7 +27,7 @@ if t.TYPE_CHECKING:
         SettingChange,
     )
 
-__all__ = ["Outcome", "RelayPlan", "RelayRequest", "diff", "taken_back"]
+__all__ = ["Outcome", "RelayPlan", "RelayRequest", "diff", "diff_of_map", "diff_part", "taken_back"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def taken_back(
 def diff(plan: RelayPlan, main_cf: str) -> list[dict[str, str]]:
     """The settings, the entries and the files that change, for Ansible; no password is in it."""
     parts = [
-        _part(
+        diff_part(
             main_cf,
             [_line(change.name, change.before) for change in plan.settings],
             [_line(change.name, change.after) for change in plan.settings],
@@ -131,14 +131,14 @@ def diff(plan: RelayPlan, main_cf: str) -> list[dict[str, str]]:
     ]
     for path, of_map in ((plan.path, plan.map), (plan.routes_path, plan.routes)):
         if of_map:
-            parts.append(_map_part(path, of_map))
-    parts += [_part(path, [f"# {path} exists"], []) for path in plan.removes]
+            parts.append(diff_of_map(path, of_map))
+    parts += [diff_part(path, [f"# {path} exists"], []) for path in plan.removes]
     if plan.interrupted:
-        parts.append(_part(main_cf, ["# an interrupted run has left something to finish"], []))
+        parts.append(diff_part(main_cf, ["# an interrupted run has left something to finish"], []))
     return [part for part in parts if part["before"] or part["after"]]
 
 
-def _map_part(path: str, plan: Plan) -> dict[str, str]:
+def diff_of_map(path: str, plan: Plan) -> dict[str, str]:
     before, after = list(plan.edit.before), list(plan.edit.after)
     if plan.table_problem:
         before.append(f"# the table {plan.table_problem}")
@@ -146,10 +146,10 @@ def _map_part(path: str, plan: Plan) -> dict[str, str]:
     for wrong in plan.wrong_attributes:
         before.append(f"# {wrong}: owner, group, mode or SELinux context are not as asked for")
         after.append(f"# {wrong}: owner, group, mode and SELinux context are as asked for")
-    return _part(path, before, after)
+    return diff_part(path, before, after)
 
 
-def _part(header: str, before: t.Sequence[str], after: t.Sequence[str]) -> dict[str, str]:
+def diff_part(header: str, before: t.Sequence[str], after: t.Sequence[str]) -> dict[str, str]:
     return {
         "before_header": header,
         "after_header": header,

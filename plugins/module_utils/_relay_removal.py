@@ -41,6 +41,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_steps import (
 )
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     backup_name,
+    kept_name,
     locked,
     put_in_force,
     read_if_there,
@@ -85,7 +86,8 @@ class RelayRemoval:
             settings=tuple(settings),
             main_cf=main_cf,
             map=of_map,
-            removes=(*removes, *instance.map_files(record.routes)),
+            # With the relay goes what a rotation of its key has kept.
+            removes=(*removes, *instance.map_files(record.routes), *_kept(record.map.path)),
             keys_removed=gone,
             interrupted=record.is_under_way,
             record=True,
@@ -231,3 +233,8 @@ class RelayRemoval:
             return [path for path in staged if path]
         first = stage_main_cf(main_cf, Steps((), routing, ())) if routing and client else []
         return [*(path for path in first if path), main_cf.stage_content(plan.main_cf)]
+
+
+def _kept(path: str) -> tuple[str, ...]:
+    kept = kept_name(os.path.realpath(path))
+    return (kept,) if os.path.isfile(kept) else ()

@@ -23,7 +23,10 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_survey import (
     config_directories,
     survey,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._secret_file import SecretFileError
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
+    SecretFileError,
+    kept_name,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._survey_lookup import (
     Lookups,
     look_up,
@@ -35,6 +38,7 @@ if t.TYPE_CHECKING:
         Destination,
         Entry,
         InstanceFacts,
+        MapFacts,
     )
 
 __all__ = ["Report", "report", "report_on_all"]
@@ -101,11 +105,17 @@ def _instance(facts: InstanceFacts, lookups: Lookups) -> dict[str, t.Any]:
         "tls": facts.client.tls,
         "tls_security_level": facts.client.tls_level,
         "ca_file": facts.client.says("smtp_tls_CAfile"),
+        "rotation_pending": any(map(_is_kept, facts.maps)),
         "maps": [{"table": one.name, "path": one.path, "mode": one.mode} for one in facts.maps],
         "entries": [
             _entry(entry, lookups.servers.get(number, ())) for number, entry in enumerate(entries)
         ],
     }
+
+
+def _is_kept(one: MapFacts) -> bool:
+    """Whether mailops.ses.postfix_relay_key keeps what the map was before a rotation."""
+    return bool(one.path) and os.path.isfile(kept_name(os.path.realpath(one.path or "")))
 
 
 def _entry(entry: Entry, servers: t.Sequence[Destination]) -> dict[str, t.Any]:

@@ -26,6 +26,7 @@ __all__ = [
     "Staging",
     "backup_name",
     "in_force",
+    "kept_name",
     "locked",
     "put_in_force",
     "read_if_there",
@@ -65,6 +66,11 @@ def backup_name(path: str) -> str:
     if os.path.lexists(name):
         raise SecretFileError(f"the backup {name} is there already")
     return name
+
+
+def kept_name(path: str) -> str:
+    """The name beside `path` under which what it was is kept while a rotation is pending."""
+    return _beside(path, ".mailops.former")
 
 
 @contextlib.contextmanager

@@ -148,6 +148,10 @@ instances:
       description: What C(smtp_tls_CAfile) says.
       type: str
       sample: /etc/ssl/certs/ca-certificates.crt
+    rotation_pending:
+      description: Whether M(mailops.ses.postfix_relay_key) keeps what a map was before, to be confirmed or restored.
+      type: bool
+      sample: false
     maps:
       description: The password maps, in the order in which Postfix asks them.
       type: list

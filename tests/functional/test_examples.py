@@ -32,6 +32,20 @@ PLUGINS = sorted(
     for path in (CHECKOUT / "plugins" / folder).glob("*.py")
     if path.stem != "__init__"
 )
+#: What has to be there before the examples of a plugin can do anything.
+BEFORE: dict[str, list[dict[str, t.Any]]] = {
+    "postfix_relay_key": [
+        {
+            "name": "Relay with the old key",
+            "mailops.ses.postfix_relay": {
+                "access_key": "AKIAEXAMPLE000000002",
+                "secret_key": "secret/access+key/of+the+number/00000002",
+                "region": "eu-west-1",
+                "verify": False,
+            },
+        }
+    ]
+}
 HOST = "email-smtp.eu-west-1.amazonaws.com"
 LINE = f"[{HOST}]:587 {ACCESS_KEY}:{PASSWORD_OF['eu-west-1']}\n"
 
@@ -150,11 +164,12 @@ def test_the_examples_of_a_plugin(
                     "hosts": "mail",
                     "gather_facts": False,
                     "vars_files": ["vault.yml"],
-                    "tasks": examples,
+                    "tasks": [*BEFORE.get(name, []), *examples],
                 }
             ]
         )
     )
-    assert f"ok={len(examples)} " in output
+    assert f"ok={len(BEFORE.get(name, [])) + len(examples)} " in output
     # With a login each, and two ports more in a loop: so that nothing passed without SES.
-    assert len(ses.sessions) == {"ses_smtp_ping": 7, "postfix_relay": 5}.get(name, 0)
+    sessions = {"ses_smtp_ping": 7, "postfix_relay": 5, "postfix_relay_key": 1}
+    assert len(ses.sessions) == sessions.get(name, 0)

@@ -64,26 +64,39 @@ class AnsibleCli:
         *arguments: str | Path,
         environment: t.Mapping[str, str] | None = None,
         stdin: str = "",
+        timeout: float = _TIMEOUT,
     ) -> subprocess.CompletedProcess[str]:
         """Run ``program``; its standard error follows in its standard output, as on a screen.
 
-        :raises subprocess.TimeoutExpired: if it takes minutes.
+        :raises subprocess.TimeoutExpired: if it takes longer than ``timeout`` seconds.
         """
         return subprocess.run(
-            [
-                *self._prefix,
-                str(Path(sys.executable).with_name(program)),
-                *map(str, arguments),
-            ],
+            self._command(program, *arguments),
             cwd=self.folder,
             env={**self.environment, **(environment or {})},
             input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=_TIMEOUT,
+            timeout=timeout,
             check=False,
         )
+
+    def start(self, program: str, *arguments: str | Path, log: Path) -> subprocess.Popen[bytes]:
+        """Start ``program`` and return at once; what it prints goes to ``log``."""
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                self._command(program, *arguments),
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def _command(self, program: str, *arguments: str | Path) -> list[str]:
+        path = str(Path(sys.executable).with_name(program))
+        return [*self._prefix, path, *map(str, arguments)]
 
     def checked(self, program: str, *arguments: str | Path, **kwargs: t.Any) -> str:
         """Run ``program`` as run() does and return its output; fail if it does."""

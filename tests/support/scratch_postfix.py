@@ -148,11 +148,16 @@ class ScratchPostfix:
 
     ``hosts`` (name to address) are what it finds in its hosts file; ``settings`` go
     into its main.cf. Mail that is sent to ``smtpd_port`` on 127.0.0.1 is relayed as main.cf says.
+    ``prefix`` is put before the command that starts it, for a network of its own.
     """
 
     def __init__(
-        self, hosts: t.Mapping[str, str] | None = None, settings: t.Mapping[str, str] | None = None
+        self,
+        hosts: t.Mapping[str, str] | None = None,
+        settings: t.Mapping[str, str] | None = None,
+        prefix: t.Sequence[str] = (),
     ) -> None:
+        self._prefix = list(prefix)
         self._hosts = dict(hosts or {})
         self._settings = dict(settings or {})
         self.smtpd_port = _free_port()
@@ -200,7 +205,7 @@ class ScratchPostfix:
         hosts_file = self.directory / "hosts"
         write_hosts(hosts_file, self._hosts)
         command = [program("postfix"), "-c", str(self.config_directory), "start"]
-        done = self._call(with_hosts(hosts_file, command))
+        done = self._call([*self._prefix, *with_hosts(hosts_file, command)])
         if done.returncode != 0 or self.pid is None:
             raise RuntimeError(f"Postfix did not start: {done.stdout}{done.stderr}{self.log()}")
 

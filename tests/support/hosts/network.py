@@ -37,6 +37,7 @@ from pathlib import Path
 
 from ..ansible_cli import AnsibleCli
 from ..certificate_authority import CertificateAuthority, endpoint_names
+from ..hosts_file import write_hosts
 from ..ses_accounts import SMTP_REGIONS, Account
 from ..ses_program import StandInProgram
 from ..ses_protocol import Listener, Mode
@@ -208,6 +209,16 @@ class HostNetwork:
             yield
         finally:
             self._call("ip", "rule", "del", *rule)
+
+    def beside_the_controller(self) -> list[str]:
+        """What to put before a command that is to be in the controller's network, and only that."""
+        return ["nsenter", "--target", str(self._first), "--net", "--"]
+
+    def let_the_controller_resolve(self, names: t.Mapping[str, str]) -> None:
+        """Have programs on the controller find these names (to addresses), and no others."""
+        path = self.directory / "controller-hosts"
+        write_hosts(path, names)
+        self._call("mount", "--bind", str(path), "/etc/hosts")
 
     # How it is made
 

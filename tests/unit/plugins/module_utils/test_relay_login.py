@@ -15,7 +15,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import
     RelayLogin,
     SenderLogin,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._smtp_login import LoginRefused
+from ansible_collections.mailops.ses.plugins.module_utils._smtp_login import Login, LoginRefused
 from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import SmtpServer
 
 LOGIN: dict[str, t.Any] = {
@@ -63,8 +63,9 @@ def test_what_is_not_from_the_action(said: str | None) -> None:
 def test_each_server_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[tuple[t.Any, ...]] = []
 
-    def login(*args: t.Any, **kwargs: t.Any) -> None:
+    def login(*args: t.Any, **kwargs: t.Any) -> Login:
         tried.append((*args, kwargs))
+        return Login(True, "a", 587)
 
     monkeypatch.setattr(smtp_login, "login", login)
     log_in([RelayLogin(**LOGIN), RelayLogin(**OTHER), SenderLogin(**SENDER)], 3, "/ca.pem")
@@ -90,3 +91,21 @@ def test_a_refusal(
     with pytest.raises(RelayError) as raised:
         log_in([RelayLogin(**login)], 3, None)
     assert str(raised.value) == says
+
+
+def test_a_key_that_ses_does_not_know_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[object] = []
+
+    def login(*args: object, **_kwargs: object) -> Login:
+        tried.append(args)
+        if len(tried) < 3:
+            server = SmtpServer("a", 587, "starttls")
+            raise LoginRefused(server, "credentials_invalid", "No", may_pass=True)
+        return Login(True, "a", 587)
+
+    monkeypatch.setattr(smtp_login, "login", login)
+    log_in([RelayLogin(**LOGIN)], 3, None, retries=2, delay=0)
+    assert len(tried) == 3
+    tried.clear()
+    with pytest.raises(RelayError, match="Nothing was changed"):
+        log_in([RelayLogin(**LOGIN)], 3, None, retries=1)

@@ -89,6 +89,7 @@ def test_a_right_relay(module: Module) -> None:
             "tls": "starttls",
             "tls_security_level": "secure",
             "ca_file": f"{module.relay.folder}/ca.pem",
+            "rotation_pending": False,
             "maps": [{"table": f"hash:{path}", "path": path, "mode": "0600"}],
             "entries": [
                 {
@@ -108,6 +109,13 @@ def test_a_right_relay(module: Module) -> None:
     ]
     (instance,) = module.run(config_directory=str(module.relay.folder))["instances"]
     assert instance["entries"][0]["matches"] is None
+
+
+def test_a_rotation_that_is_not_finished(module: Module) -> None:
+    (module.relay.folder / ".sasl_passwd.mailops.former").touch(mode=0o600)
+    result = module.run()
+    assert result["instances"][0]["rotation_pending"] is True
+    assert result["findings"] == []
 
 
 def test_what_is_wrong_most_severe_first(module: Module) -> None:

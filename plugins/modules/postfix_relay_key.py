@@ -1,0 +1,251 @@
+#!/usr/bin/python
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: postfix_relay_key
+short_description: Give a Postfix relay another IAM key, and take it back if need be
+version_added: 0.1.0
+author:
+  - mailops contributors (@mailops)
+description:
+  - Every entry of the password maps of a Postfix instance whose user name is O(old_access_key) gets the login of another
+    access key, each for the region that it is for, all of them in one transaction.
+  - Logs in with the new key from the managed host first, to each server that Postfix uses these entries for, and waits
+    for a key that SES does not know yet. If SES refuses it, nothing is changed.
+  - What the maps were before is kept on the host until that is confirmed or taken back, so that this can be done by
+    another run, whatever became of the first one.
+  - It does not matter who has set the relay up. The record of M(mailops.ses.postfix_relay) follows, so that this module
+    finds nothing to do with the new key.
+  - The AWS secret never leaves the controller. No password is in the result, the diff, a log, an error message or the
+    arguments of a process.
+extends_documentation_fragment:
+  - mailops.ses._attributes
+  - mailops.ses._attributes.action_group
+options:
+  access_key:
+    description:
+      - The access key ID of the new key. It is the SMTP user name as well.
+      - Without it, the controller's environment variable E(AWS_ACCESS_KEY_ID) is used.
+    type: str
+    aliases: [aws_access_key_id, aws_access_key]
+  secret_key:
+    description:
+      - The secret access key that belongs to O(access_key). It never leaves the controller.
+      - Without it, the controller's environment variable E(AWS_SECRET_ACCESS_KEY) is used.
+    type: str
+    aliases: [aws_secret_access_key, aws_secret_key]
+  old_access_key:
+    description: The access key ID that is to be replaced. Needed for O(state=replaced).
+    type: str
+  region:
+    description:
+      - The region of the entries whose own region can't be told from their server or their key, because they are for a
+        host whose name is not one of SES.
+    type: str
+    aliases: [aws_region]
+  config_directory:
+    description:
+      - The configuration directory of the Postfix instance, if it is not the default one.
+    type: path
+  state:
+    description:
+      - V(replaced) puts the new key in the place of the old one, and keeps the former source of each map beside it, in
+        the file C(.NAME.mailops.former), which only its owner can read. One that is there already stays.
+      - V(confirmed) removes what was kept.
+      - V(restored) brings back what was kept, byte for byte. If somebody else has changed a map meanwhile, its former
+        logins come back, and the rest stays, with a warning.
+      - Where there is no old key, or nothing is kept, nothing is done.
+    type: str
+    choices: [confirmed, replaced, restored]
+    default: replaced
+  verify:
+    description:
+      - Whether to log in with the new key first. Nothing is sent.
+    type: bool
+    default: true
+  timeout:
+    description: How long such a login may take, in seconds.
+    type: float
+    default: 10
+  retries:
+    description:
+      - How often to try a login again after a refusal that may pass, as that of a key that SES does not know yet.
+    type: int
+    default: 6
+  delay:
+    description: How many seconds to wait before each retry.
+    type: float
+    default: 5
+  ca_file:
+    description:
+      - The file with the certificates of the authorities to trust at such a login.
+      - Without it, the instance's C(smtp_tls_CAfile), or else what the managed host's Python trusts.
+    type: path
+attributes:
+  check_mode:
+    support: full
+    details: Needs no write access. It logs in in C(check_mode) too.
+  diff_mode:
+    support: full
+    details: Shows keys and user names, and a fixed word for each password.
+  idempotent:
+    support: full
+  platform:
+    support: full
+    platforms: posix
+  action:
+    support: full
+notes:
+  - Maps and tables keep their owner, mode and SELinux context.
+  - Postfix is reloaded for maps of the type V(texthash), which it reads when its processes start, and not otherwise.
+  - Works on one instance. M(mailops.ses.postfix_relay_info) tells which ones have the old key.
+  - With O(state=absent), M(mailops.ses.postfix_relay) removes what was kept for its map.
+seealso:
+  - module: mailops.ses.postfix_relay
+  - module: mailops.ses.postfix_relay_info
+  - ref: ansible_collections.mailops.ses.docsite.guide_rotation
+    description: The whole cycle, for many hosts.
+"""
+
+EXAMPLES = r"""
+- name: Put the new key in the place of the old one
+  mailops.ses.postfix_relay_key:
+    access_key: "{{ ses_access_key_id }}"
+    secret_key: "{{ ses_secret_access_key }}"
+    old_access_key: AKIAEXAMPLE000000002
+  register: rotation
+
+- name: Take it back
+  mailops.ses.postfix_relay_key:
+    state: restored
+
+- name: Or remove what was kept for that
+  mailops.ses.postfix_relay_key:
+    state: confirmed
+"""
+
+RETURN = r"""
+keys_changed:
+  description: The keys of the entries that have another login now.
+  type: list
+  elements: str
+  returned: success
+  sample: ['[email-smtp.eu-west-1.amazonaws.com]:587']
+maps:
+  description: The maps in which something was done, as C(smtp_sasl_password_maps) names them.
+  type: list
+  elements: str
+  returned: success
+  sample: [hash:/etc/postfix/sasl_passwd]
+pending:
+  description: Whether former maps are kept now, to be confirmed or restored.
+  type: bool
+  returned: success
+  sample: true
+reloaded:
+  description: Whether Postfix was reloaded, or would be in check mode.
+  type: bool
+  returned: success
+  sample: false
+"""
+
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mailops.ses.plugins.module_utils._controller_options import (
+    CONTROLLER_OPTIONS,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._file_attributes import SameAttributes
+from ansible_collections.mailops.ses.plugins.module_utils._key_plan import diff, handed_over
+from ansible_collections.mailops.ses.plugins.module_utils._key_rotation import (
+    KeyRotation,
+    RotationRequest,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._map_entry import PasswordMapError
+from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
+    Postfix,
+    PostfixError,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
+from ansible_collections.mailops.ses.plugins.module_utils._relay_login import log_in
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import SecretFileError
+
+#: The options that the action plugin answers on the controller.
+KEY_OPTIONS = {name: CONTROLLER_OPTIONS[name] for name in ("access_key", "secret_key", "region")}
+ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+    **KEY_OPTIONS,
+    "old_access_key": {"type": "str", "no_log": False},
+    "config_directory": {"type": "path"},
+    "state": {
+        "type": "str",
+        "choices": ["confirmed", "replaced", "restored"],
+        "default": "replaced",
+    },
+    "verify": {"type": "bool", "default": True},
+    "timeout": {"type": "float", "default": 10},
+    "retries": {"type": "int", "default": 6},
+    "delay": {"type": "float", "default": 5},
+    "ca_file": {"type": "path"},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    # The options that were answered on the controller have no values here to report.
+    invocation = {
+        "module_args": {
+            name: value for name, value in module.params.items() if name not in KEY_OPTIONS
+        }
+    }
+    try:
+        result = run(module)
+    except (PasswordMapError, PostfixError, SecretFileError) as exc:
+        module.fail_json(msg=str(exc), invocation=invocation)
+    except OSError as exc:
+        reason = os.strerror(exc.errno) if exc.errno else exc.__class__.__name__
+        module.fail_json(msg=f"{exc.filename or 'Postfix'}: {reason}", invocation=invocation)
+    module.exit_json(invocation=invocation, **result)
+
+
+def run(module: AnsibleModule) -> dict[str, t.Any]:
+    """Plan, and unless in check mode apply, what the task asks for; returns the result."""
+    params = module.params
+    # Taken out, because a failure in AnsibleModule itself puts all parameters into the result.
+    logins = handed_over(params.pop("secret_key"))
+    if params["timeout"] <= 0 or params["retries"] < 0 or params["delay"] < 0:
+        raise PasswordMapError("timeout must be more than 0, retries and delay at least 0")
+    instance = Instance(Postfix(module, params["config_directory"]), SameAttributes(module))
+    request = RotationRequest(params["state"], logins, params["old_access_key"] or "")
+    rotation = KeyRotation(request, instance)
+    plan = rotation.plan()
+    if params["verify"] and plan.keys_changed:
+        log_in(
+            [server for login in logins for server in login.at_servers()],
+            params["timeout"],
+            params["ca_file"] or instance.values.get("smtp_tls_CAfile") or None,
+            retries=params["retries"],
+            delay=params["delay"],
+        )
+    reloaded = plan.reload and module.check_mode and instance.is_running()
+    if plan.changed and not module.check_mode:
+        plan, reloaded = rotation.apply()
+    for warning in plan.warnings:
+        module.warn(warning)
+    return {
+        "changed": plan.changed,
+        "keys_changed": plan.keys_changed,
+        "maps": [each.table for each in plan.maps if each.changed],
+        "pending": plan.pending,
+        "reloaded": reloaded,
+        "diff": diff(plan),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""The entries of a host that have an old key, each with the login of the new one."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+    SesSmtpError,
+    check_access_key,
+)
+from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
+    smtp_login,
+    with_environment,
+)
+
+__all__ = ("NewKey", "NewLogin", "entries_of")
+
+
+class NewLogin(t.TypedDict):
+    """An entry, as the module takes it: the fields of module_utils/_key_plan.py's EntryLogin."""
+
+    path: str
+    key: str
+    username: str
+    password: str
+    servers: list[dict[str, t.Any]]
+
+
+class NewKey:
+    """The new key of a task, and which one it replaces."""
+
+    def __init__(self, options: t.Mapping[str, t.Any]) -> None:
+        """Check what can be checked without the host.
+
+        :raises SesSmtpError: if an option is missing or wrong.
+        """
+        # A region from the environment would be a guess: entries say theirs.
+        self._region = options.get("region")
+        key = {name: options.get(name) for name in ("access_key", "secret_key")}
+        self._key = with_environment(key)
+        self.old_access_key = options.get("old_access_key")
+        if self.old_access_key is None:
+            raise SesSmtpError(
+                "old_access_key is missing. Give the access key ID that is to be replaced"
+            )
+        try:
+            check_access_key(self.old_access_key)
+        except SesSmtpError as exc:
+            raise SesSmtpError(f"old_{exc}") from None
+        # The region plays no part in whether the key can be one.
+        username, _password = smtp_login({**self._key, "region": self._region or "us-east-1"})
+        if username == self.old_access_key:
+            raise SesSmtpError(
+                "access_key and old_access_key are the same. access_key is the new one"
+            )
+
+    def logins(self, entries: t.Iterable[t.Mapping[str, t.Any]]) -> list[NewLogin]:
+        """Return those of a host's ``entries`` that have the old key, with their new logins.
+
+        ``entries`` are of mailops.ses.postfix_relay_info.
+
+        :raises SesSmtpError: if the region of one can't be told; the message says of which.
+        """
+        return [self._login(entry) for entry in entries if entry["username"] == self.old_access_key]
+
+    def _login(self, entry: t.Mapping[str, t.Any]) -> NewLogin:
+        if not entry["path"]:
+            raise SesSmtpError(
+                f"the entry {entry['key']!r} is in {entry['table']}, which has no file. Change it"
+                " by hand, or move it to a password map"
+            )
+        region = entry["region"] or self._region
+        if region is None:
+            raise SesSmtpError(
+                f"the region of the entry {entry['key']!r} of {entry['path']} can't be told, so"
+                " its password can't be derived. Give region, or remove the entry"
+            )
+        # An endpoint makes a region acceptable in which this collection knows none.
+        options = {**self._key, "region": region, "endpoint": entry["key"]}
+        username, password = smtp_login(options)
+        return NewLogin(
+            path=entry["path"],
+            key=entry["key"],
+            username=username,
+            password=password,
+            servers=list(entry["servers"]),
+        )
+
+
+def entries_of(
+    instances: t.Sequence[t.Mapping[str, t.Any]], config_directory: str | None
+) -> list[t.Mapping[str, t.Any]]:
+    """Return the entries of the instance that a task is about.
+
+    Without a directory that is the default one, which postmulti names "-".
+
+    :raises SesSmtpError: if it is not among ``instances``.
+    """
+    for instance in instances:
+        if config_directory is not None or instance["name"] == "-":
+            return list(instance["entries"])
+    raise SesSmtpError(
+        "the host's default instance of Postfix was not found, or can't be read. Give the"
+        " config_directory of the one that is meant"
+    )

@@ -1,0 +1,115 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import SesSmtpError
+from ansible_collections.mailops.ses.plugins.plugin_utils._asked_rotation import (
+    NewKey,
+    entries_of,
+)
+from ansible_collections.mailops.ses.tests.support.example_key import (
+    ACCESS_KEY,
+    PASSWORD_OF,
+    SECRET_KEY,
+)
+from ansible_collections.mailops.ses.tests.support.ses_accounts import password_v4
+
+OLD = "AKIAEXAMPLE000000002"
+OPTIONS: dict[str, t.Any] = {
+    "access_key": ACCESS_KEY,
+    "secret_key": SECRET_KEY,
+    "old_access_key": OLD,
+    "region": None,
+}
+SERVER = {"host": "email-smtp.eu-west-1.amazonaws.com", "port": 587, "tls": "starttls"}
+ENTRY: dict[str, t.Any] = {
+    "path": "/etc/postfix/sasl_passwd",
+    "key": "[email-smtp.eu-west-1.amazonaws.com]:587",
+    "username": OLD,
+    "region": "eu-west-1",
+    "servers": [SERVER],
+}
+
+# what the options lack, or have instead -> what is said
+REFUSED: list[tuple[dict[str, t.Any], str]] = [
+    ({"old_access_key": None}, "old_access_key is missing"),
+    ({"old_access_key": SECRET_KEY}, "old_access_key is not an access key ID"),
+    ({"old_access_key": ACCESS_KEY}, "access_key and old_access_key are the same"),
+    ({"access_key": None}, "access_key is missing"),
+    ({"access_key": "ASIAIOSFODNN7EXAMPLE"}, "temporary credentials"),
+    ({"secret_key": None}, "secret_key is missing"),
+    ({"secret_key": f"{SECRET_KEY}\n"}, "secret_key has white space after it"),
+    ({"region": "eu west"}, "region"),
+]
+
+
+@pytest.fixture(autouse=True)
+def fixture_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_each_entry_has_the_password_of_its_own_region() -> None:
+    central = {**ENTRY, "key": "@example.com", "region": "eu-central-1", "servers": []}
+    others = {**ENTRY, "username": "AKIAEXAMPLE000000003"}
+    assert NewKey(OPTIONS).logins([ENTRY, others, central]) == [
+        {
+            "path": ENTRY["path"],
+            "key": ENTRY["key"],
+            "username": ACCESS_KEY,
+            "password": PASSWORD_OF["eu-west-1"],
+            "servers": [SERVER],
+        },
+        {
+            "path": ENTRY["path"],
+            "key": "@example.com",
+            "username": ACCESS_KEY,
+            "password": password_v4(SECRET_KEY, "eu-central-1"),
+            "servers": [],
+        },
+    ]
+
+
+def test_the_key_may_be_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    (login,) = NewKey({"old_access_key": OLD}).logins([ENTRY])
+    assert (login["username"], login["password"]) == (ACCESS_KEY, PASSWORD_OF["eu-west-1"])
+
+
+def test_a_region_that_can_not_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment is not asked: its region would be a guess."""
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    nowhere = {**ENTRY, "key": "[mail.example.com]:587", "region": None}
+    with pytest.raises(SesSmtpError) as raised:
+        NewKey(OPTIONS).logins([nowhere])
+    assert "'[mail.example.com]:587' of /etc/postfix/sasl_passwd can't be told" in str(raised.value)
+    (login,) = NewKey({**OPTIONS, "region": "eu-west-1"}).logins([nowhere])
+    assert login["password"] == PASSWORD_OF["eu-west-1"]
+
+
+def test_an_entry_in_main_cf_itself() -> None:
+    with pytest.raises(SesSmtpError, match="is in inline, which has no file"):
+        NewKey(OPTIONS).logins([{**ENTRY, "table": "inline", "path": ""}])
+
+
+@pytest.mark.parametrize(("said", "says"), REFUSED)
+def test_refused(said: dict[str, t.Any], says: str) -> None:
+    with pytest.raises(SesSmtpError) as raised:
+        NewKey({**OPTIONS, **said})
+    assert says in str(raised.value)
+    assert SECRET_KEY not in str(raised.value)
+
+
+def test_the_instance_that_a_task_is_about() -> None:
+    of_one, of_two = {**ENTRY, "line": 1}, {**ENTRY, "line": 2}
+    instances = [{"name": "out", "entries": [of_one]}, {"name": "-", "entries": [of_two]}]
+    assert entries_of(instances, None) == [of_two]
+    assert entries_of(instances[:1], "/etc/postfix-out") == [of_one]
+    with pytest.raises(SesSmtpError, match="Give the config_directory of the one"):
+        entries_of(instances[:1], None)
