@@ -5,8 +5,8 @@
 """The root file systems of bare Debian hosts, made once and kept.
 
 They are kept in ``$MAILOPS_SES_ROOTS``, or else in /var/cache/mailops-ses, for all checkouts of the
-machine: some 220 MB each, and layers over them that offer more packages. A changed recipe makes new ones beside the old; the directory may be
-removed whenever no tests run.
+machine: some 220 MB each, and layers over them that offer more packages. A changed recipe makes new
+ones beside the old; the directory may be removed whenever no tests run.
 """
 
 from __future__ import annotations
