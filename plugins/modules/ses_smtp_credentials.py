@@ -68,7 +68,7 @@ EXAMPLES = r"""
 - name: Write the settings of an application
   ansible.builtin.copy:
     content: |
-      EMAIL_URL={{ ses.url }}
+      SMTP_URL={{ ses.url }}
     dest: /etc/app.env
     mode: '0600'
   diff: false

@@ -104,7 +104,7 @@ def test_the_relay_of_the_readme_and_what_it_prints(sandbox: Sandbox, ses: SesSt
         (
             3,
             "app.env",
-            f"EMAIL_URL=smtp://{ACCESS_KEY}:{PASSWORD_OF['eu-west-1']}@{HOST}:587\n",
+            f"SMTP_URL=smtp://{ACCESS_KEY}:{PASSWORD_OF['eu-west-1']}@{HOST}:587\n",
         ),
     ],
 )

@@ -36,7 +36,10 @@ from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandI
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 
 #: Guides whose playbooks need more than a sandbox, and the file beside this one that runs them.
-RUN_ELSEWHERE: dict[str, str] = {}
+RUN_ELSEWHERE = {
+    "guide_mail_servers": "test_mail_servers.py",
+    "guide_rotation": "test_rotation_guide.py",
+}
 PLAYBOOKS = [example for example in guides.playbooks() if example[0] not in RUN_ELSEWHERE]
 KEY = {"access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY}
 #: As a program on AWS's page is called: secret and region.

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.mailops.ses.tests.support import guides
 from ansible_collections.mailops.ses.tests.support.ansible_cli import COLLECTIONS_PATH, AnsibleCli
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY, SECRET_KEY
 
-GUIDE = Path(__file__).parents[2] / "docs/docsite/rst/guide_rotation.rst"
+GUIDE = "guide_rotation"
 OLD = "AKIAEXAMPLE000000002"
 
 #: Answers as amazon.aws.iam_access_key documents it, and writes down what it was asked for.
@@ -39,14 +40,6 @@ STAND_IN = f"""
     made = {{}} if module.params["id"] else {{"secret_access_key": "{SECRET_KEY}"}}
     module.exit_json(changed=True, access_key=key, **made)
 """
-
-
-def blocks(language: str) -> list[str]:
-    """The code blocks of a language in the guide."""
-    found = re.findall(
-        rf"^\.\. code-block:: {language}\n\n((?:    .*\n|\n)+)", GUIDE.read_text(), re.MULTILINE
-    )
-    return [textwrap.dedent(block) for block in found]
 
 
 @pytest.fixture(name="cli")
@@ -80,7 +73,7 @@ def asked(cli: AnsibleCli) -> list[dict[str, t.Any]]:
 
 
 def test_the_cycle(cli: AnsibleCli) -> None:
-    create, retire = blocks("yaml")
+    create, retire = guides.blocks(GUIDE, "yaml+jinja")
     play(cli, create, vault_password="for a test")
     assert asked(cli) == [{"user_name": "mail", "state": "present"}]
     vault = cli.folder / "new-key.yml"
@@ -101,11 +94,11 @@ def test_the_cycle(cli: AnsibleCli) -> None:
 
 
 def test_the_command_is_for_a_playbook_of_this_collection(cli: AnsibleCli) -> None:
-    (command,) = blocks("console")
+    (command,) = guides.blocks(GUIDE, "console")
     assert "ansible-playbook mailops.ses.rotate" in command
     listing = cli.checked("ansible-playbook", "mailops.ses.rotate", "--list-tasks")
     assert "It is safe to deactivate the old key" in listing
-    named = set(re.findall(r"``(rotate_\w+)``", GUIDE.read_text()))
+    named = set(re.findall(r"``(rotate_\w+)``", guides.text(GUIDE)))
     playbooks = Path(__file__).parents[2] / "playbooks"
     used = {
         name
