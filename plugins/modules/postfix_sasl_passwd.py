@@ -318,8 +318,8 @@ def _handed_over(password: str | None) -> tuple[Wanted, ...]:
     the result, which would make 10,000 of them slow.
     """
     try:
-        return tuple(Wanted(**entry) for entry in json.loads(password or ""))
-    except (TypeError, ValueError):
+        return tuple(Wanted(**entry) for entry in json.loads(password or "")["entries"])
+    except (KeyError, TypeError, ValueError):
         # Without the cause: it could show the password.
         raise PasswordMapError(
             "this module does not run without its action plugin: call it as"

@@ -56,9 +56,12 @@ class AskedEntries:
         return {entry["password"] for entry in self.entries if entry["password"]}
 
     @property
-    def handed_over(self) -> list[AskedEntry]:
-        """What the module gets."""
-        return self.entries
+    def handed_over(self) -> dict[str, list[AskedEntry]]:
+        """What the module gets.
+
+        Not the bare list: of none, "[]" would be a secret, and hidden wherever it occurs.
+        """
+        return {"entries": self.entries}
 
 
 def asked_entries(options: t.Mapping[str, t.Any]) -> AskedEntries:

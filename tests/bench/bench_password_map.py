@@ -69,7 +69,7 @@ def one_entry(folder: Path, config: Path, table_type: str) -> None:
             "path": str(path),
             "map_type": table_type,
             "config_directory": str(config),
-            "password": json.dumps([entry]),
+            "password": json.dumps({"entries": [entry]}),
         }
         times["module"].append(timed(module(MODULE, folder, arguments)))
         result = json.loads(times["module"][-1].output)

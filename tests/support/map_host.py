@@ -62,7 +62,7 @@ class Host:
     ) -> dict[str, t.Any]:
         """The module's result; no password is in any of its output."""
         options = {"config_directory": str(self.folder), **options}
-        options.setdefault("password", json.dumps(entries))
+        options.setdefault("password", json.dumps({"entries": entries}))
         arguments = {
             **options,
             "_ansible_check_mode": check,

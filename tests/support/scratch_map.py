@@ -72,7 +72,7 @@ class ScratchMap:
             "path": str(self.path),
             "config_directory": str(self.config_directory),
             "map_type": self.map_type,
-            "password": json.dumps(entries),
+            "password": json.dumps({"entries": entries}),
             **options,
         }
 

@@ -143,7 +143,7 @@ def test_what_the_module_gets(
     task: ActionTrial, arguments: dict[str, t.Any], entries: list[dict[str, t.Any]]
 ) -> None:
     assert task.run(arguments)["changed"] is True
-    assert task.handed_over == entries
+    assert task.handed_over == {"entries": entries}
     assert SECRET_KEY not in json.dumps(task.handed_on)
     assert set(task.handed_on["module_args"]) <= {"password", "exclusive"}
     assert set(task.registered) == {entry["password"] for entry in entries} - {""}
@@ -156,7 +156,10 @@ def test_the_modules_own_options_are_handed_on_as_they_are(task: ActionTrial) ->
         "group": "mail", "mode": 416, "setype": "_default", "backup": "yes", "exclusive": True,
     }  # fmt: skip
     task.run({**own, **GIVEN, "key": "a", "fips": False, "state": "present"})
-    assert task.handed_on["module_args"] == {**own, "password": json.dumps([given("a")])}
+    assert task.handed_on["module_args"] == {
+        **own,
+        "password": json.dumps({"entries": [given("a")]}),
+    }
 
 
 def test_the_environment_is_the_controllers(
@@ -166,7 +169,9 @@ def test_the_environment_is_the_controllers(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
     monkeypatch.setenv("AWS_DEFAULT_REGION", EU)
     task.run({"entries": [{}, {"key": "a", **GIVEN}]})
-    assert task.handed_over == [derived(EU, place="entries[0]"), given("a", "entries[1]")]
+    assert task.handed_over == {
+        "entries": [derived(EU, place="entries[0]"), given("a", "entries[1]")]
+    }
 
 
 @pytest.mark.parametrize(("arguments", "parts"), REFUSED.values(), ids=REFUSED)
