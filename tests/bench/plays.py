@@ -78,9 +78,10 @@ def play(
         check=False,
     )
     seconds = time.perf_counter() - started
-    if done.returncode:
-        raise SystemExit(f"ansible-playbook failed: {done.stdout}{done.stderr}")
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode:
+        failed = [line for line in lines if line["status"] == "failed"] or done.stdout
+        raise SystemExit(f"ansible-playbook failed: {failed}\n{done.stderr}")
     return Run(seconds, children_cpu() - cpu, lines)
 
 

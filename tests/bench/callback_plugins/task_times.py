@@ -51,4 +51,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
             "changed": bool(returned.get("changed")),
             "msg": str(returned.get("msg", "")),
         }
+        if status == "failed":
+            # What there is of a module that has died.
+            line |= {name: returned.get(name) for name in ("rc", "module_stdout", "module_stderr")}
         print(json.dumps(line), flush=True)
