@@ -78,8 +78,14 @@ class Instance:
             raise PostfixError(f"postconf does not know {', '.join(lacking)}")
 
     def map_path(self, asked: str | None) -> str:
-        """The source of the password map."""
-        return source_path(asked or os.path.join(self.directory, "sasl_passwd"))
+        """The source of the password map. Raises RelayError if main.cf can't name it."""
+        path = source_path(asked or os.path.join(self.directory, "sasl_passwd"))
+        if tokens(path) != (path,):
+            raise RelayError(
+                f"the path {path!r} has white space or a comma in it, where main.cf would end the"
+                " name of the table. Set path to one without"
+            )
+        return path
 
     def routes_path(self, map_path: str) -> str:
         """The source of the table with the senders' servers, beside the password map."""

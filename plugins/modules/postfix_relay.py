@@ -117,6 +117,14 @@ options:
     description: How long such a login may take, in seconds.
     type: float
     default: 10
+  retries:
+    description: How often to try a login again while its refusal may pass, as that of a key that SES does not know yet.
+    type: int
+    default: 0
+  delay:
+    description: How many seconds to wait before each retry.
+    type: float
+    default: 5
   backup:
     description:
       - Whether to keep the former C(main.cf) and password map, when they change, in files beside them that only their
@@ -298,6 +306,8 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "ca_file": {"type": "path"},
     "verify": {"type": "bool", "default": True},
     "timeout": {"type": "float", "default": 10},
+    "retries": {"type": "int", "default": 0},
+    "delay": {"type": "float", "default": 5},
     "backup": {"type": "bool", "default": False},
     "state": {"type": "str", "choices": ["absent", "present"], "default": "present"},
 }
@@ -329,8 +339,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     params = module.params
     # Taken out, because a failure in AnsibleModule itself puts all parameters into the result.
     logins, senders = handed_over(params.pop("password"))
-    if params["timeout"] <= 0:
-        raise PasswordMapError("timeout must be more than 0")
+    if params["timeout"] <= 0 or params["retries"] < 0 or params["delay"] < 0:
+        raise PasswordMapError("timeout must be more than 0, retries and delay at least 0")
     request = RelayRequest(
         logins=logins,
         senders=senders,
@@ -346,7 +356,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         relay = setup = RelaySetup(request, instance)
         plan = relay.plan()
         if params["verify"]:
-            log_in([*logins, *senders], params["timeout"], setup.ca_file)
+            again = {"retries": params["retries"], "delay": params["delay"]}
+            log_in([*logins, *senders], params["timeout"], setup.ca_file, **again)
     else:
         relay = RelayRemoval(request, instance)
         plan = relay.plan()

@@ -334,6 +334,12 @@ def test_another_path_is_refused(relay: FakeRelay) -> None:
         relay.setup(WEST, path=str(relay.directory / "other")).plan()
 
 
+@pytest.mark.parametrize("name", ["a map", "a,map", "a\tmap"])
+def test_a_path_that_main_cf_would_cut_is_refused(relay: FakeRelay, name: str) -> None:
+    with pytest.raises(RelayError, match="white space or a comma"):
+        relay.setup(WEST, path=str(relay.directory / name))
+
+
 def test_the_systems_ca_file_is_used(relay: FakeRelay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_setup, "system_ca_file", lambda: str(relay.ca_file))
     assert relay.setup(WEST, ca_file=None).ca_file == str(relay.ca_file)

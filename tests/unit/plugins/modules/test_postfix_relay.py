@@ -38,7 +38,7 @@ class Module:
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         self.relay = FakeRelay.make(folder / "etc")
-        self.tried: list[tuple[list[str], float, str | None]] = []
+        self.tried: list[tuple[list[str], float, str | None, dict[str, float]]] = []
         self.warnings: list[str] = []
         self._patch = monkeypatch.setattr
         self._capsys = capsys
@@ -49,8 +49,10 @@ class Module:
         self._patch(basic.AnsibleModule, "warn", lambda _self, text: self.warnings.append(text))
         monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
 
-    def _log_in(self, logins: t.Iterable[t.Any], timeout: float, ca_file: str | None) -> None:
-        self.tried.append(([login.host for login in logins], timeout, ca_file))
+    def _log_in(
+        self, logins: t.Iterable[t.Any], timeout: float, ca_file: str | None, **again: float
+    ) -> None:
+        self.tried.append(([login.host for login in logins], timeout, ca_file, again))
 
     def run(self, *regions: str, check: bool = False, **said: t.Any) -> dict[str, t.Any]:
         """Run it with the logins of some regions; returns its result."""
@@ -111,13 +113,13 @@ def test_check_mode_knows_a_stopped_postfix(module: Module) -> None:
 
 
 def test_logins_are_tried_unless_the_task_says_no(module: Module) -> None:
-    module.run(WEST, CENTRAL, check=True, timeout=3)
+    module.run(WEST, CENTRAL, check=True, timeout=3, retries=6, delay=0.5)
     module.run(WEST, verify=False)
     module.run(WEST)
     ca_file = str(module.relay.ca_file)
     assert module.tried == [
-        ([host(WEST), host(CENTRAL)], 3.0, ca_file),
-        ([host(WEST)], 10.0, ca_file),
+        ([host(WEST), host(CENTRAL)], 3.0, ca_file, {"retries": 6, "delay": 0.5}),
+        ([host(WEST)], 10.0, ca_file, {"retries": 0, "delay": 5.0}),
     ]
 
 
@@ -152,6 +154,7 @@ def test_warnings_are_the_modules(module: Module) -> None:
     [
         ({"password": SECRET}, "does not run without its action plugin"),
         ({"timeout": 0}, "timeout must be more than 0"),
+        ({"retries": -1}, "retries and delay at least 0"),
         ({"path": "sasl_passwd"}, "is not absolute"),
         ({"config_directory": "/no/such"}, "No such file or directory"),
     ],
