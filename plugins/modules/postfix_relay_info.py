@@ -256,8 +256,9 @@ findings:
           key is stored as the password; V(readable_by_others), others than root and Postfix can read or change a
           source, table or copy; V(repeated_key), a source has a key again; V(sasl_mechanism_missing), the package
           with PLAIN and LOGIN is not installed; V(sasl_noplaintext), the settings allow neither of them;
-          V(source_missing), a table has no source; V(table_closed), C(proxymap) may not read a table; V(table_damaged), a table can't be read; V(table_missing), it is
-          not there; V(table_stale), it is not as its source; V(table_type_missing), Postfix has no such tables;
+          V(source_missing), a table has no source; V(table_closed), C(proxymap) may not read a table;
+          V(table_damaged), a table can't be read; V(table_missing), it is not there; V(table_stale), it is not as its
+          source; V(table_type_missing), Postfix has no such tables;
           V(tls_not_verified), no certificate is checked; V(unused_entry), Postfix never uses an entry;
           V(username_not_access_key), a user name is no access key ID; V(username_of_other_key), it is that of another
           candidate than the password; V(version_2_password), the password is of the outdated version;

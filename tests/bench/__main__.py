@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import sys
 
-from . import bench_derivation, bench_password_map, bench_relay
+from . import bench_derivation, bench_fleet, bench_password_map, bench_relay
 
 PARTS = {
     "derivation": bench_derivation.main,
     "map": bench_password_map.main,
     "relay": bench_relay.main,
+    "fleet": bench_fleet.main,
 }
 
 

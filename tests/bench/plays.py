@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,10 +23,14 @@ Task = dict[str, t.Any]
 
 @dataclass(frozen=True)
 class Run:
-    """One run of ansible-playbook: how long it took, all CPUs' share of that, and a line a result."""
+    """One run of ansible-playbook: how long it took, all CPUs' share of that, and a line a result.
+
+    `peak` is the memory, in KiB, of the largest of its processes.
+    """
 
     seconds: float
     cpu: float
+    peak: int
     #: As task_times has them.
     lines: list[dict[str, t.Any]]
 
@@ -64,31 +67,57 @@ def play(
     }
     of_hosts = dict(hosts or {"here": {}})
     inventory.write_text(json.dumps({"all": {"hosts": of_hosts, "vars": variables}}))
-    cpu = children_cpu()
-    started = time.perf_counter()
-    done = subprocess.run(
+    done = timed(
         [PROGRAMS / "ansible-playbook", "--forks", str(forks), "-i", inventory, playbook],
-        env={
-            **os.environ,
+        {
             "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACK_PLUGINS),
             "ANSIBLE_STDOUT_CALLBACK": "task_times",
         },
-        text=True,
-        capture_output=True,
         check=False,
     )
+    lines = [json.loads(line) for line in done.output.splitlines() if line.startswith("{")]
+    if done.status:
+        failed = [line for line in lines if line["status"] == "failed"] or done.output
+        raise SystemExit(f"ansible-playbook failed: {failed}")
+    return Run(done.seconds, done.cpu, done.peak, lines)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What a program took, with all that it ran: seconds, of these CPU time, and memory in KiB.
+
+    The memory is that of the largest process.
+    """
+
+    seconds: float
+    cpu: float
+    peak: int
+    status: int
+    output: str
+
+
+def timed(
+    command: t.Sequence[str | Path],
+    environment: t.Mapping[str, str] | None = None,
+    check: bool = True,
+) -> Timed:
+    """Run a program; what it has to say about errors is seen as it comes.
+
+    Ends this one if it fails, unless `check` is false.
+    """
+    started = time.perf_counter()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}
+    ) as process:
+        assert process.stdout is not None
+        output = process.stdout.read()
+        _pid, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if check and process.returncode:
+        raise SystemExit(f"{command[0]} failed: {output}")
     seconds = time.perf_counter() - started
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode:
-        failed = [line for line in lines if line["status"] == "failed"] or done.stdout
-        raise SystemExit(f"ansible-playbook failed: {failed}\n{done.stderr}")
-    return Run(seconds, children_cpu() - cpu, lines)
-
-
-def children_cpu() -> float:
-    """The CPU seconds of all programs that were run so far, with what they have run."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+    cpu = usage.ru_utime + usage.ru_stime
+    return Timed(seconds, cpu, usage.ru_maxrss, process.returncode, output)
 
 
 def row(what: str, seconds: float, ratio: float, more: str = "") -> None:

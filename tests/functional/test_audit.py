@@ -111,7 +111,7 @@ def fixture_audit(
     """A run over one good relay, two bad ones, one that can't be reached and one without Postfix."""
     cli = AnsibleCli(tmp_path_factory.mktemp("audit"))
     with ExitStack() as stack:
-        good, sloppy, mixed = (stack.enter_context(ScratchPostfix()) for _ in range(3))
+        good, sloppy, mixed = (stack.enter_context(ScratchPostfix()) for _dummy in range(3))
         make_relay(good, authority.ca_file, f"{KEY} {ACCESS_KEY}:{PASSWORD_OF[WEST]}")
         source = make_relay(sloppy, authority.ca_file, f"{KEY} {ACCESS_KEY}:{VERSION_2}")
         source.chmod(0o644)

@@ -41,22 +41,28 @@ MESSAGES: list[tuple[t.Callable[..., t.Any], tuple[t.Any, ...], str]] = [
     (
         derive_password,
         ("",),
-        ("secret_key is empty. Give the secret access key of an IAM user; "
-        "is the variable, or the environment variable, that should hold it set?"),
+        (
+            "secret_key is empty. Give the secret access key of an IAM user; "
+            "is the variable, or the environment variable, that should hold it set?"
+        ),
     ),
     (derive_password, ("$ANSIBLE_VAULT;1.1;AES256",), STILL_ENCRYPTED),
     (derive_password, ("\n  $ANSIBLE_VAULT;1.1;AES256\n  3132\n",), STILL_ENCRYPTED),
     (
         derive_password,
         (PASSWORD_OF["us-east-1"],),
-        ("secret_key is an SES SMTP password already, derived from a secret access key. "
-        "Use it as it is, as the password; don't convert it again"),
+        (
+            "secret_key is an SES SMTP password already, derived from a secret access key. "
+            "Use it as it is, as the password; don't convert it again"
+        ),
     ),
     (
         derive_password,
         (ACCESS_KEY,),
-        ("secret_key is an access key ID, not the secret. The ID is the SMTP user name; "
-        "the secret access key that belongs to it is what is wanted here"),
+        (
+            "secret_key is an access key ID, not the secret. The ID is the SMTP user name; "
+            "the secret access key that belongs to it is what is wanted here"
+        ),
     ),
     (
         derive_password,
@@ -66,14 +72,18 @@ MESSAGES: list[tuple[t.Callable[..., t.Any], tuple[t.Any, ...], str]] = [
     (
         derive_password,
         ("X\u00e9",),
-        ("secret_key contains a character that no secret access key has: one outside printable "
-        "ASCII, or a '$' in first place. Copy it again from where AWS shows it"),
+        (
+            "secret_key contains a character that no secret access key has: one outside printable "
+            "ASCII, or a '$' in first place. Copy it again from where AWS shows it"
+        ),
     ),
     (
         derive_password,
         (SECRET_KEY, None, 4),
-        ("version 4 needs a region, to which the password is bound. "
-        "Give region, the one that the mail is sent through, like 'eu-west-1'"),
+        (
+            "version 4 needs a region, to which the password is bound. "
+            "Give region, the one that the mail is sent through, like 'eu-west-1'"
+        ),
     ),
     *(
         (derive_password, (secret,), f"secret_key has white space {place}. {HOW_TO_STORE}")
@@ -96,38 +106,48 @@ MESSAGES: list[tuple[t.Callable[..., t.Any], tuple[t.Any, ...], str]] = [
     (
         check_access_key,
         ("joe",),
-        (f"access_key is not {EXPECTED_ID}. The SMTP user name is this ID, "
-        "neither the name of the IAM user nor an e-mail address"),
+        (
+            f"access_key is not {EXPECTED_ID}. The SMTP user name is this ID, "
+            "neither the name of the IAM user nor an e-mail address"
+        ),
     ),
     (
         check_access_key,
         ("ASIAIOSFODNN7EXAMPLE",),
-        ("access_key begins with ASIA: temporary credentials (of a role, SSO or STS) can't be "
-        "used over SMTP. Create an access key for an IAM user and use that"),
+        (
+            "access_key begins with ASIA: temporary credentials (of a role, SSO or STS) can't be "
+            "used over SMTP. Create an access key for an IAM user and use that"
+        ),
     ),
     (parse_version, (True,), "version must be the number 2 or 4, not bool"),
     (
         parse_version,
         (3,),
-        ("version must be 2 or 4: 4 is what SES wants today, bound to a region; "
-        "2 is the outdated format without one"),
+        (
+            "version must be 2 or 4: 4 is what SES wants today, bound to a region; "
+            "2 is the outdated format without one"
+        ),
     ),
     (smtp_endpoint, ("us-east-1", "yes"), "fips must be true or false, not str"),
     (smtp_endpoint, ("us-east-1", False, 1), "dualstack must be true or false, not int"),
     (
         smtp_endpoint,
         ("eu-west-1", True),
-        ("fips: SES has no FIPS endpoint for SMTP in region 'eu-west-1'. It has one in "
-        "ca-central-1, us-east-1, us-east-2, us-gov-east-1, us-gov-west-1, us-west-1, us-west-2. "
-        "Choose one of these, or set fips to false"),
+        (
+            "fips: SES has no FIPS endpoint for SMTP in region 'eu-west-1'. It has one in "
+            "ca-central-1, us-east-1, us-east-2, us-gov-east-1, us-gov-west-1, us-west-1, us-west-2. "
+            "Choose one of these, or set fips to false"
+        ),
     ),
     *(
         (
             smtp_endpoint,
             (region,),
-            (f"region '{region}' has SES, but no SMTP endpoint. Near it by name: {near}. "
-            "If AWS has added one since, or mail goes through a host of your own, "
-            "give it as endpoint"),
+            (
+                f"region '{region}' has SES, but no SMTP endpoint. Near it by name: {near}. "
+                "If AWS has added one since, or mail goes through a host of your own, "
+                "give it as endpoint"
+            ),
         )
         for region, near in [
             ("ca-west-1", "ca-central-1"),
@@ -146,11 +166,15 @@ MESSAGES: list[tuple[t.Callable[..., t.Any], tuple[t.Any, ...], str]] = [
     (smtp_endpoint, ("Ireland",), NO_REGION),
     (smtp_endpoint, ("eu-",), NO_REGION),
     (smtp_endpoint, ("europe-west",), NO_REGION),
-    (smtp_endpoint, ("eu-wset-1a",), f"{NO_REGION}. Did you mean 'eu-wset-1'?".replace("is", "'eu-wset-1a' is", 1)),
+    (
+        smtp_endpoint,
+        ("eu-wset-1a",),
+        f"{NO_REGION}. Did you mean 'eu-wset-1'?".replace("is", "'eu-wset-1a' is", 1),
+    ),
     (smtp_endpoint, ("us  west__2",), f"{NO_REGION}. Did you mean 'us-west-2'?"),
     (smtp_endpoint, ("ca-central1",), f"{NO_REGION}. Did you mean 'ca-central-1'?"),
     (smtp_endpoint, ("us-east-1us-east-1",), f"{NO_REGION}. Did you mean 'us-east-1'?"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(

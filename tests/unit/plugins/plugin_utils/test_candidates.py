@@ -68,7 +68,7 @@ def test_the_tasks_own_key_is_one_more() -> None:
 
 
 def test_neither_secret_nor_password_leaves_the_controller_and_no_run_is_like_another() -> None:
-    runs = [for_the_host(KEY) for _ in range(2)]
+    runs = [for_the_host(KEY) for _dummy in range(2)]
     text = json.dumps(runs)
     assert found_in(text, [SECRET_KEY, VERSION_2, *PASSWORD_OF.values()]) == []
     said = [json.loads(run[0]["secret_key"]) for run in runs]
