@@ -13,6 +13,7 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._candidates import (
     candidates_for_the_host,
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import AWS_ARGUMENT_SPEC
+from ansible_collections.mailops.ses.plugins.plugin_utils._handing_over import names
 from ansible_collections.mailops.ses.plugins.plugin_utils._templating import decrypted_arguments
 
 _NAME = "mailops.ses.postfix_relay_info"
@@ -28,11 +29,7 @@ _SPEC = {
     },
 }
 # All names of the options that end here; the module gets what they come to.
-_ANSWERED_HERE = frozenset(
-    name
-    for option in [*AWS_ARGUMENT_SPEC, "candidates"]
-    for name in [option, *_SPEC[option].get("aliases", [])]
-)
+_ANSWERED_HERE = names(_SPEC, [*AWS_ARGUMENT_SPEC, "candidates"])
 
 
 class ActionModule(ActionBase):

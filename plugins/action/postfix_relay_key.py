@@ -19,6 +19,7 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._asked_rotation import
     entries_of,
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import AWS_ARGUMENT_SPEC
+from ansible_collections.mailops.ses.plugins.plugin_utils._handing_over import names
 from ansible_collections.mailops.ses.plugins.plugin_utils._templating import (
     decrypted_arguments,
     register_secret,
@@ -27,9 +28,7 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._templating import (
 _NAME = "mailops.ses.postfix_relay_key"
 _SPEC = {**ARGUMENT_SPEC, **{name: AWS_ARGUMENT_SPEC[name] for name in KEY_OPTIONS}}
 # All names of the options that end here; the module gets what they come to.
-_ANSWERED_HERE = frozenset(
-    name for option in KEY_OPTIONS for name in [option, *KEY_OPTIONS[option].get("aliases", [])]
-)
+_ANSWERED_HERE = names(KEY_OPTIONS, KEY_OPTIONS)
 
 
 class ActionModule(ActionBase):

@@ -263,7 +263,6 @@ backup_files:
   sample: [/etc/postfix/main.cf.2145.2026-03-09@12:30:00~]
 """
 
-import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -275,7 +274,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._map_entry import Pass
 from ansible_collections.mailops.ses.plugins.module_utils._map_update import MAP_OPTIONS
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
     Postfix,
-    PostfixError,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
 from ansible_collections.mailops.ses.plugins.module_utils._relay_login import (
@@ -290,7 +288,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_plan import (
 from ansible_collections.mailops.ses.plugins.module_utils._relay_removal import RelayRemoval
 from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import hidden
 from ansible_collections.mailops.ses.plugins.module_utils._relay_setup import RelaySetup
-from ansible_collections.mailops.ses.plugins.module_utils._secret_file import SecretFileError
+from ansible_collections.mailops.ses.plugins.module_utils._run_module import run_module
 
 ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     **CONTROLLER_OPTIONS,
@@ -316,22 +314,7 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    # The options that were answered on the controller have no values here to report.
-    invocation = {
-        "module_args": {
-            name: value
-            for name, value in module.params.items()
-            if name not in CONTROLLER_OPTIONS and name not in ("regions", "senders")
-        }
-    }
-    try:
-        result = run(module)
-    except (PasswordMapError, PostfixError, SecretFileError) as exc:
-        module.fail_json(msg=str(exc), invocation=invocation)
-    except OSError as exc:
-        reason = os.strerror(exc.errno) if exc.errno else exc.__class__.__name__
-        module.fail_json(msg=f"{exc.filename or 'Postfix'}: {reason}", invocation=invocation)
-    module.exit_json(invocation=invocation, **result)
+    run_module(module, run, {*CONTROLLER_OPTIONS, "regions", "senders"})
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:

@@ -295,7 +295,6 @@ findings:
         mailops.ses.postfix_sasl_passwd
 """
 
-import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -311,7 +310,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_report import (
     report,
     report_on_all,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._secret_file import SecretFileError
+from ansible_collections.mailops.ses.plugins.module_utils._run_module import run_module
 
 _KEY = ("access_key", "secret_key")
 _LOGIN = ("username", "password")
@@ -330,16 +329,7 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    # Nothing else is for the module itself; the candidates are there with digests only.
-    invocation = {"module_args": {"config_directory": module.params["config_directory"]}}
-    try:
-        result = run(module)
-    except (PostfixError, SecretFileError) as exc:
-        module.fail_json(msg=str(exc), invocation=invocation)
-    except OSError as exc:
-        reason = os.strerror(exc.errno) if exc.errno else exc.__class__.__name__
-        module.fail_json(msg=f"{exc.filename or 'Postfix'}: {reason}", invocation=invocation)
-    module.exit_json(changed=False, invocation=invocation, **result)
+    run_module(module, run, {*CONTROLLER_OPTIONS, "candidates"})
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
@@ -348,8 +338,10 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     candidates = _handed_over(module.params.pop("candidates"))
     directory = module.params["config_directory"]
     if directory:
-        return report(Postfix(module, directory), candidates).result()
-    return report_on_all(Postfix(module), candidates).result()
+        found = report(Postfix(module, directory), candidates)
+    else:
+        found = report_on_all(Postfix(module), candidates)
+    return {"changed": False, **found.result()}
 
 
 def _handed_over(candidates: t.Iterable[t.Mapping[str, str]]) -> Candidates:

@@ -153,7 +153,6 @@ reloaded:
   sample: false
 """
 
-import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -169,11 +168,10 @@ from ansible_collections.mailops.ses.plugins.module_utils._key_rotation import (
 from ansible_collections.mailops.ses.plugins.module_utils._map_entry import PasswordMapError
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
     Postfix,
-    PostfixError,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
 from ansible_collections.mailops.ses.plugins.module_utils._relay_login import log_in
-from ansible_collections.mailops.ses.plugins.module_utils._secret_file import SecretFileError
+from ansible_collections.mailops.ses.plugins.module_utils._run_module import run_module
 
 #: The options that the action plugin answers on the controller.
 KEY_OPTIONS = {name: CONTROLLER_OPTIONS[name] for name in ("access_key", "secret_key", "region")}
@@ -197,20 +195,7 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    # The options that were answered on the controller have no values here to report.
-    invocation = {
-        "module_args": {
-            name: value for name, value in module.params.items() if name not in KEY_OPTIONS
-        }
-    }
-    try:
-        result = run(module)
-    except (PasswordMapError, PostfixError, SecretFileError) as exc:
-        module.fail_json(msg=str(exc), invocation=invocation)
-    except OSError as exc:
-        reason = os.strerror(exc.errno) if exc.errno else exc.__class__.__name__
-        module.fail_json(msg=f"{exc.filename or 'Postfix'}: {reason}", invocation=invocation)
-    module.exit_json(invocation=invocation, **result)
+    run_module(module, run, KEY_OPTIONS)
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:

@@ -216,7 +216,6 @@ backup_file:
   sample: /etc/postfix/sasl_passwd.2145.2026-03-09@12:30:00~
 """
 
-import errno
 import json
 import os
 import typing as t
@@ -237,9 +236,8 @@ from ansible_collections.mailops.ses.plugins.module_utils._map_update import (
 )
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
     Postfix,
-    PostfixError,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._secret_file import SecretFileError
+from ansible_collections.mailops.ses.plugins.module_utils._run_module import run_module
 
 STATES = ["absent", "present"]
 ENTRY_OPTIONS: dict[str, dict[str, t.Any]] = {**CONTROLLER_OPTIONS, "key": {"type": "str"}}
@@ -264,23 +262,9 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    # The options that were answered on the controller have no values here to report.
-    invocation = {
-        "module_args": {
-            name: value
-            for name, value in module.params.items()
-            if name not in CONTROLLER_OPTIONS and name not in ("entries", "key")
-        }
-    }
-    try:
-        result = run(module)
-    except (PasswordMapError, PostfixError, SecretFileError) as exc:
-        module.fail_json(msg=str(exc), invocation=invocation)
-    except OSError as exc:
-        reason = os.strerror(exc.errno or errno.EIO)
-        module.fail_json(msg=f"{exc.filename or 'the map'}: {reason}", invocation=invocation)
-    module.exit_json(invocation=invocation, **result)
+    run_module(module, run, {*CONTROLLER_OPTIONS, "entries", "key"})
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:

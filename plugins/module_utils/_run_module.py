@@ -1,0 +1,46 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""What Postfix's modules have around their work: errors in words for the operator."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.mailops.ses.plugins.module_utils._map_entry import PasswordMapError
+from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import PostfixError
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import SecretFileError
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+__all__ = ["run_module"]
+
+
+def run_module(
+    module: AnsibleModule,
+    run: t.Callable[[AnsibleModule], dict[str, t.Any]],
+    answered: t.Container[str],
+) -> None:
+    """Exit with the result of `run`, or with the reason why there is none.
+
+    `answered` has the options that were answered on the controller: what the module has in their
+    place is not reported.
+    """
+    invocation = {
+        "module_args": {
+            name: value for name, value in module.params.items() if name not in answered
+        }
+    }
+    try:
+        result = run(module)
+    except (PasswordMapError, PostfixError, SecretFileError) as exc:
+        module.fail_json(msg=str(exc), invocation=invocation)
+    except OSError as exc:
+        reason = os.strerror(exc.errno) if exc.errno else exc.__class__.__name__
+        module.fail_json(msg=f"{exc.filename or 'Postfix'}: {reason}", invocation=invocation)
+    module.exit_json(invocation=invocation, **result)
