@@ -109,12 +109,16 @@ def mutants() -> list[Mutant]:
 
 
 def known_survivors(text: str) -> set[Survivor]:
-    """The survivors that are listed with a reason."""
+    """The survivors on this Python that are listed with a reason."""
     known: set[Survivor] = set()
     for group in yaml.safe_load(text):
         if not group["reason"].strip():
             raise ValueError("a survivor needs a reason")
-        known.update((row["function"], row["was"], row["became"]) for row in group["survivors"])
+        known.update(
+            (row["function"], row["was"], row["became"])
+            for row in group["survivors"]
+            if sys.version_info >= tuple(row.get("since", ()))
+        )
     return known
 
 
