@@ -126,9 +126,12 @@ def _make(name: str, path: Path, script: t.Sequence[str], lock: int) -> None:
     log = path.with_suffix(".log")
     # The mounts are gone when the script is, and so are its children, however it ends.
     alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
+    # A folder for temporary files that is here is not there in the new root.
+    environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
     with log.open("wb") as output:
         done = subprocess.run(
             [*alone, "/bin/sh", *script],
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
