@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import shutil
+import time
 import typing as t
 from pathlib import Path
 
@@ -38,6 +39,7 @@ TYPES = table_types() if shutil.which("postconf", path="/usr/sbin:/usr/bin:/sbin
 FIRST = Account("AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001")
 SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
 RELOADED = "reload -- version"
+RELOADED_WITHIN = 10.0  # seconds
 
 
 def destination(region: str, port: int = 587) -> str:
@@ -125,6 +127,14 @@ def contents(postfix: ScratchPostfix) -> dict[str, bytes]:
     return {name: content for name, (content, _inode, _time) in files(postfix).items()}
 
 
+def wait_for_reloads(postfix: ScratchPostfix, number: int) -> int:
+    """How many reloads master(8) has logged, which it does in its own time, once it can be `number`."""
+    deadline = time.monotonic() + RELOADED_WITHIN
+    while postfix.log().count(RELOADED) < number and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return postfix.log().count(RELOADED)
+
+
 @pytest.mark.parametrize("map_type", TYPES)
 def test_from_nothing_to_delivered_mail_and_back(
     postfix: ScratchPostfix, regional_ses: SesStandIn, relay: Relay, map_type: str
@@ -152,7 +162,9 @@ def test_from_nothing_to_delivered_mail_and_back(
     assert f"Verified TLS connection established to {destination(WEST)[1:-5]}[" in postfix.log()
 
     in_force = files(postfix)
-    reloads = postfix.log().count(RELOADED)
+    # For the client, and for the routing: on a busy machine master(8) may take both for one.
+    reloads = wait_for_reloads(postfix, 2)
+    assert reloads in (1, 2)
     again = relay.run(key=FIRST, region=WEST)
     assert (again["changed"], again["reloaded"]) == (False, False)
     assert files(postfix) == in_force
@@ -160,9 +172,11 @@ def test_from_nothing_to_delivered_mail_and_back(
     rotated = relay.run(key=SECOND, region=WEST)
     assert (rotated["changed"], rotated["reloaded"]) == (True, map_type == "texthash")
     assert rotated["keys_changed"] == [destination(WEST)]
-    assert postfix.log().count(RELOADED) == reloads + (map_type == "texthash")
+    reloads += map_type == "texthash"
+    assert wait_for_reloads(postfix, reloads) == reloads
     postfix.send("again")
     assert regional_ses.recorder.wait_for_messages(2, 30)[1].username == SECOND.access_key
+    assert postfix.log().count(RELOADED) == reloads
 
     away = relay.run(state="absent")
     assert (away["changed"], away["reloaded"], away["relayhost"]) == (True, True, "")
