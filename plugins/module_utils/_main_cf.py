@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 import typing as t
 from dataclasses import dataclass
 
@@ -29,6 +30,9 @@ from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
 
 __all__ = ["MainCf", "Override", "overrides", "read_settings", "tokens"]
 
+# A file that was changed a moment ago may be half written: Postfix's programs read it again and again
+# until its last change is more than a second ago (dict_load_file_xt()). Ours is always whole.
+_COOL_SECONDS = 3.0
 # What a file system may answer to extended attributes that it has not, or may not be copied.
 _NO_ATTRIBUTES = frozenset({errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.EINVAL})
 
@@ -135,12 +139,17 @@ class MainCf:
         return read_settings(postfix, names, ["-o", f"config_directory={self.directory}", "-x"])
 
     def _attributes(self, staged: str) -> None:
-        """Give a staged file main.cf's owner, mode, SELinux context and access control list."""
+        """Give a staged file main.cf's owner, mode, SELinux context and access control list.
+
+        And a time that lets Postfix's programs read it at once.
+        """
         status = os.stat(self.path)
         os.chown(staged, status.st_uid, status.st_gid)
         os.chmod(staged, status.st_mode & 0o7777)
         for name in _attribute_names(self.path):
             _copy_attribute(self.path, staged, name)
+        changed = time.time() - _COOL_SECONDS
+        os.utime(staged, (changed, changed))
 
 
 def overrides(postfix: Postfix, directory: str, names: t.Collection[str]) -> list[Override]:
