@@ -32,6 +32,7 @@ from ansible_collections.mailops.ses.tests.support.scratch_postfix import (
 )
 from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
 from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 
@@ -244,7 +245,8 @@ def test_delivered(
     assert message.recipients == ("recipient@example.net",)
     assert email.message_from_bytes(message.data)["Subject"] == "hello"
     assert [delivery.status for delivery in postfix.deliveries()][-1] == "sent"
-    assert f"Verified TLS connection established to {ENDPOINT}[" in postfix.log()
+    verified = f"Verified TLS connection established to {ENDPOINT}["
+    assert comes_true(lambda: verified in postfix.log()), postfix.log()
     for session in regional_ses.recorder.wait_for_sessions(2, 30):
         assert session.tls_version is not None
         assert b"AUTH" not in session.clear_text

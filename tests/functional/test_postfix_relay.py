@@ -13,7 +13,6 @@ import itertools
 import json
 import os
 import shutil
-import time
 import typing as t
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from ansible_collections.mailops.ses.tests.support.scratch_postfix import (
 )
 from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
 from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 
@@ -39,7 +39,6 @@ TYPES = table_types() if shutil.which("postconf", path="/usr/sbin:/usr/bin:/sbin
 FIRST = Account("AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001")
 SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
 RELOADED = "reload -- version"
-RELOADED_WITHIN = 10.0  # seconds
 
 
 def destination(region: str, port: int = 587) -> str:
@@ -127,14 +126,6 @@ def contents(postfix: ScratchPostfix) -> dict[str, bytes]:
     return {name: content for name, (content, _inode, _time) in files(postfix).items()}
 
 
-def wait_for_reloads(postfix: ScratchPostfix, number: int) -> int:
-    """How many reloads master(8) has logged, which it does in its own time, once it can be `number`."""
-    deadline = time.monotonic() + RELOADED_WITHIN
-    while postfix.log().count(RELOADED) < number and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return postfix.log().count(RELOADED)
-
-
 @pytest.mark.parametrize("map_type", TYPES)
 def test_from_nothing_to_delivered_mail_and_back(
     postfix: ScratchPostfix, regional_ses: SesStandIn, relay: Relay, map_type: str
@@ -159,12 +150,14 @@ def test_from_nothing_to_delivered_mail_and_back(
     (message,) = regional_ses.recorder.wait_for_messages(1, 20)
     assert (message.username, message.region) == (FIRST.access_key, WEST)
     assert message.tls_version == "TLSv1.3"
-    assert f"Verified TLS connection established to {destination(WEST)[1:-5]}[" in postfix.log()
+    verified = f"Verified TLS connection established to {destination(WEST)[1:-5]}["
+    assert comes_true(lambda: verified in postfix.log()), postfix.log()
 
     in_force = files(postfix)
     # Of postfix.set(), for the client, and for the routing: on a busy machine master(8) may take two
     # for one.
-    reloads = wait_for_reloads(postfix, 3)
+    comes_true(lambda: postfix.log().count(RELOADED) == 3)
+    reloads = postfix.log().count(RELOADED)
     assert reloads in (2, 3)
     again = relay.run(key=FIRST, region=WEST)
     assert (again["changed"], again["reloaded"]) == (False, False)
@@ -174,7 +167,7 @@ def test_from_nothing_to_delivered_mail_and_back(
     assert (rotated["changed"], rotated["reloaded"]) == (True, map_type == "texthash")
     assert rotated["keys_changed"] == [destination(WEST)]
     reloads += map_type == "texthash"
-    assert wait_for_reloads(postfix, reloads) == reloads
+    assert comes_true(lambda: postfix.log().count(RELOADED) == reloads)
     postfix.send("again")
     assert regional_ses.recorder.wait_for_messages(2, 30)[1].username == SECOND.access_key
     assert postfix.log().count(RELOADED) == reloads

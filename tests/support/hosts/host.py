@@ -11,6 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from ..waiting import comes_true
 from .roots import Release
 
 _BOOT_TIMEOUT = 60.0  # seconds; it takes one
@@ -80,6 +81,10 @@ class Host:
     def write(self, path: str, text: str) -> None:
         """Make or overwrite a file; its mode and owner stay, or are 0644 and root."""
         self.run("sh", "-euc", 'mkdir -p "${1%/*}" && cat >"$1"', "write", path, text=text)
+
+    def has_logged(self, text: str) -> bool:
+        """Whether the mail log has this text, now or soon."""
+        return comes_true(lambda: text in self.read("/var/log/mail.log"))
 
     def trust(self, ca_file: Path) -> None:
         """Have the host trust an authority, from now on or from when it has ca-certificates on."""
