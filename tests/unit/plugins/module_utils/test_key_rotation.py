@@ -105,7 +105,7 @@ def test_the_new_key_is_in_the_place_of_the_old_one(
     }
     assert (relay.directory / KEPT).read_bytes() == before["sasl_passwd"]
     assert stat.S_IMODE((relay.directory / KEPT).stat().st_mode) == 0o600
-    assert relay.postfix.reloads == 1  # that of the set-up
+    assert relay.postfix.reloads == 2  # that of the set-up
     assert set(relay.contents()) == {*before, KEPT}
     assert not present_with_the_new_key(relay, monkeypatch)
 
@@ -199,13 +199,13 @@ def test_texthash_needs_a_reload(tmp_path: Path) -> None:
     relay = FakeRelay.make(tmp_path / "etc")
     relay.present(WEST, map_type="texthash")
     assert replace(relay, key(WEST)).reload
-    assert relay.postfix.reloads == 2
+    assert relay.postfix.reloads == 3
     # Killed before the reload: what is staged is still there.
     (relay.directory / ".sasl_passwd.mailops").mkdir()
     assert run(rotation(relay)).reload
-    assert relay.postfix.reloads == 3
-    assert run(rotation(relay, "restored")).reload
     assert relay.postfix.reloads == 4
+    assert run(rotation(relay, "restored")).reload
+    assert relay.postfix.reloads == 5
     assert relay.map.read_text() == f"{key(WEST)} {OLD_LOGIN}\n"
 
 
