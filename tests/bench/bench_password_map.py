@@ -16,8 +16,6 @@ import time
 import typing as t
 from pathlib import Path
 
-from ansible_collections.mailops.ses.plugins.plugin_utils._asked_entries import asked_entries
-
 from .plays import Task, Timed, play, timed
 
 ENTRIES = 100_000
@@ -149,6 +147,9 @@ def many_entries(folder: Path, config: Path) -> None:
 
 def parts(folder: Path, config: Path, task: Task) -> tuple[float, float]:
     """The seconds of a task's derivation on the controller, and of its module alone on the host."""
+    # Not above: bench_derivation has Ansible's own importer import the collection first.
+    from ansible_collections.mailops.ses.plugins.plugin_utils._asked_entries import asked_entries
+
     options = {**DEFAULTS, **task["mailops.ses.postfix_sasl_passwd"]}
     started = time.perf_counter()
     asked = asked_entries(options)
