@@ -16,7 +16,7 @@ description:
     Amazon SES, with a password that it offers inside verified TLS only, and reloads Postfix when that is needed.
   - Logs in to SES from the managed host first. If SES refuses the credentials, nothing is changed.
   - Looks, before the new settings are in force, at what C(postfix check) does not look at, and takes everything back if
-    something fails. Whenever a run is interrupted, Postfix has a relay that works, and the next run finishes.
+    something fails. Whenever a run is interrupted, no mail is lost. At worst it waits for the next run, which finishes.
   - Sets what SES needs and nothing else. Other settings and entries, comments and order stay as they are, byte for
     byte, and so do mode, owner and symbolic link of C(main.cf). Only what is not as it should be already is set.
   - With O(state=absent), what was there before comes back.
