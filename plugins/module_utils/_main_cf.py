@@ -122,9 +122,9 @@ class MainCf:
             )
             if code:
                 raise PostfixError(f"postconf can't edit main.cf: {reason(code, err)}")
+        self._attributes(path)
         before = self._postfix if basis is None else self._postfix.at(os.path.dirname(basis))
         _refuse_other_changes(before, postfix, changes)
-        self._attributes(path)
         return path
 
     def stage_content(self, content: bytes) -> str:

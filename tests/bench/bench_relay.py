@@ -21,7 +21,7 @@ from .plays import Run, Task, play, row
 
 HOSTS = (1, 5, 20, 50)
 #: The plain tasks take so long that they are not run on more hosts than this.
-PLAIN_HOSTS = 5
+PLAIN_HOSTS = 20
 MOST_FORKS = 20
 TASKS = 15
 

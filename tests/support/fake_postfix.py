@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import time
 import typing as t
 from pathlib import Path
 
@@ -135,6 +136,8 @@ class FakePostfix:
             return 0, b"", b""
         if not path.exists():
             return 1, b"", f"postconf: fatal: open {path}: No such file or directory".encode()
+        # The real one would wait until it is older. A test makes its own main.cf just before.
+        assert config == self.directory or path.stat().st_mtime < time.time() - 1
         explicit = settings_of(path.read_text("utf-8"))
         values = {**DEFAULTS, "config_directory": str(config), **explicit}
         if args[0] == "-n":

@@ -321,19 +321,16 @@ class Trial:
             time.sleep(0.05)
 
     def end(self, name: str) -> None:
-        """End the processes of a name that have done something, and wait until they have ended.
+        """End the processes of a name, and wait until they have ended.
 
-        master(8) takes a process that ends before that for a broken one, and starts no other for
-        a minute.
+        master(8) takes a process that ends before its first work for a broken one, and starts no
+        other for `service_throttle_time`.
         """
         children = Path(f"/proc/{self.postfix.pid}/task/{self.postfix.pid}/children")
-        log = self.postfix.log()
         for pid in children.read_text().split():
             process = Path("/proc") / pid
             with suppress(FileNotFoundError, ProcessLookupError):
                 if (process / "comm").read_text().strip() != name:
-                    continue
-                if name == "smtp" and f"postfix/smtp[{pid}]: " not in log:
                     continue
                 os.kill(int(pid), signal.SIGTERM)
                 while process.exists():

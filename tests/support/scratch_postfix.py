@@ -51,6 +51,7 @@ smtp_tls_loglevel = 1
 queue_run_delay = 1s
 minimal_backoff_time = 1s
 maximal_backoff_time = 2s
+service_throttle_time = 1s
 """
 
 # service type private unprivileged chroot wakeup maxproc command: no service is in a chroot, so

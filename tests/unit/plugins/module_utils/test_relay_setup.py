@@ -307,6 +307,7 @@ def test_a_check_that_only_the_staged_file_fails(relay: FakeRelay) -> None:
             for folder in (relay.directory / ".main.cf.mailops").iterdir():
                 with (folder / "main.cf").open("a", encoding="utf-8") as file:
                     file.write("smtp_tls_security_level = may\n")
+                os.utime(folder / "main.cf", (0, 0))
 
     before = relay.files()
     relay.postfix.before = spoil
