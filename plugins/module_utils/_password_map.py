@@ -30,8 +30,12 @@ __all__ = ["Edit", "PasswordMap", "edit", "read_map", "replaced"]
 _LOGICAL_LINE = re.compile(rb"^[^\s#][^\n]*\n?", re.MULTILINE)
 # The same lines. The group holds the key of a line that is certainly an entry; it is empty for the
 # odd ones (quotes, backslashes, no value), which _split() reads. That the regular expression engine
-# goes over the file, and no loop, keeps 100,000 entries within the time that postmap itself takes.
-_CERTAIN_KEY = re.compile(rb'^(?:([^\s#"\\][^\s"\\]*)[ \t]+(?=\S)|[^\s#])[^\n]*\n?', re.MULTILINE)
+# goes over the file, and no loop, keeps 100,000 entries within the time that postmap itself takes;
+# it finds a character in a set sooner than by its category, so \s is spelled out.
+_SPACE = rb" \t\n\r\f\v"
+_CERTAIN_KEY = re.compile(
+    rb'^(?:([^%b#"\\][^%b"\\]*)[ \t]+(?=\S)|[^\s#])[^\n]*\n?' % (_SPACE, _SPACE), re.MULTILINE
+)
 _KEY = re.compile(rb'(?:[^\s"\\]|\\.|"(?:[^"\\]|\\.)*")*\\?', re.DOTALL)
 _NEEDS_CARE = re.compile(rb"[\x00\x80-\xff]")
 _PHYSICAL_LINE = re.compile(rb"[^\n]*\n|[^\n]+")
@@ -126,9 +130,9 @@ def read_map(source: bytes, utf8: bool = True, secret: bool = True) -> PasswordM
         # Null bytes end a line for Postfix, other encodings decide whether it is read at all.
         odd.update(bisect_right(starts, m.start()) - 1 for m in _NEEDS_CARE.finditer(source))
         odd.discard(-1)
-    ends = [*starts[1:], len(source)]
     for number in odd:
-        split = _split(_joined(source[starts[number] : ends[number]]), utf8)
+        end = starts[number + 1] if number + 1 < len(starts) else len(source)
+        split = _split(_joined(source[starts[number] : end]), utf8)
         keys[number] = fold(split[0], utf8) if split else b""
     # The first of equal keys wins, so it is the last one to enter the dictionary.
     first = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1)))
