@@ -28,10 +28,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
 
     def _tell(self, event: str, result: t.Any) -> None:
         # The public names came with ansible-core 2.20.
+        task = getattr(result, "task", None) or result._task
         told = {
             "event": event,
             "host": (getattr(result, "host", None) or result._host).get_name(),
-            "task": (getattr(result, "task", None) or result._task).get_name(),
+            "task": task.get_name(),
+            "action": task.action,
             "result": getattr(result, "result", None) or result._result,
         }
         self._display.display(json.dumps(told, default=str))

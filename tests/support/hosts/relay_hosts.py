@@ -54,8 +54,12 @@ class Play:
         ]
 
     def ran(self, host: Host) -> list[str]:
-        """The names of the tasks that ran on ``host``, without those that were skipped."""
-        return [each["task"] for each in self._of(host, "ok", "failed")]
+        """The names of the tasks that ran for ``host``: not skipped, and more than an include."""
+        return [
+            each["task"]
+            for each in self._of(host, "ok", "failed")
+            if not each["action"].endswith("include_tasks")
+        ]
 
     def changed(self, host: Host) -> list[str]:
         """The names of the tasks that changed something on ``host``."""
