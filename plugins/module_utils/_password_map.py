@@ -130,9 +130,9 @@ def read_map(source: bytes, utf8: bool = True, secret: bool = True) -> PasswordM
         # Null bytes end a line for Postfix, other encodings decide whether it is read at all.
         odd.update(bisect_right(starts, m.start()) - 1 for m in _NEEDS_CARE.finditer(source))
         odd.discard(-1)
+    ends = [*starts[1:], len(source)]
     for number in odd:
-        end = starts[number + 1] if number + 1 < len(starts) else len(source)
-        split = _split(_joined(source[starts[number] : end]), utf8)
+        split = _split(_joined(source[starts[number] : ends[number]]), utf8)
         keys[number] = fold(split[0], utf8) if split else b""
     # The first of equal keys wins, so it is the last one to enter the dictionary.
     first = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1)))

@@ -13,9 +13,9 @@ import subprocess
 import typing as t
 
 import pytest
-from ansible.module_utils import basic
-from ansible.module_utils.common.parameters import PASS_VARS
 from ansible_collections.mailops.ses.plugins.modules import postfix_sasl_passwd
+
+from .module_in_process import ModuleInProcess
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -51,8 +51,7 @@ class Host:
     ) -> None:
         self.folder = folder
         self.source = folder / "sasl_passwd"
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
+        self._module = ModuleInProcess(monkeypatch, capsys)
         main_cf = folder / "main.cf"
         main_cf.write_text("compatibility_level = 3.6\ndefault_database_type = hash\n")
         os.utime(main_cf, (0, 0))  # Postfix waits for a file that has just been written
@@ -63,29 +62,13 @@ class Host:
         """The module's result; no password is in any of its output."""
         options = {"config_directory": str(self.folder), **options}
         options.setdefault("password", json.dumps({"entries": entries}))
-        arguments = {
-            **options,
-            "_ansible_check_mode": check,
-            "_ansible_diff": True,
-        }
-        if "inject_invocation" in PASS_VARS:  # older ones always put the invocation in
-            arguments["_ansible_inject_invocation"] = True
-        self._monkeypatch.setattr(
-            basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
-        )
-        self._monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-        self.warnings: list[str] = []
-        # In a process that has loaded parts of the controller, they would not get into the result.
-        self._monkeypatch.setattr(
-            basic.AnsibleModule, "warn", lambda _self, text: self.warnings.append(text)
-        )
-        with pytest.raises(SystemExit):
-            postfix_sasl_passwd.main()
-        out, err = self._capsys.readouterr()
-        result: dict[str, t.Any] = json.loads(out)
-        result.pop("_ansible_new_secrets", None)
-        assert SECRET not in json.dumps(result) + err
-        return result
+        self._module.warnings.clear()
+        return self._module.run(postfix_sasl_passwd.main, options, [SECRET], check=check, diff=True)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the last run warned of."""
+        return self._module.warnings
 
     def failure(self, *entries: dict[str, t.Any], **options: t.Any) -> str:
         before = self.everything()

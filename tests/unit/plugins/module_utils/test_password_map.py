@@ -49,6 +49,8 @@ READING: dict[str, tuple[bytes, dict[bytes, bytes]]] = {
     "an escaped last character": (b"a\\\n", {}),
     "no value": (b"a\n", {}),
     "no value but white space": (b"a \t\n\n", {}),
+    "no value, before an entry": (b"a\nb c\n", {b"b": b"c"}),
+    "a quoted key among others": (b'a b\n"c d" e\nf g\n', {b"a": b"b", b'"c d"': b"e", b"f": b"g"}),
     "not UTF-8": (b"a \xff\nb c\n", {b"b": b"c"}),
     "not UTF-8 in a comment": (b"a b\n#\xff\nc d\n", {b"a": b"b", b"c": b"d"}),
     "not UTF-8 in a continuation": (b"a b\n \xff\nc d\n", {b"c": b"d"}),

@@ -12,8 +12,6 @@ import os
 import typing as t
 
 import pytest
-from ansible.module_utils import basic
-from ansible.module_utils.common.parameters import PASS_VARS
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import Postfix
 from ansible_collections.mailops.ses.plugins.modules import postfix_relay as plugin
 from ansible_collections.mailops.ses.tests.support.fake_relay import (
@@ -23,6 +21,7 @@ from ansible_collections.mailops.ses.tests.support.fake_relay import (
     key,
     trust_any_file,
 )
+from ansible_collections.mailops.ses.tests.support.module_in_process import ModuleInProcess
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -39,15 +38,12 @@ class Module:
     ) -> None:
         self.relay = FakeRelay.make(folder / "etc")
         self.tried: list[tuple[list[str], float, str | None, dict[str, float]]] = []
-        self.warnings: list[str] = []
-        self._patch = monkeypatch.setattr
-        self._capsys = capsys
+        self._module = ModuleInProcess(monkeypatch, capsys)
+        patch = monkeypatch.setattr
         trust_any_file(monkeypatch)
-        self._patch(plugin, "Postfix", lambda _module, path: Postfix(self.relay.postfix, path))
-        self._patch(plugin, "FileAttributes", lambda _module: self.relay.attributes)
-        self._patch(plugin, "log_in", self._log_in)
-        self._patch(basic.AnsibleModule, "warn", lambda _self, text: self.warnings.append(text))
-        monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+        patch(plugin, "Postfix", lambda _module, path: Postfix(self.relay.postfix, path))
+        patch(plugin, "FileAttributes", lambda _module: self.relay.attributes)
+        patch(plugin, "log_in", self._log_in)
 
     def _log_in(
         self, logins: t.Iterable[t.Any], timeout: float, ca_file: str | None, **again: float
@@ -65,19 +61,14 @@ class Module:
             "config_directory": str(self.relay.directory),
             "password": json.dumps(handed_over),
             "ca_file": str(self.relay.ca_file),
-            "_ansible_check_mode": check,
             **said,
         }
-        if "inject_invocation" in PASS_VARS:  # older ones always put the invocation in
-            arguments["_ansible_inject_invocation"] = True
-        payload = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
-        self._patch(basic, "_ANSIBLE_ARGS", payload)
-        with pytest.raises(SystemExit):
-            plugin.main()
-        out, err = self._capsys.readouterr()
-        result: dict[str, t.Any] = json.loads(out)
-        assert SECRET not in json.dumps({**result, "_ansible_new_secrets": None}) + err
-        return result
+        return self._module.run(plugin.main, arguments, [SECRET], check=check)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What it warned of."""
+        return self._module.warnings
 
 
 @pytest.fixture(name="module")

@@ -7,13 +7,10 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import typing as t
 
 import pytest
-from ansible.module_utils import basic
-from ansible.module_utils.common.parameters import PASS_VARS
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import Postfix
 from ansible_collections.mailops.ses.plugins.modules import postfix_relay_info as plugin
 from ansible_collections.mailops.ses.tests.support.example_key import (
@@ -29,6 +26,7 @@ from ansible_collections.mailops.ses.tests.support.fake_survey import (
     FakeSurvey,
     fake_survey,
 )
+from ansible_collections.mailops.ses.tests.support.module_in_process import ModuleInProcess
 
 HANDED_OVER = {"access_key": CANDIDATE[0], "secret_key": CANDIDATE[1]}
 
@@ -43,26 +41,15 @@ class Module:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         self.relay = relay
-        self._patch = monkeypatch.setattr
-        self._capsys = capsys
-        self._patch(plugin, "Postfix", lambda _module, path=None: Postfix(relay.postfix, path))
-        monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+        self._module = ModuleInProcess(monkeypatch, capsys)
+        monkeypatch.setattr(
+            plugin, "Postfix", lambda _module, path=None: Postfix(relay.postfix, path)
+        )
 
     def run(self, **arguments: t.Any) -> dict[str, t.Any]:
         """Run it in check mode, which is the same as without; returns its result."""
-        arguments["_ansible_check_mode"] = True
-        if "inject_invocation" in PASS_VARS:  # older ones always put the invocation in
-            arguments["_ansible_inject_invocation"] = True
-        payload = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
-        self._patch(basic, "_ANSIBLE_ARGS", payload)
-        with pytest.raises(SystemExit):
-            plugin.main()
-        out, err = self._capsys.readouterr()
-        result: dict[str, t.Any] = json.loads(out)
-        shown = json.dumps({**result, "_ansible_new_secrets": None}) + err
-        for secret in (SECRET_KEY, *PASSWORD_OF.values(), "sesame", '"digests"'):
-            assert secret not in shown
-        return result
+        secrets = [SECRET_KEY, *PASSWORD_OF.values(), "sesame", '"digests"']
+        return self._module.run(plugin.main, arguments, secrets, check=True)
 
 
 @pytest.fixture(name="module")

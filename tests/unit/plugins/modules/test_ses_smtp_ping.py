@@ -6,11 +6,9 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 
 import pytest
-from ansible.module_utils import basic
 from ansible_collections.mailops.ses.plugins.module_utils._smtp_login import (
     Login,
     LoginRefused,
@@ -21,8 +19,8 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
-    found_in,
 )
+from ansible_collections.mailops.ses.tests.support.module_in_process import ModuleInProcess
 
 HOST = "email-smtp.eu-west-1.amazonaws.com"
 SERVER = SmtpServer(HOST, 587, "starttls")
@@ -88,16 +86,11 @@ def fixture_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> t.Callable[..., dict[str, t.Any]]:
     def run(logins: Logins, arguments: dict[str, t.Any], check: bool = False) -> dict[str, t.Any]:
-        payload = {"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check}}
-        monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps(payload).encode())
-        monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
         monkeypatch.setattr(ses_smtp_ping, "login", logins)
-        with pytest.raises(SystemExit):
-            ses_smtp_ping.main()
-        output = capsys.readouterr().out
-        assert not found_in(output, [PASSWORD, SECRET_KEY])
-        result: dict[str, t.Any] = json.loads(output)
-        result.pop("invocation", None)
+        secrets = [PASSWORD, SECRET_KEY]
+        module = ModuleInProcess(monkeypatch, capsys)
+        result = module.run(ses_smtp_ping.main, arguments, secrets, check=check)
+        result.pop("invocation")
         return result
 
     return run
