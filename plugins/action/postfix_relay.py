@@ -11,9 +11,9 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._asked_relay import (
     AskedRelay,
     asked_relay,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._handing_over import (
+from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import (
     LOGIN_OPTIONS,
-    HandingOverAction,
+    LoginsAction,
     names,
 )
 
@@ -28,7 +28,7 @@ _SPEC = {
 }
 
 
-class ActionModule(HandingOverAction):
+class ActionModule(LoginsAction):
     """mailops.ses.postfix_relay: derive on the controller, set up on the managed host."""
 
     module = "mailops.ses.postfix_relay"

@@ -11,9 +11,9 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._asked_entries import 
     AskedEntries,
     asked_entries,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._handing_over import (
+from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import (
     LOGIN_OPTIONS,
-    HandingOverAction,
+    LoginsAction,
     names,
 )
 
@@ -25,7 +25,7 @@ _SPEC = {
 }
 
 
-class ActionModule(HandingOverAction):
+class ActionModule(LoginsAction):
     """mailops.ses.postfix_sasl_passwd: derive on the controller, write on the managed host."""
 
     module = "mailops.ses.postfix_sasl_passwd"

@@ -6,72 +6,50 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
-    SesSmtpError,
-    region_warning,
-)
+from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import region_warning
 from ansible_collections.mailops.ses.plugins.modules.ses_smtp_ping import PING_OPTIONS
-from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
-    AWS_ARGUMENT_SPEC,
-    SMTP_LOGIN_ARGUMENT_SPEC,
-    smtp_credentials,
-)
+from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import smtp_credentials
 from ansible_collections.mailops.ses.plugins.plugin_utils._login_diagnosis import (
     check_not_swapped,
     diagnosis,
     login_and_key,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._templating import (
-    decrypted_arguments,
-    register_secret,
+from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import (
+    LOGIN_OPTIONS,
+    SesAction,
+    names,
 )
+from ansible_collections.mailops.ses.plugins.plugin_utils._templating import register_secret
 
-_NAME = "mailops.ses.ses_smtp_ping"
 
-
-class ActionModule(ActionBase):
+class ActionModule(SesAction):
     """mailops.ses.ses_smtp_ping: derive on the controller, log in from the managed host."""
 
-    _supports_async = True
-    _supports_check_mode = True
+    module = "mailops.ses.ses_smtp_ping"
+    spec: t.ClassVar = {**LOGIN_OPTIONS, **PING_OPTIONS}
+    answered_here = names(LOGIN_OPTIONS, LOGIN_OPTIONS)
 
-    def run(
-        self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
+    _supports_async = True
+
+    def answer(
+        self, options: t.Mapping[str, t.Any], task_vars: dict[str, t.Any] | None
     ) -> dict[str, t.Any]:
         """Return the module's result; it gets the SMTP password, never the AWS secret."""
-        result: dict[str, t.Any] = super().run(tmp, task_vars)
-        self._task.args = decrypted_arguments(self._task.args)
-        _dummy, options = self.validate_argument_spec(
-            {**AWS_ARGUMENT_SPEC, **SMTP_LOGIN_ARGUMENT_SPEC, **PING_OPTIONS}
-        )
         login, key = login_and_key(options)
-        try:
-            credentials = smtp_credentials(login)
-            check_not_swapped(credentials.username)
-        except SesSmtpError as exc:
-            # Not raised: up to ansible-core 2.18 that looks like a crash of the plugin.
-            result.update(failed=True, msg=f"{_NAME}: {exc}")
-            return result
+        credentials = smtp_credentials(login)
+        check_not_swapped(credentials.username)
         warning = region_warning(credentials.region)
         if warning:
-            Display().warning(f"{_NAME}: {warning}.")
+            self.warn(warning)
         register_secret(credentials.password)
-        # As the task has them: a "~" in a path is of the managed host.
-        arguments = {name: value for name, value in self._task.args.items() if name in PING_OPTIONS}
-        arguments.update(
-            username=credentials.username,
-            password=credentials.password,
-            endpoint=credentials.server.host,
-            port=credentials.server.port,
-            tls=credentials.server.tls,
-        )
-        result.update(
-            self._execute_module(
-                module_args=arguments, task_vars=task_vars, wrap_async=self._task.async_val
-            )
-        )
+        arguments = {
+            "username": credentials.username,
+            "password": credentials.password,
+            "endpoint": credentials.server.host,
+            "port": credentials.server.port,
+            "tls": credentials.server.tls,
+        }
+        result = self.run_module(arguments, task_vars)
         more = None
         if result.get("reason") in ("credentials_invalid", "version_2"):
             more = diagnosis(credentials, key)

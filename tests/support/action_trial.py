@@ -12,7 +12,7 @@ import typing as t
 
 import pytest
 from ansible.utils.display import Display
-from ansible_collections.mailops.ses.plugins.plugin_utils import _handing_over
+from ansible_collections.mailops.ses.plugins.plugin_utils import _ses_action
 
 _VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
 
@@ -21,7 +21,7 @@ class ActionTrial:
     """The action with what it hands on, warns of and registers as a secret."""
 
     def __init__(
-        self, action: type[_handing_over.HandingOverAction], monkeypatch: pytest.MonkeyPatch
+        self, action: type[_ses_action.LoginsAction], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self._action = action
         self.handed_on: dict[str, t.Any] = {}
@@ -30,7 +30,7 @@ class ActionTrial:
         for name in _VARIABLES:
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(Display, "warning", lambda _self, msg: self.warnings.append(msg))
-        monkeypatch.setattr(_handing_over, "register_secret", self.registered.append)
+        monkeypatch.setattr(_ses_action, "register_secret", self.registered.append)
 
     def run(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         """Run it; the module is not run."""

@@ -51,8 +51,12 @@ class Task:
         action._load_name = task.action
 
         def execute(
-            module_args: dict[str, t.Any], task_vars: object, module_name: str | None = None
+            module_args: dict[str, t.Any],
+            task_vars: object,
+            module_name: str | None = None,
+            wrap_async: int = 0,
         ) -> dict[str, t.Any]:
+            assert wrap_async == 0
             assert SECRET_KEY not in json.dumps(module_args)
             self.ran.append((module_name, module_args))
             return self.found if module_name else {"changed": True}

@@ -13,6 +13,7 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.mailops.ses.plugins.action import ses_smtp_ping as plugin
+from ansible_collections.mailops.ses.plugins.plugin_utils import _ses_action
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
@@ -101,7 +102,7 @@ def fixture_warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         def warning(self, message: str) -> None:
             warnings.append(message)
 
-    monkeypatch.setattr(plugin, "Display", Recorder)
+    monkeypatch.setattr(_ses_action, "Display", Recorder)
     return warnings
 
 
