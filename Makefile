@@ -42,7 +42,7 @@ released-api: $(NOX)  ## record what playbooks rely on, at a release
 	@$(NOX) --session released-api
 
 pins: $(NOX)  ## set every pin in tests/requirements to the newest version
-	@$(VENV)/bin/python tests/support/update_pins.py
+	@$(VENV)/bin/python -m tests.support.update_pins
 
 clean:  ## remove what the other targets made
 	rm -rf .cache .nox .venv build tests/output mailops-ses-*.tar.gz

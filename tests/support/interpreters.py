@@ -26,6 +26,7 @@ CONTROLLER_PYTHONS = {
 }
 #: The minors of which there is no release yet: the package index has them as pre-releases.
 PRE_RELEASES = ("2.22",)
+ANSIBLE_CORE_PINS = Path(__file__).resolve().parent.parent / "requirements" / "ansible-core.txt"
 #: What the modules run on, on managed hosts.
 MANAGED_PYTHONS = ("3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
@@ -103,7 +104,13 @@ def newest_release() -> str | None:
 
 
 def ansible_core(minor: str) -> str:
-    """The requirement that gives pip this minor, a pre-release only until there is a release."""
+    """The requirement that gives pip this minor in the version that is pinned."""
+    lines = ANSIBLE_CORE_PINS.read_text(encoding="utf-8").splitlines()
+    return next(line for line in lines if line.startswith(f"ansible-core=={minor}."))
+
+
+def any_ansible_core(minor: str) -> str:
+    """All versions of this minor as pip knows them, pre-releases only until there is a release."""
     if minor in PRE_RELEASES:
         following = f"2.{as_tuple(minor)[1] + 1}"
         return f"ansible-core>={minor}.0rc1,<{following}"

@@ -4,8 +4,9 @@
 
 """Sets every pin in tests/requirements to the newest version that its Python can install.
 
-As a program: ``python tests/support/update_pins.py``, which ``make pins`` does. pip decides what is
-newest, for the lowest Python that a pin's marker allows. A line with ``# held`` stays as it is.
+As a program: ``python -m tests.support.update_pins``, which ``make pins`` does. pip decides what is
+newest, for the lowest Python that a pin's marker allows. A line with ``# held`` stays as it is, and
+ansible-core stays with each minor.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import sys
 import tempfile
 import typing as t
 from pathlib import Path
+
+from . import interpreters
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
 #: The lowest Python that a file without markers is installed on; what is not here is a tool's, which
@@ -46,18 +49,23 @@ def _repinned(line: str, python: str, newest: Newest) -> str:
     if match is None:
         raise ValueError(f"not an exact pin with one of the markers in use: {line!r}")
     name, version, marker = match.groups()
-    return line.replace(f"=={version}", f"=={newest(name, marker or python)}", 1)
+    python = marker or python
+    if name == "ansible-core":
+        minor = ".".join(version.split(".")[:2])
+        name = interpreters.any_ansible_core(minor)
+        python = min(interpreters.CONTROLLER_PYTHONS[minor], key=interpreters.as_tuple)
+    return line.replace(f"=={version}", f"=={newest(name, python)}", 1)
 
 
-def ask_pip(name: str, python: str) -> str:
-    """The newest release of ``name`` that installs on ``python``, as pip finds it."""
+def ask_pip(requirement: str, python: str) -> str:
+    """The newest version that meets ``requirement`` and installs on ``python``, as pip finds it."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         # Another Python's packages need a target, into which a dry run puts nothing.
         elsewhere = ["--python-version", python, "--only-binary", ":all:", "--target", folder]
         command = ["install", "-q", "--dry-run", "--no-deps", "--ignore-installed", *elsewhere]
         subprocess.run(
-            [sys.executable, "-m", "pip", *command, "--report", str(report), name], check=True
+            [sys.executable, "-m", "pip", *command, "--report", str(report), requirement], check=True
         )
         (found,) = json.loads(report.read_text(encoding="utf-8"))["install"]
         return str(found["metadata"]["version"])

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -92,7 +93,12 @@ def test_this_python_is_found(tmp_path: Path) -> None:
 )
 def test_only_minors_without_a_release_allow_a_pre_release(minor: str, requirement: str) -> None:
     """A specifier that names a pre-release makes pip take them."""
-    assert interpreters.ansible_core(minor) == requirement
+    assert interpreters.any_ansible_core(minor) == requirement
+
+
+@pytest.mark.parametrize("minor", interpreters.CONTROLLER_PYTHONS)
+def test_every_minor_is_pinned(minor: str) -> None:
+    assert re.fullmatch(rf"ansible-core=={minor}\.\d+(rc\d+)?", interpreters.ansible_core(minor))
 
 
 def test_every_pip_that_ansible_test_names_is_bootstrapped(tmp_path: Path) -> None:

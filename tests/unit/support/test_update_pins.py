@@ -16,6 +16,7 @@ ruff==0.1.0
 botocore==1.44.5; python_version >= "3.10"
 botocore==1.33.13; python_version == "3.7"
 old==1.0.0  # held: the next one needs a newer Python
+ansible-core==2.16.3
 
 """
 AFTER = """\
@@ -25,6 +26,7 @@ ruff==3.12
 botocore==3.10; python_version >= "3.10"
 botocore==3.7; python_version == "3.7"
 old==1.0.0  # held: the next one needs a newer Python
+ansible-core==3.10
 
 """
 
@@ -38,7 +40,7 @@ def test_each_pin_is_the_newest_for_its_python() -> None:
         return python
 
     assert update_pins.repin(BEFORE, "3.12", newest) == AFTER
-    assert asked == ["ruff", "botocore", "botocore"]
+    assert asked == ["ruff", "botocore", "botocore", "ansible-core~=2.16.0"]
 
 
 @pytest.mark.parametrize("line", ["ruff", "ruff>=1", 'x==1; sys_platform == "linux"'])
