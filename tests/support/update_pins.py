@@ -65,7 +65,8 @@ def ask_pip(requirement: str, python: str) -> str:
         elsewhere = ["--python-version", python, "--only-binary", ":all:", "--target", folder]
         command = ["install", "-q", "--dry-run", "--no-deps", "--ignore-installed", *elsewhere]
         subprocess.run(
-            [sys.executable, "-m", "pip", *command, "--report", str(report), requirement], check=True
+            [sys.executable, "-m", "pip", *command, "--report", str(report), requirement],
+            check=True,
         )
         (found,) = json.loads(report.read_text(encoding="utf-8"))["install"]
         return str(found["metadata"]["version"])
