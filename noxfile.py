@@ -98,7 +98,7 @@ def temporary_folder() -> t.Iterator[Path]:
     usable = os.access(memory, os.W_OK) and not os.statvfs(memory).f_flag & os.ST_NOEXEC
     # Short, because a socket's path has 107 characters at most.
     with tempfile.TemporaryDirectory(
-        prefix="ses-", dir=memory if usable else None, ignore_cleanup_errors=True
+        prefix="ses_", dir=memory if usable else None, ignore_cleanup_errors=True
     ) as name:
         folder = Path(name)
         folder.chmod(0o1777)

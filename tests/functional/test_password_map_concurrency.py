@@ -121,7 +121,7 @@ def slow_postmap(folder: Path) -> dict[str, str]:
     waiting, wait = fake.with_name("waiting"), fake.with_name("wait")
     wait.touch()
     fake.write_text(
-        f'#!/bin/sh\ncase "$*" in *-[qs]*) ;; *)'
+        f'#!/bin/sh\ncase " $* " in *" -q "*|*" -s "*) ;; *)'
         f" touch {waiting}; while [ -e {wait} ]; do sleep 0.05; done ;; esac\n"
         f'exec {program("postmap")} "$@"\n'
     )

@@ -135,7 +135,7 @@ def test_a_program_that_stores_nothing_with_exit_status_0_is_found_out(
     programs = tmp_path_factory.mktemp("bin")
     (programs / "postmap").write_text(f"""#!/bin/sh
 for last; do :; done
-case "$*" in *" -q "*|*" -s "*) ;; *) : > "${{last#*:}}" ;; esac
+case " $* " in *" -q "*|*" -s "*) ;; *) : > "${{last#*:}}" ;; esac
 exec {shutil.which("postmap")} "$@"
 """)
     (programs / "postmap").chmod(0o755)
@@ -183,7 +183,7 @@ def test_a_type_that_this_postfix_lacks(
     programs = tmp_path_factory.mktemp("bin")
     real = shutil.which("postconf")
     (programs / "postconf").write_text(
-        f'#!/bin/sh\ncase "$*" in *-m*) echo lmdb;; *) exec {real} "$@";; esac\n'
+        f'#!/bin/sh\ncase " $* " in *" -m "*) echo lmdb;; *) exec {real} "$@";; esac\n'
     )
     (programs / "postconf").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
