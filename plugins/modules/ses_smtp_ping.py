@@ -220,14 +220,20 @@ def main() -> None:
         argument_spec={**CONTROLLER_OPTIONS, **PING_OPTIONS}, supports_check_mode=True
     )
     params = module.params
+    # From ansible-core 2.22 on, a module masks nothing in it, the controller only what it shows.
+    reported = {*_FROM_THE_ACTION, *PING_OPTIONS} - {"password"}
+    invocation = {"module_args": {name: params[name] for name in sorted(reported)}}
     lacking = any(params[name] is None for name in _FROM_THE_ACTION)
     if lacking or params["secret_key"] is not None:
         module.fail_json(
             msg="this module can't run without its action plugin, which keeps the AWS secret on "
-            "the controller: call it as mailops.ses.ses_smtp_ping"
+            "the controller: call it as mailops.ses.ses_smtp_ping",
+            invocation=invocation,
         )
     if params["timeout"] <= 0 or params["retries"] < 0 or params["delay"] < 0:
-        module.fail_json(msg="timeout must be more than 0, retries and delay at least 0")
+        module.fail_json(
+            msg="timeout must be more than 0, retries and delay at least 0", invocation=invocation
+        )
     attempt = functools.partial(
         login,
         SmtpServer(params["endpoint"], params["port"], params["tls"]),
@@ -242,7 +248,12 @@ def main() -> None:
     except LoginRefused as refused:
         came_of_it = refused.login
         refusal = {"msg": refused.message, "reason": refused.reason, "answer": refused.answer}
-    result = {"changed": False, **dataclasses.asdict(came_of_it), **refusal}
+    result = {
+        "changed": False,
+        "invocation": invocation,
+        **dataclasses.asdict(came_of_it),
+        **refusal,
+    }
     result["ping"] = result.pop("accepted")
     if refusal and params["fail"]:
         module.fail_json(**result)

@@ -90,7 +90,7 @@ def fixture_run(
         secrets = [PASSWORD, SECRET_KEY]
         module = ModuleInProcess(monkeypatch, capsys)
         result = module.run(ses_smtp_ping.main, arguments, secrets, check=check)
-        result.pop("invocation")
+        assert result.pop("invocation")["module_args"].get("port") == arguments.get("port")
         return result
 
     return run
