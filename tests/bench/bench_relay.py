@@ -20,8 +20,6 @@ from pathlib import Path
 from .plays import Run, Task, play, row
 
 HOSTS = (1, 5, 20, 50)
-#: The plain tasks take so long that they are not run on more hosts than this.
-PLAIN_HOSTS = 20
 MOST_FORKS = 20
 TASKS = 15
 
@@ -122,8 +120,6 @@ def on_hosts(folder: Path, number: int) -> dict[str, Run]:
     forks = min(number, MOST_FORKS)
     runs: dict[str, list[Run]] = {}
     for what, content in PLAYS.items():
-        if what == "plain tasks" and number > PLAIN_HOSTS:
-            continue
         hosts = instances(folder / f"{number}-{what.split()[-1]}", number)
         first = play(folder, hosts=hosts, forks=forks, **content)
         # There is no second ping that differs from the first.
@@ -143,12 +139,11 @@ def on_hosts(folder: Path, number: int) -> dict[str, Run]:
 
 def against(run: Run, others: t.Mapping[str, Run]) -> tuple[float, str]:
     """The ratio to ping, and the rest of the line."""
-    ping, plain = others["ping"], others.get("plain tasks")
-    more = f"   ({run.cpu:.1f} s, {run.cpu / ping.cpu:.2f})"
-    if plain:
-        more += f"   {run.seconds / plain.seconds:.2f} of the plain tasks"
-        more += f" ({run.cpu / plain.cpu:.2f})"
-    return run.seconds / ping.seconds, more
+    ping, plain = others["ping"], others["plain tasks"]
+    return run.seconds / ping.seconds, (
+        f"   ({run.cpu:.1f} s, {run.cpu / ping.cpu:.2f})"
+        f"   {run.seconds / plain.seconds:.2f} of the plain tasks ({run.cpu / plain.cpu:.2f})"
+    )
 
 
 def instances(folder: Path, number: int) -> dict[str, dict[str, str]]:
