@@ -24,7 +24,6 @@ _SPEC = {
         },
     },
 }
-# All names of the options that end here; the module gets what they come to.
 
 
 class ActionModule(SesAction):

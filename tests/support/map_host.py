@@ -52,6 +52,7 @@ class Host:
         self.folder = folder
         self.source = folder / "sasl_passwd"
         self._module = ModuleInProcess(monkeypatch, capsys)
+        self.warnings = self._module.warnings
         main_cf = folder / "main.cf"
         main_cf.write_text("compatibility_level = 3.6\ndefault_database_type = hash\n")
         os.utime(main_cf, (0, 0))  # Postfix waits for a file that has just been written
@@ -62,13 +63,8 @@ class Host:
         """The module's result; no password is in any of its output."""
         options = {"config_directory": str(self.folder), **options}
         options.setdefault("password", json.dumps({"entries": entries}))
-        self._module.warnings.clear()
+        self.warnings.clear()
         return self._module.run(postfix_sasl_passwd.main, options, [SECRET], check=check, diff=True)
-
-    @property
-    def warnings(self) -> list[str]:
-        """What the last run warned of."""
-        return self._module.warnings
 
     def failure(self, *entries: dict[str, t.Any], **options: t.Any) -> str:
         before = self.everything()

@@ -39,6 +39,7 @@ class Module:
         self.relay = FakeRelay.make(folder / "etc")
         self.tried: list[tuple[list[str], float, str | None, dict[str, float]]] = []
         self._module = ModuleInProcess(monkeypatch, capsys)
+        self.warnings = self._module.warnings
         patch = monkeypatch.setattr
         trust_any_file(monkeypatch)
         patch(plugin, "Postfix", lambda _module, path: Postfix(self.relay.postfix, path))
@@ -64,11 +65,6 @@ class Module:
             **said,
         }
         return self._module.run(plugin.main, arguments, [SECRET], check=check)
-
-    @property
-    def warnings(self) -> list[str]:
-        """What it warned of."""
-        return self._module.warnings
 
 
 @pytest.fixture(name="module")

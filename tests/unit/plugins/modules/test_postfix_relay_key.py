@@ -42,6 +42,7 @@ class Module:
         self.relay.present(WEST)
         self.tried: list[tuple[t.Any, ...]] = []
         self._module = ModuleInProcess(monkeypatch, capsys)
+        self.warnings = self._module.warnings
         patch = monkeypatch.setattr
         patch(plugin, "Postfix", lambda _module, path: Postfix(self.relay.postfix, path))
         patch(plugin, "SameAttributes", lambda _module: self.relay.attributes)
@@ -64,11 +65,6 @@ class Module:
             **said,
         }
         return self._module.run(plugin.main, arguments, [SECRET], check=check)
-
-    @property
-    def warnings(self) -> list[str]:
-        """What it warned of."""
-        return self._module.warnings
 
 
 @pytest.fixture(name="module")
