@@ -15,8 +15,6 @@ from ansible_collections.mailops.ses.tests.support.browser import Browser
 pytestmark = pytest.mark.browser
 
 DESK, PHONE = 1280, 360
-#: What a page may ask for: files, what it has inside; and what the browser asks for its own windows.
-OWN = ("file:///", "data:", "chrome://")
 BROKEN_IMAGES = (
     "return [...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)"
 )
@@ -61,7 +59,7 @@ def test_the_pages_look_right(site: Path, browser: Browser, *, width: int) -> No
             "cut off": browser.evaluate(CUT_OFF),
         }
         asked = browser.requests()
-        found["asks for"] = [url for url in asked if not url.startswith(OWN)]
+        found["asks for"] = [url for url in asked if not url.startswith(("file:///", "data:"))]
         for dark in (True, False):
             browser.resize(width, dark=dark)
             # For people to look at.

@@ -123,7 +123,8 @@ class Browser:
     def requests(self) -> list[str]:
         """The URLs that the page has asked for since it was opened, its own among them.
 
-        Those that are their own content, ``data:``, ask for nothing.
+        Those that are their own content, ``data:``, ask for nothing, and ``chrome:`` is what the
+        browser asks for its own windows: no page may.
         """
         events = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
         urls = [
@@ -131,7 +132,7 @@ class Browser:
             for event in events
             if event["method"] == "Network.requestWillBeSent"
         ]
-        return [url for url in urls if not url.startswith("data:")]
+        return [url for url in urls if not url.startswith(("data:", "chrome:"))]
 
     def screenshot(self, path: Path, *, whole: bool = True) -> Path:
         """Write a PNG file of the whole page, or of what the window shows of it."""
