@@ -41,6 +41,11 @@ class Run:
         )
 
     @property
+    def of_tasks(self) -> float:
+        """The seconds of all tasks on all hosts: without the start of ansible-playbook itself."""
+        return float(sum(line["seconds"] for line in self.lines))
+
+    @property
     def changed(self) -> int:
         """How many results are changes."""
         return sum(line["changed"] for line in self.lines)

@@ -39,6 +39,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
     def v2_runner_on_failed(self, result: t.Any, ignore_errors: bool = False) -> None:
         self._report(result, "failed")
 
+    def v2_runner_on_skipped(self, result: t.Any) -> None:
+        self._report(result, "skipped")
+
     def _report(self, result: t.Any, status: str) -> None:
         host, task = result._host.get_name(), result._task
         seconds = time.perf_counter() - self._started[host, task._uuid]
