@@ -243,7 +243,7 @@ def sanity(minor: str) -> Check:
             # Without --python it compiles and imports with every Python that it finds.
             own = ("python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
             arguments += ["--python", str(session.run(*own, silent=True)).strip()]
-        path = os.pathsep.join([session.bin, interpreters.search_path(CACHE / "pythons")])
+        path = os.pathsep.join([session.bin, interpreters.search_path(CACHE / f"pythons-{minor}")])
         said = session.run(
             "ansible-test", "sanity", *arguments, env={"HOME": str(home), "PATH": path}, silent=True
         )

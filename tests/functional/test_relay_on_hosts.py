@@ -38,6 +38,7 @@ from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import (
 from ansible_collections.mailops.ses.tests.support.hosts.roots import RELEASES
 from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
 from ansible_collections.mailops.ses.tests.support.ses_protocol import Mode
+from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.oldest_too]
 
@@ -316,6 +317,10 @@ def test_senders_with_accounts_of_their_own(relays: RelayHosts, base: dict[str, 
 def test_port_465(relays: RelayHosts, base: dict[str, t.Any]) -> None:
     relays.ensure({**base, "port": 465})
     messages = relays.arrived(relays.send_from_all("port 465"))
+    # A session is there when it has ended, which is after the message has come in.
+    assert comes_true(
+        lambda: {each.session for each in messages} <= {each.number for each in relays.ses.sessions}
+    )
     sessions = {session.number: session for session in relays.ses.sessions}
     for message in messages:
         session = sessions[message.session]

@@ -22,7 +22,7 @@ COLLECTIONS_PATH = Path(__file__).parents[5]
 CALLBACK_PLUGINS = Path(__file__).with_name("callback_plugins")
 
 _FOREIGN = ("ANSIBLE_", "AWS_", "COVERAGE_", "LANG", "LC_", "PYTHON")
-_TIMEOUT = 180
+_TIMEOUT = 600  # seconds; for what hangs, on a machine however busy
 
 
 class AnsibleCli:

@@ -16,7 +16,6 @@ import re
 import shutil
 import signal
 import smtplib
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,11 +23,12 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-from .hosts_file import with_hosts, write_hosts
+from .hosts_file import loopback_address, with_hosts, write_hosts
 
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 _COMMAND_TIMEOUT = 60.0  # seconds
 _STOP_TIMEOUT = 10.0  # seconds
+_SMTPD_PORT = 10025
 
 _MAIN_CF = """\
 compatibility_level = 2
@@ -57,7 +57,7 @@ service_throttle_time = 1s
 # service type private unprivileged chroot wakeup maxproc command: no service is in a chroot, so
 # that all of them see the hosts file and the CA file.
 _MASTER_CF = """\
-127.0.0.1:{port} inet n - n - - smtpd
+{address}:{port} inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -127,13 +127,6 @@ def table_types() -> list[str]:
     return [name for name in ("hash", "btree", "cdb", "lmdb", "texthash") if name in known]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _cool(path: Path) -> None:
     """Let a file look older than it is.
 
@@ -148,7 +141,7 @@ class ScratchPostfix:
     """A Postfix instance, running for the length of a ``with`` block and removed after it.
 
     ``hosts`` (name to address) are what it finds in its hosts file; ``settings`` go
-    into its main.cf. Mail that is sent to ``smtpd_port`` on 127.0.0.1 is relayed as main.cf says.
+    into its main.cf. Mail that ``send`` hands in is relayed as main.cf says.
     ``prefix`` is put before the command that starts it, for a network of its own.
     """
 
@@ -161,7 +154,7 @@ class ScratchPostfix:
         self._prefix = list(prefix)
         self._hosts = dict(hosts or {})
         self._settings = dict(settings or {})
-        self.smtpd_port = _free_port()
+        self._address = loopback_address()
         self.directory = Path(os.devnull)
         self.config_directory = Path(os.devnull)
         self.log_file = Path(os.devnull)
@@ -255,7 +248,7 @@ class ScratchPostfix:
 
     def send(self, *bodies: str, sender: str = "sender@example.com") -> None:
         """Hand in messages by SMTP, each with the subject and the body ``BODY``."""
-        with smtplib.SMTP("127.0.0.1", self.smtpd_port, timeout=30) as client:
+        with smtplib.SMTP(self._address, _SMTPD_PORT, timeout=30) as client:
             for body in bodies:
                 text = f"From: {sender}\r\nSubject: {body}\r\n\r\n{body}\r\n"
                 client.sendmail(sender, ["recipient@example.net"], text)
@@ -321,7 +314,7 @@ class ScratchPostfix:
         main_cf = _MAIN_CF.format(directory=self.directory) + settings
         (self.config_directory / "main.cf").write_text(main_cf, encoding="utf-8")
         _cool(self.config_directory / "main.cf")
-        master_cf = _MASTER_CF.format(port=self.smtpd_port)
+        master_cf = _MASTER_CF.format(address=self._address, port=_SMTPD_PORT)
         (self.config_directory / "master.cf").write_text(master_cf, encoding="utf-8")
 
     def _call(self, command: t.Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:

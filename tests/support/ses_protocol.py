@@ -64,6 +64,8 @@ class Listener:
     def tls_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # libESMTP, if it finds these before it has sent its EHLO, waits for the answer to it.
+        context.num_tickets = 0
         context.load_cert_chain(self.certificate)
         return context
 

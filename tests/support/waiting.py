@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-SECONDS = 15.0
+SECONDS = 60.0
 
 
 def comes_true(condition: t.Callable[[], bool]) -> bool:

@@ -122,9 +122,13 @@ class LocalRelays:
     def files(self) -> dict[str, dict[str, tuple[int, int]]]:
         """Inode and time of the last change of all files in their configuration directories."""
         return {
-            each: {
-                path.name: (path.stat().st_ino, path.stat().st_mtime_ns)
-                for path in relay.config_directory.iterdir()
-            }
-            for each, relay in self.relays.items()
+            each: dict(_identities(relay.config_directory)) for each, relay in self.relays.items()
         }
+
+
+def _identities(directory: Path) -> t.Iterator[tuple[str, tuple[int, int]]]:
+    for path in directory.iterdir():
+        # A module that outlives its controller may remove what it works in.
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            yield path.name, (status.st_ino, status.st_mtime_ns)

@@ -22,12 +22,8 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     smtp_endpoint,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import longest_common_part
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
-
-# A busy machine is no failure.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
 
 # What AWS makes secrets of. Nothing shorter than 16: every message has some 8 letters of a short one.
 SECRETS = st.text(string.ascii_letters + string.digits + "+/", min_size=16, max_size=80).filter(
