@@ -50,7 +50,6 @@ SETTINGS = [
 ]
 PASSWORD_LINE = f"[{SERVER}]:587 {ACCOUNT.access_key}:{password_v4(ACCOUNT.secret_key, REGION)}\n"
 LETTER = "From: sender@example.com\nSubject: from {0}\n\nfrom {0}\n"
-DELIVERED_WITHIN = 30.0  # seconds
 
 CONNECT = """
 import socket, sys
@@ -170,7 +169,7 @@ def test_a_man_in_the_middle_can_take_the_place_of_ses(
     with stripped:
         assert connect(host, server, 587) == "connected"
         assert connect(host, server, 465) == "ConnectionRefusedError 111"
-        assert [session.mode for session in stripped.wait_for_sessions(1, 30.0)] == ["stripped"]
+        assert [session.mode for session in stripped.wait_for_sessions(1)] == ["stripped"]
 
 
 def test_each_installs_postfix_offline_and_delivers(
@@ -192,7 +191,7 @@ def test_each_installs_postfix_offline_and_delivers(
     net.ansible.checked("ansible", "all", *start)
     for host in net.hosts:
         host.run("sendmail", "to@example.net", text=LETTER.format(host.name))
-    messages = ses.wait_for_messages(len(net.hosts), DELIVERED_WITHIN)
+    messages = ses.wait_for_messages(len(net.hosts))
     assert {message.username for message in messages} == {ACCOUNT.access_key}
     assert all(message.tls_version for message in messages)
     for host in net.hosts:

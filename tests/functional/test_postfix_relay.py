@@ -147,7 +147,7 @@ def test_from_nothing_to_delivered_mail_and_back(
     assert found_in(json.dumps(done), secrets) == []
 
     postfix.send("hello")
-    (message,) = regional_ses.recorder.wait_for_messages(1, 20)
+    (message,) = regional_ses.recorder.wait_for_messages(1)
     assert (message.username, message.region) == (FIRST.access_key, WEST)
     assert message.tls_version == "TLSv1.3"
     verified = f"Verified TLS connection established to {destination(WEST)[1:-5]}["
@@ -169,7 +169,7 @@ def test_from_nothing_to_delivered_mail_and_back(
     reloads += map_type == "texthash"
     assert comes_true(lambda: postfix.log().count(RELOADED) == reloads)
     postfix.send("again")
-    assert regional_ses.recorder.wait_for_messages(2, 30)[1].username == SECOND.access_key
+    assert regional_ses.recorder.wait_for_messages(2)[1].username == SECOND.access_key
     assert postfix.log().count(RELOADED) == reloads
 
     away = relay.run(state="absent")
@@ -194,7 +194,7 @@ def test_a_key_that_ses_refuses_changes_nothing(
     assert files(postfix) == in_force
     assert found_in(relay.output, [password_v4(wrong.secret_key, WEST), wrong.secret_key]) == []
     postfix.send("still")
-    (message,) = regional_ses.recorder.wait_for_messages(1, 20)
+    (message,) = regional_ses.recorder.wait_for_messages(1)
     assert message.username == FIRST.access_key
 
 
@@ -207,7 +207,7 @@ def test_each_sender_has_an_account_of_its_own(
     assert not relay.run(key=FIRST, region=WEST, senders=senders)["changed"]
     postfix.send("first", sender="me@example.com")
     postfix.send("second", sender="me@example.org")
-    messages = regional_ses.recorder.wait_for_messages(2, 20)
+    messages = regional_ses.recorder.wait_for_messages(2)
     assert {(message.mail_from, message.username, message.region) for message in messages} == {
         ("me@example.com", FIRST.access_key, WEST),
         ("me@example.org", SECOND.access_key, CENTRAL),
@@ -216,7 +216,7 @@ def test_each_sender_has_an_account_of_its_own(
     assert gone["keys_removed"] == ["@example.org"]
     assert postfix.get("sender_dependent_relayhost_maps") == ""
     postfix.send("third", sender="me@example.org")
-    assert regional_ses.recorder.wait_for_messages(3, 20)[2].username == FIRST.access_key
+    assert regional_ses.recorder.wait_for_messages(3)[2].username == FIRST.access_key
 
 
 def test_tls_from_the_first_byte(
@@ -225,7 +225,7 @@ def test_tls_from_the_first_byte(
     done = relay.run(key=FIRST, region=WEST, port=465)
     assert done["settings"]["smtp_tls_wrappermode"]["after"] == "yes"
     postfix.send("hello")
-    (message,) = regional_ses.recorder.wait_for_messages(1, 20)
+    (message,) = regional_ses.recorder.wait_for_messages(1)
     assert message.username == FIRST.access_key
     assert relay.run(key=FIRST, region=WEST)["keys_removed"] == [destination(WEST, 465)]
     assert postfix.get("smtp_tls_wrappermode") == "no"
@@ -250,7 +250,7 @@ def test_the_second_region_when_the_first_is_down(
         assert "refuses the connection" in down["msg"]
         assert not relay.run(key=FIRST, regions=[WEST, CENTRAL], verify=False)["failed"]
         postfix.send("hello")
-        (message,) = regional_ses.recorder.wait_for_messages(1, 20)
+        (message,) = regional_ses.recorder.wait_for_messages(1)
     assert (message.region, message.username) == (CENTRAL, FIRST.access_key)
 
 

@@ -136,7 +136,7 @@ def test_the_entries_it_names_are_those_that_postfix_logs_in_with(
     }
     for number, (sender, (region, account)) in enumerate(by_sender.items(), 1):
         relay.postfix.send("hello", sender=sender)
-        message = regional_ses.recorder.wait_for_messages(number, 20)[-1]
+        message = regional_ses.recorder.wait_for_messages(number)[-1]
         assert (message.region, message.username) == (region, account.access_key)
         assert (f"email-smtp.{region}.amazonaws.com", account.access_key) in said
     assert len(said) == len(by_sender)

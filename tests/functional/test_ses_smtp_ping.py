@@ -79,7 +79,7 @@ class Pings:
             "region": REGION,
             "endpoint": "localhost",
             "ca_file": str(ca_file),
-            "timeout": 5,
+            "timeout": 60,
         }
 
     def run(
@@ -157,8 +157,8 @@ def test_accepted(pings: Pings, ses: SesStandIn, python: str, check: tuple[str, 
         assert (result["host"], result["port"]) == ("localhost", options["port"])
         assert (result["address"], result["mechanism"]) == ("127.0.0.1", "PLAIN")
         assert result["tls_version"] in ("TLSv1.2", "TLSv1.3")
-        assert 0 < result["elapsed"] < 5
-    sessions = ses.recorder.wait_for_sessions(3, 10)
+        assert 0 < result["elapsed"] < 60
+    sessions = ses.recorder.wait_for_sessions(3)
     assert [session.commands[-2:] for session in sessions] == [["AUTH PLAIN", "QUIT"]] * 3
     assert ses.messages == []
 
@@ -230,7 +230,7 @@ def test_a_man_in_the_middle_gets_nothing(pings: Pings, tmp_path: Path, mode: Mo
     impostor = CertificateAuthority(tmp_path, "impostor").issue("localhost")
     with SesStandIn([Listener(REGION, impostor, mode=mode)]) as ses:
         (result,), _output = pings.run({"port": ses.port(REGION, mode), "tls": mode.value})
-        (session,) = ses.recorder.wait_for_sessions(1, 10)
+        (session,) = ses.recorder.wait_for_sessions(1)
     assert result["reason"] == "certificate"
     assert not session.auth_seen
     seen = session.clear_text.decode("latin-1") + repr(session.commands)

@@ -81,7 +81,7 @@ class Client(smtplib.SMTP):
     ) -> None:
         self._authority = authority
         self._mode = mode
-        super().__init__(timeout=10)
+        super().__init__(timeout=60)
         code, greeting = self.connect("127.0.0.1", port)
         if code != 220:
             raise smtplib.SMTPConnectError(code, greeting)
@@ -104,7 +104,7 @@ class Client(smtplib.SMTP):
 
 def plain_client(port: int) -> smtplib.SMTP:
     """A client that has said EHLO and nothing about TLS."""
-    client = smtplib.SMTP("127.0.0.1", port, timeout=10)
+    client = smtplib.SMTP("127.0.0.1", port, timeout=60)
     client.ehlo()
     return client
 
@@ -137,7 +137,7 @@ def test_accepts_the_right_password_inside_tls(
         body = "Subject: hi\r\n\r\n.one dot\r\n"
         assert client.sendmail("a@example.com", ["b@example.com", "c@example.com"], body) == {}
     (message,) = ses.messages
-    (session,) = ses.recorder.wait_for_sessions(1, 5)
+    (session,) = ses.recorder.wait_for_sessions(1)
     assert (message.username, message.region, message.session) == (USER, REGION, session.number)
     assert message.mail_from == "a@example.com"
     assert message.recipients == ("b@example.com", "c@example.com")
@@ -201,7 +201,7 @@ def test_refused_credentials(
         code, answer = refused_login(client, user, password)
     assert code == 535
     assert text in answer
-    (session,) = ses.recorder.wait_for_sessions(1, 5)
+    (session,) = ses.recorder.wait_for_sessions(1)
     assert {attempt.verdict for attempt in session.auth_attempts} == {verdict}
     assert not any(attempt.accepted for attempt in session.auth_attempts)
 
@@ -224,7 +224,7 @@ def test_nothing_goes_without_tls(ses: SesStandIn) -> None:
         for command in ("MAIL FROM:<a@example.com>", "AUTH PLAIN AAAA"):
             code, text = client.docmd(command)
             assert (code, text) == (530, b"Must issue a STARTTLS command first")
-    (session,) = ses.recorder.wait_for_sessions(1, 5)
+    (session,) = ses.recorder.wait_for_sessions(1)
     assert session.auth_seen
     assert not session.auth_attempts
     assert session.commands[:3] == [session.commands[0], "MAIL FROM:<a@example.com>", "AUTH PLAIN"]
@@ -236,7 +236,7 @@ def test_nothing_goes_without_a_login(ses: SesStandIn, authority: CertificateAut
         client.ehlo()
         code, text = client.mail("a@example.com")
         assert (code, text) == (530, b"Authentication required")
-    (session,) = ses.recorder.wait_for_sessions(1, 5)
+    (session,) = ses.recorder.wait_for_sessions(1)
     assert not session.auth_seen
     assert not ses.messages
 
@@ -313,7 +313,7 @@ def test_a_client_that_verifies_turns_away_from_another_authority(
     with SesStandIn([Listener(REGION, impostor, mode=mode)], [ACCOUNT]) as ses:
         with pytest.raises(ssl.SSLCertVerificationError):
             Client(ses.port(REGION, mode), authority, mode)
-        (session,) = ses.recorder.wait_for_sessions(1, 5)
+        (session,) = ses.recorder.wait_for_sessions(1)
     assert not session.auth_seen
     assert session.tls_version is None
     assert "TLS handshake failed" in session.errors[0]
@@ -326,7 +326,7 @@ def test_stripped_starttls_lures_with_auth_and_records_what_it_gets(certificate:
             assert not client.has_extn("starttls")
         with plain_client(ses.port(REGION, Mode.STRIPPED)) as client:
             client.login(USER, PASSWORD)
-        careful, careless = ses.recorder.wait_for_sessions(2, 5)
+        careful, careless = ses.recorder.wait_for_sessions(2)
     assert not careful.auth_seen
     assert b"AUTH" not in careful.clear_text
     assert careless.auth_seen
@@ -354,7 +354,7 @@ def test_as_a_program(tmp_path: Path, authority: CertificateAuthority, certifica
         with Client(program.port(REGION), authority) as client:
             assert b"not subscribed" in refused_login(client, USER, PASSWORD)[1]
         assert [message.data for message in program.messages] == [b"Subject: x\r\n\r\n\xff\r\n"] * 2
-        program.wait_for_sessions(4, 5)
+        program.wait_for_sessions(4)
     assert [session.mode for session in program.sessions][:2] == ["starttls", "wrapper"]
     assert all(message.username == USER for message in program.messages)
     with pytest.raises(OSError, match="refused"):

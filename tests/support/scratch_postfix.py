@@ -10,6 +10,7 @@ its programs are. Works with Postfix 3.5 to 3.11, as root.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -27,7 +28,7 @@ from .hosts_file import loopback_address, with_hosts, write_hosts
 
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 _COMMAND_TIMEOUT = 60.0  # seconds
-_STOP_TIMEOUT = 10.0  # seconds
+_STOP_TIMEOUT = 60.0  # seconds
 _SMTPD_PORT = 10025
 
 _MAIN_CF = """\
@@ -215,7 +216,8 @@ class ScratchPostfix:
         deadline = time.monotonic() + _STOP_TIMEOUT
         while self.pid is not None:
             if time.monotonic() > deadline:
-                os.killpg(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
             time.sleep(0.02)
 
     def reload(self) -> None:
@@ -272,13 +274,16 @@ class ScratchPostfix:
         With ``flush`` all queued mail is tried again, whatever time it is to wait.
         """
         deadline = time.monotonic() + timeout
+        was_empty = False
         while True:
             queued = self.queue()
-            if not queued:
+            # Twice, for it may have missed a message that went from one queue to another.
+            if was_empty and not queued:
                 return
+            was_empty = not queued
             if time.monotonic() > deadline:
                 raise TimeoutError(f"after {timeout} s there is still {queued} in the queue")
-            if flush:
+            if flush and queued:
                 self.run("postqueue", "-f")
             time.sleep(0.5 if flush else 0.1)
 

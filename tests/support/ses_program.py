@@ -20,9 +20,10 @@ from pathlib import Path
 from .ses_accounts import Account
 from .ses_protocol import Listener, Mode
 from .ses_records import Message, Session, read_records
+from .waiting import SECONDS
 
 _TESTS = Path(__file__).resolve().parent.parent
-_START_TIMEOUT = 20.0  # seconds, with the import of botocore on a busy machine
+_START_TIMEOUT = 120.0  # seconds, with the import of botocore on a busy machine
 
 
 class StandInProgram:
@@ -131,11 +132,11 @@ class StandInProgram:
         """The sessions that have ended so far."""
         return read_records(self.spool)[0]
 
-    def wait_for_messages(self, count: int, timeout: float) -> list[Message]:
+    def wait_for_messages(self, count: int, timeout: float = SECONDS) -> list[Message]:
         """The messages as soon as there are ``count``; TimeoutError after ``timeout`` seconds."""
         return self._wait(lambda: self.messages, count, timeout)
 
-    def wait_for_sessions(self, count: int, timeout: float) -> list[Session]:
+    def wait_for_sessions(self, count: int, timeout: float = SECONDS) -> list[Session]:
         """The ended sessions as soon as there are ``count``; TimeoutError after ``timeout``."""
         return self._wait(lambda: self.sessions, count, timeout)
 

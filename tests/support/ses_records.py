@@ -13,6 +13,8 @@ import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .waiting import SECONDS
+
 RECORDS_FILE = "records.jsonl"
 
 
@@ -116,7 +118,7 @@ class Recorder:
             self._sessions.clear()
             self._messages.clear()
 
-    def wait_for_messages(self, count: int, timeout: float) -> list[Message]:
+    def wait_for_messages(self, count: int, timeout: float = SECONDS) -> list[Message]:
         """The messages as soon as there are ``count``; TimeoutError after ``timeout`` seconds."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._messages) >= count, timeout):
@@ -125,7 +127,7 @@ class Recorder:
                 )
             return list(self._messages)
 
-    def wait_for_sessions(self, count: int, timeout: float) -> list[Session]:
+    def wait_for_sessions(self, count: int, timeout: float = SECONDS) -> list[Session]:
         """The sessions that are over, as soon as ``count`` are; TimeoutError after ``timeout``."""
 
         def over() -> list[Session]:

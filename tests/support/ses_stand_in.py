@@ -36,7 +36,7 @@ from .ses_accounts import Account, AccountBook, AccountFile
 from .ses_protocol import Listener, Mode, SesProtocol
 from .ses_records import Message, Recorder, Session
 
-_START_TIMEOUT = 10.0  # seconds; binding a few ports takes none
+_START_TIMEOUT = 60.0  # seconds; binding a few ports takes none
 
 
 class SesStandIn:
