@@ -301,11 +301,10 @@ def test_rotation_while_mail_flows(
 
     assert comes_true(lambda: statuses()["sent"] == len(sent)), statuses()
     assert set(statuses()) <= {"sent", "deferred"}
-    # Mail flowed all the time: with nearly every key, but for texthash, which has pauses, and for a
-    # busy machine, on which a login can come too late for its key, and Postfix then takes a rest.
+    # Mail flowed all the time: it went out with nearly every key, with texthash at each pause.
     used = {message.username for message in messages}
     print(f"{relaying}: {dict(statuses())}, with {len(used)} keys")
-    assert len(used) >= ROTATIONS // 5
+    assert len(used) >= (ROTATIONS // 5 if relaying == "texthash" else ROTATIONS * 0.8)
 
     left = {path.name: path.read_bytes() for path in postfix.config_directory.iterdir()}
     for name, content in left.items():

@@ -10,7 +10,6 @@ that one task finds them all; the last two are of the instance that runs.
 
 from __future__ import annotations
 
-import re
 import typing as t
 
 import pytest
@@ -244,7 +243,7 @@ def test_what_only_a_running_relay_shows(relays: RelayHosts) -> None:
             "sasl_mechanism_missing",
             "deferred_535",
         ]
-        assert re.match(
-            r"1 message in the queue, the oldest for \d+ min, because email-smtp\.",
-            result.findings[1]["message"],
+        message = result.findings[1]["message"]
+        assert message.startswith(
+            "1 message in the queue, the oldest for 0 min, because email-smtp."
         )
