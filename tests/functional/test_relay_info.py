@@ -191,3 +191,41 @@ def test_a_table_that_proxymap_may_not_read(relay: Relay) -> None:
     assert relay.look()["findings"] == []
     relay.postfix.reload()
     relay.postfix.wait_until_empty(30, flush=True)
+
+
+def test_the_first_table_and_the_client_of_default_transport_count(
+    relay: Relay, regional_ses: SesStandIn
+) -> None:
+    """Two tables with the same key, and a client of its own: what it reports is what Postfix does."""
+    central = f"[email-smtp.{CENTRAL}.amazonaws.com]:587"
+    passwords = relay.map(
+        "sasl_passwd", f"{KEY} {login(FIRST)}", f"{central} {login(SECOND, CENTRAL)}"
+    )
+    first = relay.map("first", f"@example.org {central}")
+    last = relay.map("last", f"@example.org {KEY}")
+    safe = relay.map("safe", f"{central} secure")
+    unsafe = relay.map("unsafe", f"{central} may")
+    master_cf = relay.path("master.cf")
+    service = "out unix - - n - - smtp\n -o smtp_tls_security_level=encrypt\n"
+    master_cf.write_text(f"{master_cf.read_text(encoding='utf-8')}{service}", encoding="utf-8")
+    relay.set(
+        default_transport="out",
+        smtp_sasl_password_maps=passwords,
+        sender_dependent_relayhost_maps=f"{first}, {last}",
+        smtp_tls_policy_maps=f"{safe}, {unsafe}",
+    )
+    result = relay.look()
+    (instance,) = result["instances"]
+    used = {
+        entry["key"]: [server["host"] for server in entry["servers"]]
+        for entry in instance["entries"]
+    }
+    assert used == {KEY: [HOST], central: [f"email-smtp.{CENTRAL}.amazonaws.com"]}
+    relay.postfix.send("hello", sender="me@example.org")
+    (message,) = regional_ses.recorder.wait_for_messages(1)
+    assert (message.region, message.username) == (CENTRAL, SECOND.access_key)
+    # The policy that counts is the first one; what has none goes by the client's own level.
+    assert [(each["id"], each["severity"], each["key"]) for each in result["findings"]] == [
+        ("tls_not_verified", "warning", KEY)
+    ]
+    assert instance["tls_security_level"] == "encrypt"
