@@ -18,7 +18,6 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._asked_rotation import
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import AWS_ARGUMENT_SPEC
 from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import SesAction, names
-from ansible_collections.mailops.ses.plugins.plugin_utils._templating import register_secret
 
 
 class ActionModule(SesAction):
@@ -40,17 +39,17 @@ class ActionModule(SesAction):
             found = self._found(task_vars)
             if found.get("failed") or found.get("unreachable"):
                 return found
-            entries = entries_of(found["instances"], self._task.args.get("config_directory"))
+            entries = entries_of(found["instances"], self.arguments.get("config_directory"))
             logins = key.logins(entries)
         for login in logins:
-            register_secret(login["password"])
+            self.keep_secret(login["password"])
         # One secret value for all of them, and one that is nowhere else, as "[]" would be.
         return self.run_module({"secret_key": json.dumps({"entries": logins})}, task_vars)
 
     def _found(self, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         """What the host has, as mailops.ses.postfix_relay_info sees it; no secret goes there."""
         arguments = {
-            name: self._task.args[name] for name in ["config_directory"] if name in self._task.args
+            name: self.arguments[name] for name in ["config_directory"] if name in self.arguments
         }
         found: dict[str, t.Any] = self._execute_module(
             module_name="mailops.ses.postfix_relay_info",

@@ -13,7 +13,6 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
     with_environment,
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import SesAction
-from ansible_collections.mailops.ses.plugins.plugin_utils._templating import register_secret
 
 
 class ActionModule(SesAction):
@@ -48,6 +47,6 @@ class ActionModule(SesAction):
             result["_ansible_no_log"] = True
             # Up to ansible-core 2.18 the result alone does not hide what a loop gathers from it.
             self._task.no_log = True
-            register_secret(credentials.password)
-            register_secret(credentials.quoted_password)
+            self.keep_secret(credentials.password)
+            self.keep_secret(credentials.quoted_password)
         return result

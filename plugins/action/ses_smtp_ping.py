@@ -19,7 +19,6 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import (
     SesAction,
     names,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._templating import register_secret
 
 
 class ActionModule(SesAction):
@@ -41,7 +40,7 @@ class ActionModule(SesAction):
         warning = region_warning(credentials.region)
         if warning:
             self.warn(warning)
-        register_secret(credentials.password)
+        self.keep_secret(credentials.password)
         arguments = {
             "username": credentials.username,
             "password": credentials.password,

@@ -9,14 +9,26 @@
 from __future__ import annotations
 
 import json
+import traceback
 import typing as t
 
+from ansible.errors import AnsibleActionSkip, AnsibleConnectionFailure, AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import SesSmtpError
 from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
     AWS_ARGUMENT_SPEC,
     SMTP_LOGIN_ARGUMENT_SPEC,
+    with_environment,
+)
+from ansible_collections.mailops.ses.plugins.plugin_utils._option_mistakes import option_mistakes
+from ansible_collections.mailops.ses.plugins.plugin_utils._task_secrets import (
+    SHORT,
+    Spec,
+    TaskSecrets,
+    secret_in_wrong_option,
+    secret_values,
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._templating import (
     decrypted_arguments,
@@ -60,7 +72,7 @@ class SesAction(ActionBase):
     """
 
     module: t.ClassVar[str]
-    spec: t.ClassVar[t.Mapping[str, t.Mapping[str, t.Any]]]
+    spec: t.ClassVar[Spec]
     answered_here: t.ClassVar[frozenset[str]]
 
     _supports_check_mode = True
@@ -74,33 +86,93 @@ class SesAction(ActionBase):
     def run(
         self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
     ) -> dict[str, t.Any]:
-        """Return the task's result."""
-        result: dict[str, t.Any] = super().run(tmp, task_vars)
-        self._task.args = decrypted_arguments(self._task.args)
-        _dummy, options = self.validate_argument_spec(self.spec)
+        """Return the task's result.
+
+        A mistake is a failed result and no exception: ansible-core 2.19 and newer show the
+        arguments of a task in an error, and up to 2.18 one looks like a crash of the plugin.
+        """
+        self._secrets = TaskSecrets()
+        self._result: dict[str, t.Any] = {}
         try:
-            result.update(self.answer(options, task_vars))
-        except SesSmtpError as exc:
-            # Not raised: up to ansible-core 2.18 that looks like a crash of the plugin.
-            result.update(failed=True, msg=f"{self.module}: {exc}")
-        return result
+            self._result = super().run(tmp, task_vars)
+            # The task keeps its own arguments. They know their line in the playbook.
+            self.arguments = decrypted_arguments(self._task.args)
+            self._note_secrets()
+            self._result.update(self.answer(self._options(), task_vars))
+        except AnsibleActionSkip:
+            raise
+        except AnsibleConnectionFailure as exc:
+            raise AnsibleConnectionFailure(self._secrets.redacted(str(exc))) from None
+        except (AnsibleError, SesSmtpError) as exc:
+            return self._failed(str(exc))
+        except Exception as exc:  # a bug: its text and its traceback may quote a secret, too
+            failed = self._failed(f"unexpected {type(exc).__name__}: {exc}. Please report this bug")
+            return {**failed, "exception": self._secrets.redacted(traceback.format_exc())}
+        return self._result
+
+    def _note_secrets(self) -> None:
+        """Take note of all secrets that the task can have, so that no message shows them."""
+        self._secrets.add_options(self.spec, self.arguments)
+        of_environment = with_environment({})["secret_key"] or ""
+        for secret in (*secret_values(self.spec, self.arguments), of_environment):
+            if len(secret) >= SHORT:  # ansible-core 2.22 would mask a single letter everywhere
+                self.keep_secret(secret)
+
+    def _options(self) -> dict[str, t.Any]:
+        """Return the task's options by their canonical names. Raises SesSmtpError."""
+        try:
+            validation = ArgumentSpecValidator(self.spec).validate(self.arguments)
+        except (AttributeError, TypeError, ValueError):  # it crashes for names that are no text
+            validation = None
+        if validation is None or validation.error_messages:
+            mistakes = option_mistakes(self.module, self.spec, self.arguments)
+            # Without one, ansible-core has found something that option_mistakes() doesn't know.
+            raise SesSmtpError(". ".join([*(mistakes or ["wrong options"]), "Nothing was changed"]))
+        misplaced = secret_in_wrong_option(self.spec, self.arguments, self._secrets)
+        if misplaced:
+            raise SesSmtpError(
+                f"{misplaced} has a secret for its value, and is shown in results and logs. Give"
+                " a secret access key as secret_key, and an SMTP password as password. Nothing was"
+                " changed"
+            )
+        return {**self.arguments, **validation.validated_parameters}
+
+    def _failed(self, message: str) -> dict[str, t.Any]:
+        text = self._secrets.redacted(f"{self.module}: {message}")
+        return {**self._result, "failed": True, "msg": text}
+
+    def keep_secret(self, secret: str) -> None:
+        """Let neither ansible-core, where it can mask, nor an error of this action show it."""
+        register_secret(secret)
+        self._secrets.add(secret)
 
     def warn(self, warning: str) -> None:
         """Show a warning, a sentence without its full stop."""
-        Display().warning(f"{self.module}: {warning}.")
+        Display().warning(self._secrets.redacted(f"{self.module}: {warning}."))
 
     def run_module(
         self, arguments: t.Mapping[str, t.Any], task_vars: dict[str, t.Any] | None
     ) -> dict[str, t.Any]:
         """Run the module with ``arguments`` and the task's options as they are written there."""
         of_the_task = {
-            name: value for name, value in self._task.args.items() if name not in self.answered_here
+            name: value for name, value in self.arguments.items() if name not in self.answered_here
         }
+        # ansible-core 2.22 writes into the file of an asynchronous task what it does not know yet.
+        for secret in secret_values(self.spec, arguments):
+            self.keep_secret(secret)
         result: dict[str, t.Any] = self._execute_module(
             module_args={**of_the_task, **arguments},
             task_vars=task_vars,
             wrap_async=self._task.async_val,
         )
+        return self._without_secrets(result) if result.get("failed") else result
+
+    def _without_secrets(self, result: dict[str, t.Any]) -> dict[str, t.Any]:
+        redacted: dict[str, t.Any] = self._secrets.redacted(result)
+        if redacted != result:
+            # Since ansible-core 2.19 the module's error is in it too, and is shown first.
+            redacted.pop("exception", None)
+            return redacted
         return result
 
 
@@ -122,6 +194,6 @@ class LoginsAction(SesAction):
         for warning in asked.warnings:
             self.warn(warning)
         for password in asked.passwords:
-            register_secret(password)
+            self.keep_secret(password)
         # One secret value for all of them, see the module postfix_sasl_passwd.
         return self.run_module({"password": json.dumps(asked.handed_over)}, task_vars)

@@ -18,13 +18,20 @@ _VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_D
 
 
 class ActionTrial:
-    """The action with what it hands on, warns of and registers as a secret."""
+    """The action with what it hands on, warns of and registers as a secret.
+
+    ``arguments`` are the task's own, after the run.
+    """
 
     def __init__(
-        self, action: type[_ses_action.LoginsAction], monkeypatch: pytest.MonkeyPatch
+        self, action: type[_ses_action.SesAction], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self._action = action
+        self.module = action.module
+        #: What the module returns, or raises.
+        self.returns: dict[str, t.Any] | Exception = {"changed": True}
         self.handed_on: dict[str, t.Any] = {}
+        self.arguments: object = None
         self.warnings: list[str] = []
         self.registered: list[str] = []
         for name in _VARIABLES:
@@ -44,10 +51,13 @@ class ActionTrial:
 
         def execute(**kwargs: t.Any) -> dict[str, t.Any]:
             self.handed_on = kwargs
-            return {"changed": True}
+            if isinstance(self.returns, Exception):
+                raise self.returns
+            return dict(self.returns)
 
         action._execute_module = execute
         result: dict[str, t.Any] = action.run(task_vars={})
+        self.arguments = task.args
         return result
 
     @property

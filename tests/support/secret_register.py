@@ -42,8 +42,9 @@ def plugin_with_register(
         vars(module)["register_secret"] = register.register_secret
     # None makes an import raise ImportError.
     monkeypatch.setitem(sys.modules, _SECRETS, module)
-    templating = _fresh_copy("plugin_utils._templating")
-    monkeypatch.setitem(sys.modules, templating.__name__, templating)
+    for shared in ("plugin_utils._templating", "plugin_utils._ses_action"):
+        fresh = _fresh_copy(shared)
+        monkeypatch.setitem(sys.modules, fresh.__name__, fresh)
     return _fresh_copy(plugin)
 
 

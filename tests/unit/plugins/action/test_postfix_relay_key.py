@@ -11,8 +11,8 @@ import types
 import typing as t
 
 import pytest
-from ansible.errors import AnsibleError
 from ansible_collections.mailops.ses.plugins.action import postfix_relay_key as plugin
+from ansible_collections.mailops.ses.plugins.plugin_utils import _ses_action
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
@@ -38,7 +38,7 @@ class Task:
         self.ran: list[tuple[str | None, dict[str, t.Any]]] = []
         self.registered: list[str] = []
         self.found: dict[str, t.Any] = {"instances": [{"name": "-", "entries": [ENTRY]}]}
-        monkeypatch.setattr(plugin, "register_secret", self.registered.append)
+        monkeypatch.setattr(_ses_action, "register_secret", self.registered.append)
 
     def run(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         """Run it; the modules are not run."""
@@ -80,14 +80,15 @@ def test_the_host_is_asked_and_then_gets_the_logins(task: Task) -> None:
     assert (asked, asked_with) == (INFO, {"config_directory": "/etc/postfix-out"})
     assert name is None
     password = PASSWORD_OF["eu-west-1"]
-    (login,) = json.loads(given.pop("secret_key"))["entries"]
+    text = given.pop("secret_key")
+    (login,) = json.loads(text)["entries"]
     assert (login["key"], login["username"], login["password"]) == (
         ENTRY["key"],
         ACCESS_KEY,
         password,
     )
     assert given == {**own, "old_access_key": OLD}
-    assert task.registered == [password]
+    assert task.registered == [SECRET_KEY, password, text]
 
 
 def test_a_host_without_the_old_key_gets_no_login(task: Task) -> None:
@@ -121,7 +122,7 @@ def test_refused(task: Task) -> None:
 
 
 def test_refused_by_ansible(task: Task) -> None:
-    with pytest.raises(AnsibleError) as error:
-        task.run({**TASK, "state": "present"})
-    assert "state" in str(error.value)
-    assert SECRET_KEY not in str(error.value)
+    result = task.run({**TASK, "state": "present"})
+    assert result["failed"] is True
+    assert "value of state must be one of: confirmed, replaced, restored" in result["msg"]
+    assert SECRET_KEY not in str(result)

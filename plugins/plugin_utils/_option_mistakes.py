@@ -1,0 +1,102 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""What is wrong with a task's options, in ansible-core's words but without the options' values.
+
+ansible-core decides whether they are wrong. Its messages quote values, which may be secrets that
+were given to the wrong option, so they are not shown.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import typing as t
+
+from ansible.module_utils.common.parameters import DEFAULT_TYPE_VALIDATORS
+from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import type_name
+from ansible_collections.mailops.ses.plugins.plugin_utils._task_secrets import (
+    REDACTED,
+    Spec,
+    canonical_names,
+)
+
+__all__ = ("option_mistakes",)
+
+#: A name that somebody may have written, not a secret that became one.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}")
+
+
+def option_mistakes(module: str, spec: Spec, given: t.Mapping[t.Any, t.Any]) -> list[str]:
+    """Return a sentence, without its full stop, about each mistake in ``given``."""
+    return list(_mistakes(module, spec, given, ""))
+
+
+def _mistakes(
+    module: str, spec: Spec, given: t.Mapping[t.Any, t.Any], place: str
+) -> t.Iterator[str]:
+    names = canonical_names(spec)
+    unknown = [f"{place}{_shown(name, names)}" for name in given if name not in names]
+    if unknown:
+        valid = ", ".join(_with_aliases(name, option) for name, option in sorted(spec.items()))
+        yield (
+            f"Unsupported parameters for ({module}) module: {', '.join(unknown)}."
+            f" Supported parameters include: {valid}"
+        )
+    canonical = {names[name]: value for name, value in given.items() if name in names}
+    missing = [
+        f"{place}{name}"
+        for name, option in spec.items()
+        if option.get("required") and name not in canonical
+    ]
+    if missing:
+        yield f"missing required arguments: {', '.join(missing)}"
+    for name, value in canonical.items():
+        if value is not None or spec[name].get("required"):
+            yield from _mistakes_of_value(module, spec[name], value, f"{place}{name}")
+
+
+def _mistakes_of_value(
+    module: str, option: t.Mapping[str, t.Any], value: t.Any, name: str
+) -> t.Iterator[str]:
+    wanted = option.get("type", "str")
+    try:
+        converted = _converted(value, wanted)
+    except (TypeError, ValueError):
+        yield (
+            f"argument '{name}' is of type {type_name(value)} and we were unable to convert to"
+            f" {wanted}"
+        )
+        return
+    if "choices" in option and converted not in option["choices"]:
+        yield f"value of {name} must be one of: {', '.join(map(str, option['choices']))}"
+    if "elements" in option:
+        element = {**option, "type": option["elements"]}
+        del element["elements"]
+        for number, item in enumerate(converted):
+            yield from _mistakes_of_value(module, element, item, f"{name}[{number}]")
+    elif "options" in option:
+        yield from _mistakes(module, option["options"], converted, f"{name}.")
+
+
+def _converted(value: t.Any, wanted: str) -> t.Any:
+    converted = DEFAULT_TYPE_VALIDATORS[wanted](value)
+    if wanted == "dict" and not isinstance(converted, dict):
+        raise TypeError("up to ansible-core 2.18 a set is taken for a dict")
+    return converted
+
+
+def _shown(name: t.Any, names: t.Mapping[str, str]) -> str:
+    """Return an unknown option's name, and the known one that may be meant."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        return REDACTED
+    similar = difflib.get_close_matches(name, names, n=1)
+    return f"{name} (did you mean {similar[0]}?)" if similar else name
+
+
+def _with_aliases(name: str, option: t.Mapping[str, t.Any]) -> str:
+    aliases = ", ".join(option.get("aliases", []))
+    return f"{name} ({aliases})" if aliases else name
