@@ -19,6 +19,10 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import 
     PostfixError,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._relay_findings import findings
+from ansible_collections.mailops.ses.plugins.module_utils._relay_probe import (
+    RelayProbe,
+    probe_relay,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._relay_survey import (
     config_directories,
     survey,
@@ -60,18 +64,24 @@ class Report:
         }
 
 
-def report(postfix: Postfix, candidates: Candidates) -> Report:
-    """Look at one instance. Raises PostfixError or SecretFileError if it can't be read."""
+def report(postfix: Postfix, candidates: Candidates, probe_seconds: float | None = None) -> Report:
+    """Look at one instance, and have it probe its relay if `probe_seconds` is given.
+
+    Raises PostfixError or SecretFileError if it can't be read.
+    """
     facts = survey(postfix, candidates)
     lookups = look_up(facts)
     found = tuple((finding, facts.directory) for finding in findings(facts, lookups))
-    return Report((_instance(facts, lookups),), found)
+    probed = None if probe_seconds is None else probe_relay(postfix, facts, probe_seconds)
+    return Report((_instance(facts, lookups, probed),), found)
 
 
-def report_on_all(postfix: Postfix, candidates: Candidates) -> Report:
+def report_on_all(
+    postfix: Postfix, candidates: Candidates, probe_seconds: float | None = None
+) -> Report:
     """Look at all instances. One that can't be read is a finding, and hides none of the others."""
     reports = [
-        _report_or_finding(postfix.at(directory), directory, candidates)
+        _report_or_finding(postfix.at(directory), directory, candidates, probe_seconds)
         for directory in config_directories(postfix)
     ]
     return Report(
@@ -80,9 +90,11 @@ def report_on_all(postfix: Postfix, candidates: Candidates) -> Report:
     )
 
 
-def _report_or_finding(postfix: Postfix, directory: str, candidates: Candidates) -> Report:
+def _report_or_finding(
+    postfix: Postfix, directory: str, candidates: Candidates, probe_seconds: float | None
+) -> Report:
     try:
-        return report(postfix, candidates)
+        return report(postfix, candidates, probe_seconds)
     except (PostfixError, SecretFileError) as exc:
         unreadable = Finding(
             "instance_unreadable",
@@ -94,7 +106,9 @@ def _report_or_finding(postfix: Postfix, directory: str, candidates: Candidates)
         return Report((), ((unreadable, directory),))
 
 
-def _instance(facts: InstanceFacts, lookups: Lookups) -> dict[str, t.Any]:
+def _instance(
+    facts: InstanceFacts, lookups: Lookups, probed: RelayProbe | None
+) -> dict[str, t.Any]:
     entries = [entry for each in facts.maps for entry in each.entries]
     return {
         "name": facts.name,
@@ -106,6 +120,7 @@ def _instance(facts: InstanceFacts, lookups: Lookups) -> dict[str, t.Any]:
         "tls_security_level": facts.client.tls_level,
         "ca_file": facts.client.says("smtp_tls_CAfile"),
         "rotation_pending": any(map(_is_kept, facts.maps)),
+        "probe": probed.shown() if probed else None,
         "maps": [{"table": one.name, "path": one.path, "mode": one.mode} for one in facts.maps],
         "entries": [
             _entry(entry, lookups.servers.get(number, ())) for number, entry in enumerate(entries)

@@ -14,7 +14,7 @@ author:
 description:
   - Reads C(main.cf), the password maps with their tables, the TLS settings and the queue of the Postfix instances on a
     host, and says which logins they hold and what is wrong.
-  - Changes nothing, takes no lock, and logs in nowhere.
+  - Changes nothing, takes no lock, and logs in nowhere. With O(probe=true), Postfix itself logs in to its relay.
   - Given O(candidates), it says which of these IAM keys each password was derived from, and for which region. The
     passwords to compare with are derived on the controller. The host gets digests of them, salted anew for each run,
     which nobody can log in with.
@@ -57,6 +57,21 @@ options:
       - The configuration directory of the one instance to look at. Without it, all that C(postmulti -l) lists, which
         is the default one on a host with no others.
     type: path
+  probe:
+    description:
+      - Whether to have each running Postfix probe its relay, and report the outcome in RV(instances[].probe).
+      - Postfix's own SMTP client connects to the relay, logs in, and names a sender and a recipient at the mailbox
+        simulator of SES. It sends no message. One row stays in the address verification cache of Postfix.
+      - A probe proves routing, TLS and login. It does not prove that the sender is a verified identity or that the IAM
+        user may send, which SES checks after the message.
+      - Needs root, and the services C(verify) and C(rewrite) in C(master.cf).
+      - In check mode, nothing is probed.
+    type: bool
+    default: false
+  probe_timeout:
+    description: How long to wait for the outcome of a probe, in seconds. Used with O(probe=true).
+    type: float
+    default: 30
 attributes:
   check_mode:
     support: full
@@ -102,6 +117,19 @@ EXAMPLES = r"""
       - access_key: "{{ example_access_key_id }}"
         secret_key: "{{ example_secret_access_key }}"
   register: relay
+
+- name: Have Postfix probe its relay
+  mailops.ses.postfix_relay_info:
+    probe: true
+  register: relay
+
+- name: Stop unless the relay accepts the mail of every running Postfix
+  ansible.builtin.assert:
+    that: item.probe.accepted is sameas true
+    fail_msg: "{{ item.probe.reason }}"
+  loop: "{{ relay.instances | selectattr('running') }}"
+  loop_control:
+    label: "{{ item.config_directory }}"
 
 - name: Stop if a critical finding is there
   ansible.builtin.assert:
@@ -152,6 +180,36 @@ instances:
       description: Whether M(mailops.ses.postfix_relay_key) keeps what a map was before, to be confirmed or restored.
       type: bool
       sample: false
+    probe:
+      description: The outcome of a probe. It is null without O(probe=true), and in check mode.
+      type: dict
+      contains:
+        accepted:
+          description:
+            - Whether the relay accepts the mail of this Postfix. The relay is a server that C(relayhost) names, or
+              another SES endpoint.
+            - V(true) if the server accepted the login and the addresses of the probe, or accepted the login and
+              refused one of the addresses.
+            - V(false) if mail goes elsewhere, or if the relay was not reached or refused the login.
+            - V(null) if Postfix could not be asked, or if another server than the relay may have answered.
+          type: bool
+          sample: true
+        reason:
+          description: The reply of the server or the reason that Postfix gives, or why it could not be asked.
+          type: str
+          sample: 250 Ok
+        recipient:
+          description: The recipient of the probe. It is null if Postfix was not asked.
+          type: str
+          sample: success+0f6ad8d2c4b1e973@simulator.amazonses.com
+        transport:
+          description: The service of C(master.cf) that delivers this mail. It is null if Postfix was not asked.
+          type: str
+          sample: smtp
+        nexthop:
+          description: The next hop of this mail. It is null if Postfix was not asked.
+          type: str
+          sample: '[email-smtp.eu-west-1.amazonaws.com]:587'
     maps:
       description: The password maps, in the order in which Postfix asks them.
       type: list
@@ -295,6 +353,7 @@ findings:
         mailops.ses.postfix_sasl_passwd
 """
 
+import math
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -323,6 +382,8 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
         "options": {name: {**CONTROLLER_OPTIONS[name], "required": True} for name in _KEY},
     },
     "config_directory": {"type": "path"},
+    "probe": {"type": "bool", "default": False},
+    "probe_timeout": {"type": "float", "default": 30},
 }
 
 
@@ -337,11 +398,20 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     # Taken out, because a failure in AnsibleModule itself puts all parameters into the result.
     candidates = _handed_over(module.params.pop("candidates"))
     directory = module.params["config_directory"]
+    probe_seconds = _probe_seconds(module)
     if directory:
-        found = report(Postfix(module, directory), candidates)
+        found = report(Postfix(module, directory), candidates, probe_seconds)
     else:
-        found = report_on_all(Postfix(module), candidates)
+        found = report_on_all(Postfix(module), candidates, probe_seconds)
     return {"changed": False, **found.result()}
+
+
+def _probe_seconds(module: AnsibleModule) -> float | None:
+    """How long a probe may take, None if there is to be none."""
+    seconds: float = module.params["probe_timeout"]
+    if not (0 < seconds < math.inf):
+        raise PostfixError(f"probe_timeout must be greater than 0 (given: {seconds:g})")
+    return seconds if module.params["probe"] and not module.check_mode else None
 
 
 def _handed_over(candidates: t.Iterable[t.Mapping[str, str]]) -> Candidates:

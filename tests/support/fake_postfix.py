@@ -24,6 +24,10 @@ DEFAULTS = {
     "multi_instance_directories": "",
     "multi_instance_name": "",
     "smtp_fallback_relay": "",
+    "queue_directory": "/no/such/queue",
+    "canonical_maps": "",
+    "recipient_canonical_maps": "",
+    "virtual_alias_maps": "",
     "transport_maps": "",
     "sender_dependent_default_transport_maps": "",
     "smtp_enforce_tls": "no",
@@ -49,6 +53,8 @@ DEFAULTS = {
     "smtp_tls_security_level": "",
     "smtp_tls_wrappermode": "no",
 }
+#: The programs of master.cf's services.
+CLIENTS = {"smtp/unix": "smtp", "relay/unix": "smtp", "discard/unix": "discard"}
 SUFFIXES = {"hash": ".db", "btree": ".db", "lmdb": ".lmdb", "texthash": ""}
 OTHER_TYPES = ("inline", "ldap", "regexp", "static")
 
@@ -129,6 +135,10 @@ class FakePostfix:
         path = config / "main.cf"
         if args[0] == "-m":
             return 0, "\n".join([*SUFFIXES, *OTHER_TYPES]).encode(), b""
+        if args[0] == "-M":
+            program = CLIENTS.get(args[1])
+            line = f"{args[1].replace('/', ' ')} - - n - - {program}\n"
+            return 0, line.encode() if program else b"", b""
         if args[0] == "-P":
             return 0, (self.directory / "overrides").read_bytes(), b""
         if args[0] in ("-e", "-X"):

@@ -65,7 +65,9 @@ def test_a_right_relay(module: Module) -> None:
     result = module.run(candidates=[HANDED_OVER])
     assert result["changed"] is False
     assert result["findings"] == []
-    assert result["invocation"] == {"module_args": {"config_directory": None}}
+    assert result["invocation"] == {
+        "module_args": {"config_directory": None, "probe": False, "probe_timeout": 30.0}
+    }
     assert result["instances"] == [
         {
             "name": "-",
@@ -77,6 +79,7 @@ def test_a_right_relay(module: Module) -> None:
             "tls_security_level": "secure",
             "ca_file": f"{module.relay.folder}/ca.pem",
             "rotation_pending": False,
+            "probe": None,
             "maps": [{"table": f"hash:{path}", "path": path, "mode": "0600"}],
             "entries": [
                 {

@@ -1,0 +1,187 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""Whether this Postfix gets mail to its relay, by Postfix's own probe. No message is sent."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import typing as t
+from dataclasses import dataclass, replace
+
+from ansible_collections.mailops.ses.plugins.module_utils._main_cf import (
+    overrides,
+    read_settings,
+    tokens,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._postfix_probe import (
+    Probe,
+    ProbeError,
+    Route,
+    probe,
+    resolve,
+    rewrite,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import region_of_endpoint
+from ansible_collections.mailops.ses.plugins.module_utils._survey_facts import host_of
+
+if t.TYPE_CHECKING:
+    from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import Postfix
+    from ansible_collections.mailops.ses.plugins.module_utils._survey_facts import InstanceFacts
+
+__all__ = ["RelayProbe", "probe_relay"]
+
+# SES's mailbox simulator ignores the label, which makes the recipient new to Postfix.
+_RECIPIENT = "success+{label}@simulator.amazonses.com"
+# verify(8) completes this name like that of any local sender.
+_SENDER = "double-bounce"
+_FALLBACK = "smtp_fallback_relay"
+# cleanup(8) applies these to a probe, too, after it was asked where the recipient's mail goes.
+_ALIASES = ("canonical_maps", "recipient_canonical_maps", "virtual_alias_maps")
+# SES rejects MAIL without a login with 530, and a wrong login in reply to AUTH.
+_AFTER_LOGIN = re.compile(
+    r"host \S+ said: (?!530)[45]\d\d[ -].* \(in reply to (?:MAIL FROM|RCPT TO) command\)"
+)
+_REPLY = re.compile(r"2\d\d[ -]")
+_SERVICE = re.compile(r"\w[\w.-]*")
+
+
+@dataclass(frozen=True)
+class RelayProbe:
+    """What a probe found.
+
+    `accepted` is None if Postfix could not be asked; then `reason` says why. Otherwise `reason` is
+    the server's reply, or Postfix's own words. `transport` and `nexthop` are None if unknown.
+    """
+
+    accepted: bool | None
+    reason: str
+    recipient: str | None = None
+    transport: str | None = None
+    nexthop: str | None = None
+
+    def shown(self) -> dict[str, t.Any]:
+        """The probe as a result has it."""
+        return {
+            "accepted": self.accepted,
+            "reason": self.reason,
+            "recipient": self.recipient,
+            "transport": self.transport,
+            "nexthop": self.nexthop,
+        }
+
+
+def probe_relay(postfix: Postfix, facts: InstanceFacts, timeout: float) -> RelayProbe:
+    """Ask the instance whether mail gets to its relay; `timeout` is in seconds.
+
+    Raises PostfixError if its settings can't be read.
+    """
+    if os.geteuid() != 0:
+        return RelayProbe(None, "only root can ask Postfix for a probe: set become")
+    if not facts.running:
+        return RelayProbe(None, "Postfix is not running")
+    recipient = _RECIPIENT.format(label=secrets.token_hex(8))
+    asked = _Asked(postfix, facts, recipient)
+    try:
+        return asked.outcome(timeout)
+    except ProbeError as exc:
+        return replace(asked.found, accepted=None, reason=str(exc))
+
+
+class _Asked:
+    """One probe; `found` has what is known so far."""
+
+    def __init__(self, postfix: Postfix, facts: InstanceFacts, recipient: str) -> None:
+        self._postfix = postfix
+        self._facts = facts
+        self._recipient = recipient
+        self._settings = read_settings(postfix, ("queue_directory", _FALLBACK, *_ALIASES))
+        self._queue = self._settings.get("queue_directory", "")
+        self._relays = {relay.lower() for relay in facts.relayhost}
+        self.found = RelayProbe(None, "", recipient)
+
+    def outcome(self, timeout: float) -> RelayProbe:
+        """The verdict. Raises ProbeError if Postfix could not be asked."""
+        sender = rewrite(self._queue, _SENDER)
+        route = resolve(self._queue, sender, self._recipient)
+        self.found = replace(self.found, transport=route.transport, nexthop=route.nexthop)
+        elsewhere = self._elsewhere(route)
+        if elsewhere:
+            return replace(self.found, accepted=False, reason=elsewhere)
+        of_probe = resolve(self._queue, sender, self._recipient, of_probe=True)
+        if of_probe[:2] != route[:2]:
+            raise ProbeError(
+                "the settings address_verify_* send probes another way than mail, to"
+                f" {of_probe.transport}:{of_probe.nexthop}, so that a probe proves nothing"
+            )
+        return self._judge(probe(self._queue, self._recipient, timeout), route, timeout)
+
+    def _judge(self, answer: Probe, route: Route, timeout: float) -> RelayProbe:
+        if answer.is_in_progress:
+            raise ProbeError(f"Postfix's probe had no answer within {timeout:g} s")
+        if _AFTER_LOGIN.fullmatch(answer.reason):
+            self._refuse_ambiguity(route)
+            reason = f"the login was accepted, and the probe's address was not: {answer.reason}"
+            return replace(self.found, accepted=True, reason=reason)
+        if answer.status != "deliverable":
+            return replace(self.found, accepted=False, reason=answer.reason)
+        self._refuse_ambiguity(route)
+        if not _REPLY.match(answer.reason):
+            raise ProbeError(f"the probe was not answered by a server: {answer.reason}")
+        return replace(self.found, accepted=True, reason=answer.reason)
+
+    def _elsewhere(self, route: Route) -> str:
+        """Why mail does not go to the relay, empty if it does."""
+        program = self._program(route.transport)
+        hops = tokens(route.nexthop)
+        if program == "smtp" and hops and all(map(self._is_relay, hops)):
+            return ""
+        return (
+            "mail does not go through the relay: Postfix hands it to the transport"
+            f" {route.transport}, next hop {route.nexthop!r}. Look at transport_maps,"
+            " default_transport and relayhost"
+        )
+
+    def _is_relay(self, hop: str) -> bool:
+        return hop.lower() in self._relays or region_of_endpoint(host_of(hop) or "") is not None
+
+    def _program(self, transport: str) -> str:
+        """The program that master.cf has for a transport, empty if it has none."""
+        if not _SERVICE.fullmatch(transport):
+            return ""
+        _code, out, _err = self._postfix.run("postconf", "-M", f"{transport}/unix")
+        fields = os.fsdecode(out).split()
+        return fields[7] if len(fields) > 7 else ""
+
+    def _refuse_ambiguity(self, route: Route) -> None:
+        """Raise ProbeError if another server than the relay may have answered."""
+        fallback = self._settings.get(_FALLBACK, "")
+        for override in overrides(self._postfix, self._facts.directory, (_FALLBACK,)):
+            if override.service == f"{route.transport}/unix":
+                fallback = override.value
+        others = [hop for hop in tokens(fallback) if not self._is_relay(hop)]
+        if others:
+            raise ProbeError(
+                f"{_FALLBACK} is {', '.join(others)}, and Postfix does not say which server"
+                " answered the probe"
+            )
+        for setting in _ALIASES:
+            for table in tokens(self._settings.get(setting, "")):
+                if self._is_in(table):
+                    raise ProbeError(
+                        f"{setting} has another address for the probe's recipient, in {table}"
+                    )
+
+    def _is_in(self, table: str) -> bool:
+        """Whether a lookup table has an entry for the recipient, or can't be asked."""
+        plain, domain = "success@simulator.amazonses.com", "@simulator.amazonses.com"
+        keys = (self._recipient, plain, domain)
+        data = b"".join(key.encode() + b"\n" for key in keys)
+        code, out, err = self._postfix.run("postmap", "-q", "-", table, data=data, binary_data=True)
+        # Nothing found is exit status 1 without a word.
+        return bool(out.strip()) or (code != 0 and bool(err.strip()))

@@ -1,0 +1,195 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a probe proves, with a Postfix and its services in miniature."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._candidate_digests import Candidates
+from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import Postfix
+from ansible_collections.mailops.ses.plugins.module_utils._relay_report import report
+from ansible_collections.mailops.ses.tests.support.fake_services import (
+    Answer,
+    FakeServices,
+    attributes,
+    route,
+    verified,
+)
+from ansible_collections.mailops.ses.tests.support.fake_survey import (
+    HOST,
+    KEY,
+    FakeSurvey,
+    fake_survey,
+)
+
+AT_HOST = f"host {HOST}[192.0.2.1]"
+NO_SENDER = f"{AT_HOST} said: 554 no such sender (in reply to MAIL FROM command)"
+NO_LOGIN = f"{AT_HOST} said: 530 Authentication required (in reply to MAIL FROM command)"
+WRONG_LOGIN = (
+    f"SASL authentication failed; server {HOST}[192.0.2.1] said:"
+    " 535 Authentication Credentials Invalid"
+)
+
+
+@pytest.fixture(name="relay")
+def fixture_relay(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[FakeSurvey]:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with fake_survey(monkeypatch) as relay:
+        yield relay
+
+
+def services(
+    reason: str = "250 OK",
+    status: str = "0",
+    of_mail: tuple[str, str] = ("smtp", KEY),
+    of_probe: tuple[str, str] | None = None,
+) -> dict[str, Answer]:
+    """The answers of an instance."""
+    routes = {"resolve": route(*of_mail), "verify": route(*(of_probe or of_mail))}
+    routes["rewrite"] = attributes(("flags", "0"), ("address", "double-bounce@example.com"))
+    return {
+        "rewrite": lambda request: [routes[request["request"]]],
+        "verify": lambda _request: [verified(status, reason)],
+    }
+
+
+def ask(
+    relay: FakeSurvey, answers: t.Mapping[str, Answer], seconds: float = 5, **settings: str
+) -> dict[str, t.Any]:
+    """The probe as a result of the module has it."""
+    with FakeServices(answers) as running:
+        relay.set(queue_directory=running.queue_directory, **settings)
+        postfix = Postfix(relay.postfix, str(relay.folder))
+        (instance,) = report(postfix, Candidates(), seconds).instances
+    probe: dict[str, t.Any] = instance["probe"]
+    return probe
+
+
+def test_accepted(relay: FakeSurvey) -> None:
+    probe = ask(relay, services())
+    recipient = probe.pop("recipient")
+    assert re.fullmatch(r"success\+[0-9a-f]{16}@simulator\.amazonses\.com", recipient)
+    assert probe == {"accepted": True, "reason": "250 OK", "transport": "smtp", "nexthop": KEY}
+    assert ask(relay, services())["recipient"] != recipient
+
+
+#: What Postfix answers, with main.cf's settings -> accepted, and a part of the reason
+CASES: dict[str, tuple[dict[str, Answer], dict[str, str], bool | None, str]] = {
+    "refused at MAIL": (services(NO_SENDER, "2"), {}, True, NO_SENDER),
+    "refused at RCPT for now": (
+        services(f"{AT_HOST} said: 454 4.7.0 Throttling (in reply to RCPT TO command)", "1"),
+        {}, True, "the login was accepted, and the probe's address was not",
+    ),
+    "several servers, and SES without relayhost": (
+        services(of_mail=("smtp", f"{KEY.upper()}, [email-smtp.us-east-1.amazonaws.com]")),
+        {}, True, "250 OK",
+    ),
+    "another server in relayhost": (
+        services(of_mail=("smtp", "[smtp.example.net]")),
+        {"relayhost": "[smtp.example.net]"}, True, "250 OK",
+    ),
+    "no login": (services(NO_LOGIN, "2"), {}, False, NO_LOGIN),
+    "a wrong login": (services(WRONG_LOGIN, "1"), {}, False, WRONG_LOGIN),
+    "an answer to AUTH that looks like one to MAIL": (
+        services(f"{WRONG_LOGIN} {NO_SENDER}", "1"), {}, False, WRONG_LOGIN,
+    ),
+    "refused at the greeting": (
+        services(f"{AT_HOST} refused to talk to me: 421 too many", "1"), {}, False, "421",
+    ),
+    "unreachable": (services("connect to x: Connection refused", "1"), {}, False, "connect to x"),
+    "another server": (
+        services(of_mail=("smtp", "[smtp.example.net]")), {}, False, "next hop '[smtp.example.net]'",
+    ),
+    "one other server of two": (
+        services(of_mail=("smtp", f"{KEY} [smtp.example.net]")), {}, False, "does not go through",
+    ),
+    "a refused destination": (
+        services(of_mail=("error", "no mail today")), {}, False, "next hop 'no mail today'",
+    ),
+    "thrown away": (services("x", of_mail=("discard", KEY)), {}, False, "transport discard"),
+    "a transport that is not in master.cf": (
+        services(of_mail=("nosuch", KEY)), {}, False, "transport nosuch",
+    ),
+    "a transport with a name that postconf would misread": (
+        services(of_mail=("-x", KEY)), {}, False, "transport -x",
+    ),
+    "nowhere": (services(of_mail=("smtp", "")), {}, False, "next hop ''"),
+    "probes that go another way": (
+        services(of_probe=("smtp", "[smtp.example.net]")), {}, None, "address_verify_*",
+    ),
+    "a fallback": (
+        services(), {"smtp_fallback_relay": f"{KEY}, [smtp.example.net]"}, None,
+        "smtp_fallback_relay is [smtp.example.net], and",
+    ),
+    "a fallback that is a relay": (services(), {"smtp_fallback_relay": KEY}, True, "250 OK"),
+    "a fallback that may have refused the sender": (
+        services(NO_SENDER, "2"), {"smtp_fallback_relay": "[smtp.example.net]"}, None, "fallback",
+    ),
+    "delivered by something else": (
+        services("delivers to mailbox"), {}, None, "was not answered by a server",
+    ),
+    "no answer in time": (services("busy", "3"), {}, None, "had no answer within 0.01 s"),
+    "no service verify": (
+        {"rewrite": services()["rewrite"]}, {}, None, "No such file or directory",
+    ),
+    "no service rewrite": ({}, {}, None, "service rewrite can't be asked"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_accepted(relay: FakeSurvey, name: str) -> None:
+    answers, settings, accepted, said = CASES[name]
+    probe = ask(relay, answers, 0.01 if "in time" in name else 5, **settings)
+    assert probe["accepted"] is accepted
+    assert said in probe["reason"]
+    if accepted is not None:
+        assert probe["transport"]
+
+
+def test_another_fallback_in_master_cf(relay: FakeSurvey) -> None:
+    (relay.folder / "master.cf").write_text("relay unix\n  -o smtp_fallback_relay=[x]\n")
+    override = relay.folder / "overrides"
+    override.write_text("relay/unix/smtp_fallback_relay = [x]\n")
+    assert ask(relay, services())["accepted"] is True
+    override.write_text("smtp/unix/smtp_fallback_relay = [x]\n")
+    assert ask(relay, services())["accepted"] is None
+
+
+@pytest.mark.parametrize(
+    "entry", ["@simulator.amazonses.com x", "success@simulator.amazonses.com x", ""]
+)
+def test_an_alias_for_the_recipient(relay: FakeSurvey, entry: str) -> None:
+    """cleanup(8) would send the probe to another address than the one that was asked about."""
+    aliases = relay.map(f"root me\n{entry}\n", "virtual", 0o644)
+    probe = ask(relay, services(), virtual_alias_maps=f"hash:{aliases}")
+    assert probe["accepted"] is (None if entry else True)
+    assert ("virtual_alias_maps has another address" in probe["reason"]) is bool(entry)
+
+
+def test_a_table_that_cannot_be_asked(relay: FakeSurvey) -> None:
+    probe = ask(relay, services(), canonical_maps="ldap:x")
+    assert probe["accepted"] is None
+
+
+def test_postfix_is_not_running(relay: FakeSurvey) -> None:
+    relay.postfix.running = False
+    assert ask(relay, {}) == {
+        "accepted": None,
+        "reason": "Postfix is not running",
+        "recipient": None,
+        "transport": None,
+        "nexthop": None,
+    }
+
+
+def test_only_root_can_ask(relay: FakeSurvey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    probe = ask(relay, services())
+    assert (probe["accepted"], probe["recipient"]) == (None, None)
+    assert "only root" in probe["reason"]
