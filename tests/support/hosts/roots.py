@@ -29,7 +29,7 @@ _TIMEOUT = 900.0  # seconds for one root; it takes one minute
 _AT_ONCE = 2
 
 # What a server of any kind has. No cron, no init: processes begin with sshd.
-_INSTALLED = ("python3", "python3-apt", "openssh-server", "iproute2", "rsyslog")
+_INSTALLED = ("python3", "python3-apt", "openssh-server", "iproute2", "rsyslog", "sudo")
 # What the role may want to install, from a repository that is on the host.
 _OFFERED = ("postfix", "postfix-lmdb", "postfix-cdb", "libsasl2-modules", "ca-certificates")
 
