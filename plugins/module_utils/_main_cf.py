@@ -23,6 +23,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import 
     PostfixError,
     reason,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import is_harmless
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     Staging,
     read_if_there,
@@ -114,7 +115,7 @@ class MainCf:
             content += b"\n"
         path = self.stage_content(content)
         postfix = self._postfix.at(os.path.dirname(path))
-        settings = [f"{name}={value}" for name, value in changes.items() if value is not None]
+        settings, stand_ins = _arguments(changes)
         gone = [name for name, value in changes.items() if value is None]
         for option, arguments in (("-e", settings), ("-X", gone)):
             code, _out, err = (
@@ -122,6 +123,12 @@ class MainCf:
             )
             if code:
                 raise PostfixError(f"postconf can't edit main.cf: {reason(code, err)}")
+        if stand_ins:
+            content = read_if_there(path) or b""
+            for stand_in, value in stand_ins.items():
+                content = content.replace(stand_in.encode(), os.fsencode(value))
+            path = self.stage_content(content)
+            postfix = self._postfix.at(os.path.dirname(path))
         self._attributes(path)
         before = self._postfix if basis is None else self._postfix.at(os.path.dirname(basis))
         _refuse_other_changes(before, postfix, changes)
@@ -175,6 +182,24 @@ def read_overrides(postfix: Postfix) -> dict[str, str]:
         raise PostfixError(f"postconf can't read master.cf: {reason(code, err)}")
     pairs = (line.partition(" = ") for line in os.fsdecode(out).split("\n"))
     return {path: value.strip() for path, equals, value in pairs if equals}
+
+
+def _arguments(changes: t.Mapping[str, str | None]) -> tuple[list[str], dict[str, str]]:
+    """The settings as arguments of postconf, and the values by what stands in for them there.
+
+    Everybody on a host can see the arguments of a program, so a password must not be in one.
+    """
+    arguments = []
+    stand_ins = {}
+    for name, value in changes.items():
+        if value is None:
+            continue
+        argument = value
+        if not is_harmless(value):
+            argument = os.urandom(16).hex()
+            stand_ins[argument] = value
+        arguments.append(f"{name}={argument}")
+    return arguments, stand_ins
 
 
 def _refuse_other_changes(before: Postfix, after: Postfix, changes: t.Collection[str]) -> None:

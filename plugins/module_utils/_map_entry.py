@@ -11,6 +11,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import (
+    REDACTED,
+    redact_entry,
+)
+
 __all__ = [
     "PasswordMapError",
     "Wanted",
@@ -19,6 +24,7 @@ __all__ = [
     "fold",
     "refuse_unstorable",
     "shown",
+    "shown_key",
     "text",
 ]
 
@@ -47,6 +53,11 @@ class Wanted:
     asked_by: str = "the task"
 
     @property
+    def shown_key(self) -> str:
+        """The key for messages: as the task has it."""
+        return self.key
+
+    @property
     def value(self) -> bytes:
         """The right-hand side as Postfix stores it: user name, colon, password."""
         return f"{self.username}:{self.password}".encode()
@@ -55,9 +66,9 @@ class Wanted:
         """Why postmap would not store the value exactly as it is, None if it would."""
         reason = _username_problem(self.username)
         if reason:
-            return f"the user name of {self.key!r} {reason}"
+            return f"the user name of {self.shown_key!r} {reason}"
         reason = _password_problem(self.password)
-        return f"the password of {self.key!r} {reason}" if reason else None
+        return f"the password of {self.shown_key!r} {reason}" if reason else None
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,11 @@ class WantedLine(Wanted):
     """An entry whose value is no login that the task gives, or is known as a whole only."""
 
     line: bytes = b""
+
+    @property
+    def shown_key(self) -> str:
+        """The key for messages, redacted: it may come from a host's file."""
+        return shown_key(self.key.encode(errors="surrogateescape"), self.line)
 
     @property
     def value(self) -> bytes:
@@ -75,7 +91,9 @@ class WantedLine(Wanted):
         """Why postmap would not store the value exactly as it is, None if it would."""
         if self.line and self.line == self.line.strip() and b"\n" not in self.line:
             return None
-        return f"the value of {self.key!r} is empty, or has white space around it or a newline"
+        return (
+            f"the value of {self.shown_key!r} is empty, or has white space around it or a newline"
+        )
 
 
 def fold(key: bytes, utf8: bool) -> bytes:
@@ -102,14 +120,20 @@ def bare_host(key: str, utf8: bool) -> bytes | None:
 
 
 def shown(key: bytes, value: bytes, password: str = "PASSWORD") -> str:
-    """An entry for a diff: the key and the user name, and a fixed word for the password."""
-    username, colon, _password = value.partition(b":")
-    # Without a colon nobody can say which part is no secret.
-    return f"{text(key)} {text(username)}:{password}" if colon else f"{text(key)} {password}"
+    """An entry for a diff: key and user name, redacted, and a fixed word for the password."""
+    entry = redact_entry(text(key), text(value))
+    if b":" not in value:  # nobody can say which part is no secret
+        return f"{entry.key} {password}"
+    return f"{entry.key} {entry.username or REDACTED}:{password}"
+
+
+def shown_key(key: bytes, value: bytes) -> str:
+    """The key of an entry for a result or a message, redacted; what it may be depends on the value."""
+    return redact_entry(text(key), text(value)).key
 
 
 def text(raw: bytes) -> str:
-    """Bytes of the file for a result or a message, whatever their encoding."""
+    """Bytes of a file as text, whatever their encoding. It may hold a secret: see _redaction.py."""
     return raw.decode(errors="backslashreplace")
 
 
@@ -120,7 +144,7 @@ def refuse_unstorable(entry: Wanted) -> None:
     """
     reason = _key_problem(entry.key)
     if reason:
-        raise PasswordMapError(f"{entry.asked_by}: the key {entry.key!r} {reason}")
+        raise PasswordMapError(f"{entry.asked_by}: the key {entry.shown_key!r} {reason}")
     reason = entry.value_problem() if entry.present else None
     if reason:
         raise PasswordMapError(f"{entry.asked_by}: {reason}")

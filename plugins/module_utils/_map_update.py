@@ -18,7 +18,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._map_entry import (
     PasswordMapError,
     Wanted,
     fold,
-    text,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._password_map import (
     Edit,
@@ -324,14 +323,16 @@ class MapUpdate:
         listing = set()
         if there:
             listing = self._postfix.listing(self._request.table_type, self._request.path) or set()
-        keys = {line.partition(b"\t")[0] for line in listing}
+        entries = dict(line.split(b"\t", 1) for line in listing if b"\t" in line)
+        keys = set(entries)
         asked = {fold(entry.key.encode(), current.utf8) for entry in self._request.wanted}
         if change.changes_source or keys & asked or (keys and self._request.exclusive):
             if keys - asked and not self._request.exclusive:
                 name = f"{self._request.table_type.name}:{self._request.path}"
+                lost = sorted(current.shown_key(key, entries[key]) for key in keys - asked)
                 raise PasswordMapError(
                     f"{self._request.path} is missing, but its table has entries that were not"
-                    f" asked for and would be lost: {', '.join(sorted(map(text, keys - asked)))}."
+                    f" asked for and would be lost: {', '.join(lost)}."
                     f" Bring the source back (postmap -s {name}), or remove the entries:"
                     " mailops.ses.postfix_sasl_passwd with exclusive=true"
                 )

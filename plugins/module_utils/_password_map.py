@@ -20,8 +20,10 @@ from ansible_collections.mailops.ses.plugins.module_utils._map_entry import (
     fold,
     refuse_unstorable,
     shown,
+    shown_key,
     text,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact
 
 __all__ = ["Edit", "PasswordMap", "edit", "read_map", "replaced"]
 
@@ -72,7 +74,14 @@ class PasswordMap:
 
     def shown(self, key: bytes, value: bytes, password: str = "PASSWORD") -> str:
         """An entry for a diff, with a fixed word for the password where there is one."""
-        return shown(key, value, password) if self.secret else f"{text(key)} {text(value)}"
+        if self.secret:
+            return shown(key, value, password)
+        return f"{self.shown_key(key, value)} {redact(text(value))}"
+
+    def shown_key(self, key: bytes, value: bytes) -> str:
+        """The key of an entry for a result or a message, redacted."""
+        # In a map without logins, a key is as harmless as that of any login.
+        return shown_key(key, value if self.secret else b"u:p")
 
     def line_number(self, number: int) -> int:
         """The physical line, counted from 1, at which a logical line begins."""
@@ -97,8 +106,8 @@ class PasswordMap:
 class Edit:
     """What changes in the source.
 
-    `gone` has the removed keys as they were spelled; `before` and `after` are the entries for a
-    diff and hold no password. `changes_comments` says that more than entries changes.
+    `gone` has the removed keys as they were spelled, `keys_removed` the same redacted; `before` and
+    `after` are the entries for a diff and hold no password. `changes_comments` says that more than entries changes.
     """
 
     source: bytes
@@ -158,6 +167,7 @@ def edit(current: PasswordMap, wanted: t.Sequence[Wanted], exclusive: bool = Fal
     added: list[Wanted] = []
     changed: list[str] = []
     gone: list[bytes] = []
+    removed: list[str] = []
     before: list[str] = []
     after: list[str] = []
 
@@ -174,16 +184,17 @@ def edit(current: PasswordMap, wanted: t.Sequence[Wanted], exclusive: bool = Fal
         if not entry.present:
             before.append(current.shown(spelled, value))
             gone.append(spelled)
+            removed.append(current.shown_key(spelled, value))
             replaced[number] = _comments(current.lines(number))
         elif value != entry.value:
             before.append(current.shown(spelled, value))
             after.append(current.shown(spelled, entry.value, "NEW_PASSWORD"))
-            changed.append(entry.key)
+            changed.append(entry.shown_key)
             replaced[number] = _rewritten(current.lines(number), spelled, entry.value)
         elif folded in repeated:
             before.append(current.shown(spelled, value))
             after.append(current.shown(spelled, value))
-            changed.append(entry.key)
+            changed.append(entry.shown_key)
     if exclusive:
         for number, folded in enumerate(current.keys):
             if folded and folded not in asked:
@@ -191,14 +202,15 @@ def edit(current: PasswordMap, wanted: t.Sequence[Wanted], exclusive: bool = Fal
                 before.append(current.shown(spelled, value))
                 if current.first[folded] == number:
                     gone.append(spelled)
+                    removed.append(current.shown_key(spelled, value))
                 replaced[number] = _comments(current.lines(number))
     after += [current.shown(entry.key.encode(), entry.value, "NEW_PASSWORD") for entry in added]
 
     return Edit(
         source=_rendered(current, replaced, added),
-        keys_added=tuple(entry.key for entry in added),
+        keys_added=tuple(entry.shown_key for entry in added),
         keys_changed=tuple(changed),
-        keys_removed=tuple(map(text, gone)),
+        keys_removed=tuple(removed),
         gone=tuple(gone),
         before=tuple(before),
         after=tuple(after),
@@ -217,9 +229,11 @@ def replaced(current: PasswordMap, source: bytes) -> Edit:
     ]
     return Edit(
         source=source,
-        keys_added=tuple(text(new[key][0]) for key in differing if key not in old),
-        keys_changed=tuple(text(new[key][0]) for key in differing if key in old and key in new),
-        keys_removed=tuple(text(old[key][0]) for key in differing if key not in new),
+        keys_added=tuple(current.shown_key(*new[key]) for key in differing if key not in old),
+        keys_changed=tuple(
+            current.shown_key(*new[key]) for key in differing if key in old and key in new
+        ),
+        keys_removed=tuple(current.shown_key(*old[key]) for key in differing if key not in new),
         gone=tuple(old[key][0] for key in differing if key not in new),
         before=tuple(current.shown(*old[key]) for key in differing if key in old),
         after=tuple(current.shown(*new[key], "OLD_PASSWORD") for key in differing if key in new),
@@ -236,13 +250,13 @@ def _asked(wanted: t.Sequence[Wanted], utf8: bool) -> dict[bytes, Wanted]:
         if (other.present, other.value) != (entry.present, entry.value):
             raise PasswordMapError(
                 f"{other.asked_by} and {entry.asked_by} ask for different things under the same"
-                f" key {entry.key!r} (Postfix does not distinguish upper and lower case)"
+                f" key {entry.shown_key!r} (Postfix does not distinguish upper and lower case)"
             )
     for entry in asked.values():
         bare = asked.get(bare_host(entry.key, utf8) or b"")
         if bare and bare.present and entry.present and bare.value != entry.value:
             raise PasswordMapError(
-                f"{bare.asked_by}: the key {bare.key!r} would shadow {entry.key!r}, which"
+                f"{bare.asked_by}: the key {bare.shown_key!r} would shadow {entry.shown_key!r}, which"
                 f" {entry.asked_by} asks for with other credentials: Postfix looks up the bare"
                 " host name first. Ask for one of the two"
             )
@@ -254,9 +268,10 @@ def _refuse_repeated(
 ) -> None:
     for folded, numbers in repeated.items():
         if folded not in asked:
+            key = current.shown_key(*current.entry(numbers[0]))
             lines = [str(current.line_number(number)) for number in numbers]
             raise PasswordMapError(
-                f"the key {text(folded)!r} occurs more than once in the map, in lines"
+                f"the key {key!r} occurs more than once in the map, in lines"
                 f" {', '.join(lines[:-1])} and {lines[-1]}; Postfix uses the first and ignores"
                 " the rest. Remove what is not meant, or ask for this key too, so that it"
                 " becomes one entry"
@@ -271,8 +286,8 @@ def _refuse_shadowed(
         if bare in current.first and bare not in asked and not exclusive:
             number = current.first[bare]
             raise PasswordMapError(
-                f"the entry {text(current.entry(number)[0])!r} in line"
-                f" {current.line_number(number)} of the map shadows {entry.key!r}: Postfix looks"
+                f"the entry {current.shown_key(*current.entry(number))!r} in line"
+                f" {current.line_number(number)} of the map shadows {entry.shown_key!r}: Postfix looks"
                 " up the bare host name of the server first, so the credentials asked for would"
                 " never be used. Remove that entry: mailops.ses.postfix_sasl_passwd with"
                 " state=absent and its key, or with exclusive=true"

@@ -18,6 +18,8 @@ import struct
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact_entry
+
 __all__ = [
     "TABLE_TYPES",
     "Postfix",
@@ -185,7 +187,7 @@ class Postfix:
                         why = reason(code, err)
                     raise PostfixError(
                         f"the new table {what} the entry"
-                        f" {key.decode(errors='backslashreplace')!r} as it should ({why});"
+                        f" {redact_entry(_text(key), _text(value)).key!r} as it should ({why});"
                         " the table in force stays"
                     )
         if not table_type.suffix:
@@ -280,6 +282,10 @@ def reason(code: int, err: bytes) -> str:
         elif "fatal" in line and _LINE_NUMBER.search(line):
             parts += [f"line {number}" for number in _LINE_NUMBER.findall(line)]
     return ", ".join([f"exit status {code}", *dict.fromkeys(parts)])
+
+
+def _text(raw: bytes | None) -> str:
+    return (raw or b"").decode(errors="backslashreplace")
 
 
 def _strerror(exc: OSError) -> str:

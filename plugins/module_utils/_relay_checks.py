@@ -18,6 +18,7 @@ import typing as t
 
 from ansible_collections.mailops.ses.plugins.module_utils._main_cf import Override, tokens
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import Postfix, reason
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import is_harmless, redact
 from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import (
     MAPS,
     RelayError,
@@ -117,7 +118,7 @@ def check_routing(values: t.Mapping[str, str], servers: int) -> None:
     transport, _colon, nexthop = values.get("default_transport", "smtp").partition(":")
     if nexthop:
         raise RelayError(
-            f"default_transport is {transport}:{nexthop}, and its next hop beats relayhost. Take"
+            f"default_transport is {redact(f'{transport}:{nexthop}')}, and its next hop beats relayhost. Take"
             " the next hop out of it"
         )
     verified = "smtp_sasl_tls_verified_security_options"
@@ -149,7 +150,7 @@ def check_overrides(
         if override.service in services and setting and not setting.satisfied_by(override.value):
             raise RelayError(
                 f"master.cf, line {override.line}: {override.service}/{override.name} ="
-                f" {override.value} beats the {override.name} of main.cf, which is to be"
+                f" {redact(override.value)} beats the {override.name} of main.cf, which is to be"
                 f" {setting.value}. Remove it (postconf -PX"
                 f" {override.service}/{override.name})"
             )
@@ -178,7 +179,7 @@ def check_maps(
                     break
                 if key in found[name]:
                     raise RelayError(
-                        f"{name}, in {MAPS}, has an entry for {key!r}, which Postfix finds before"
+                        f"{redact(name)}, in {MAPS}, has an entry for {key!r}, which Postfix finds before"
                         f" the one for {login.key!r} in {table}: the credentials asked for would"
                         " never be used. Remove that entry"
                     )
@@ -198,7 +199,7 @@ def check_tls_policy(
             words = policy.split() or [""]
             if words[0] not in _GOOD_ENOUGH[level]:
                 raise RelayError(
-                    f"{name}, in smtp_tls_policy_maps, has the level {words[0]!r} for"
+                    f"{redact(name)}, in smtp_tls_policy_maps, has the level {redact(words[0])!r} for"
                     f" {destination!r}, which beats smtp_tls_security_level = {level}. Remove that"
                     " entry"
                 )
@@ -216,12 +217,19 @@ def _look_up(postfix: Postfix, name: str, keys: t.Sequence[str], setting: str) -
 
 def _entries(postfix: Postfix, name: str, keys: t.Sequence[str], setting: str) -> dict[str, str]:
     """What a table has for these keys, as Postfix's daemons see it."""
+    if not is_harmless(name):
+        # As an argument of postmap it would show what may be a password.
+        raise RelayError(
+            f"{redact(name)}, in {setting}, is not a lookup table, like"
+            " hash:/etc/postfix/sasl_passwd. What is redacted may be a password, which anybody can"
+            f" read in main.cf. Move it into a lookup table, and take it out of {setting}"
+        )
     data = "".join(f"{key}\n" for key in keys).encode()
     table = opened(name)
     code, out, err = postfix.run("postmap", "-q", "-", table, data=data, binary_data=True)
     if b"fatal:" in err or b"error:" in err:
         raise RelayError(
-            f"{table}, in {setting}, can't be read: {reason(code, err)}. Postfix would defer the"
+            f"{redact(table)}, in {setting}, can't be read: {reason(code, err)}. Postfix would defer the"
             f" mail. Make the table, or take it out of {setting}"
         )
     lines = (line.partition("\t") for line in out.decode(errors="replace").split("\n"))

@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.mailops.ses.plugins.module_utils._finding import Finding, by_severity
 from ansible_collections.mailops.ses.plugins.module_utils._main_cf import tokens
 from ansible_collections.mailops.ses.plugins.module_utils._map_findings import map_findings
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact
 from ansible_collections.mailops.ses.plugins.module_utils._relay_checks import CHECKED_LEVELS
 from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import PORTS_OF_TLS
 from ansible_collections.mailops.ses.plugins.module_utils._survey_facts import host_of
@@ -76,7 +77,7 @@ def _no_entries(
             continue
         if not (destination.region or near):
             continue
-        host, text = destination.host, destination.text
+        host, text = destination.shown_host, destination.shown_text
         message = f"Postfix finds no login for {text}, and sends the mail without one"
         if near:
             message += f". There is one for {near!r}, but it looks for {host!r} and then {text!r}"
@@ -92,16 +93,20 @@ def _no_entries(
 
 
 def _of_destination(facts: InstanceFacts, destination: Destination) -> t.Iterator[Finding]:
-    client, text = destination.client, destination.text
-    level = facts.tls_policies.get(text, client.tls_level)
+    client, text = destination.client, destination.shown_text
+    level = facts.tls_policies.get(destination.text, client.tls_level)
     if level is not None and level not in CHECKED_LEVELS:
         unsafe = level in _NO_TLS
-        where = "smtp_tls_policy_maps" if text in facts.tls_policies else "smtp_tls_security_level"
+        where = (
+            "smtp_tls_policy_maps"
+            if destination.text in facts.tls_policies
+            else "smtp_tls_security_level"
+        )
         yield Finding(
             "tls_not_verified",
             "critical" if unsafe else "warning",
             facts.main_cf,
-            f"{where} is {level!r} for {text}, which checks no certificate: whoever redirects the"
+            f"{where} is {redact(level)!r} for {text}, which checks no certificate: whoever redirects the"
             " connection gets the password"
             + (", and TLS itself can be left out" if unsafe else ""),
             "Set smtp_tls_security_level = secure and smtp_tls_CAfile: mailops.ses.postfix_relay"
@@ -116,7 +121,7 @@ def _of_destination(facts: InstanceFacts, destination: Destination) -> t.Iterato
             "wrappermode",
             "critical",
             facts.main_cf,
-            f"port {destination.port} of {destination.host} takes {begins}, but"
+            f"port {destination.port} of {destination.shown_host} takes {begins}, but"
             f" smtp_tls_wrappermode is not {wanted}, so that no mail is delivered",
             f"Set smtp_tls_wrappermode = {wanted}, or take another port: 587 is for STARTTLS, 465"
             " for TLS from the first byte",
@@ -129,7 +134,7 @@ def _of_destination(facts: InstanceFacts, destination: Destination) -> t.Iterato
 def _login_is_off(
     facts: InstanceFacts, destination: Destination, level: str | None
 ) -> t.Iterator[Finding]:
-    client, text = destination.client, destination.text
+    client, text = destination.client, destination.shown_text
     if not client.is_on("smtp_sasl_auth_enable"):
         yield Finding(
             "auth_disabled",

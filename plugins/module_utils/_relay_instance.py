@@ -28,6 +28,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import 
     Postfix,
     PostfixError,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact_message
 from ansible_collections.mailops.ses.plugins.module_utils._relay_checks import ALSO_READ
 from ansible_collections.mailops.ses.plugins.module_utils._relay_record import RecordStore
 from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import (
@@ -170,7 +171,7 @@ class Instance:
     def reload(self) -> bool:
         """Make a running Postfix read its configuration; returns whether it is running.
 
-        Raises RelayError with Postfix's own last words if it can't.
+        Raises RelayError with Postfix's own last words, redacted, if it can't.
         """
         if not self.is_running():
             return False
@@ -178,7 +179,7 @@ class Instance:
         code, _out, err = self.postfix.at(self.directory).run("postfix", "reload")
         if code:
             lines = err.decode(errors="replace").strip().splitlines() or [f"exit status {code}"]
-            raise RelayError(f"Postfix can't be reloaded: {lines[-1]}")
+            raise RelayError(f"Postfix can't be reloaded: {redact_message(lines[-1])}")
         return True
 
     def reload_again(self) -> None:

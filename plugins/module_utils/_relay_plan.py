@@ -16,7 +16,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._map_entry import (
     WantedLine,
     fold,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import hidden
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact, redact_entry
 
 if t.TYPE_CHECKING:
     from ansible_collections.mailops.ses.plugins.module_utils._map_update import Plan
@@ -110,7 +110,7 @@ def taken_back(
             continue
         if now is not None and now.partition(b":")[0] != username.encode():
             warnings.append(
-                f"the entry {key!r} of the password map was changed by somebody else since, so it"
+                f"the entry {redact_entry(key, f'{username}:PASSWORD').key!r} of the password map was changed by somebody else since, so it"
                 " stays as it is"
             )
         elif was is not None:
@@ -159,7 +159,7 @@ def diff_part(header: str, before: t.Sequence[str], after: t.Sequence[str]) -> d
 
 
 def _line(name: str, value: str | None) -> str:
-    return "" if value is None else f"{name} = {hidden(name, value)}"
+    return "" if value is None else f"{name} = {redact(value)}"
 
 
 def _value(of_map: PasswordMap, folded: bytes) -> bytes | None:

@@ -21,6 +21,7 @@ from dataclasses import replace
 from ansible_collections.mailops.ses.plugins.module_utils._main_cf import tokens
 from ansible_collections.mailops.ses.plugins.module_utils._password_map import read_map
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import TABLE_TYPES
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact, redact_entry
 from ansible_collections.mailops.ses.plugins.module_utils._relay_plan import (
     Outcome,
     RelayPlan,
@@ -77,12 +78,14 @@ class RelayRemoval:
         main_cf, settings, warnings = self._plan_main_cf(record)
         removes, more = self._plan_map(record, settings)
         of_map = self._map.plan() if self._map else None
-        gone = of_map.edit.keys_removed if of_map else tuple(record.map.keys) if removes else ()
+        ours = record.map.keys.items() if removes else ()
+        gone = tuple(redact_entry(key, f"{username}:PASSWORD").key for key, username in ours)
+        gone = of_map.edit.keys_removed if of_map else gone
         after = {change.name: change.after for change in settings}
         return RelayPlan(
             path=record.map.path,
             table=f"{record.map.type}:{record.map.path}",
-            relayhost=after.get("relayhost", instance.values.get("relayhost")) or "",
+            relayhost=redact(after.get("relayhost", instance.values.get("relayhost")) or ""),
             settings=tuple(settings),
             main_cf=main_cf,
             map=of_map,
@@ -121,7 +124,7 @@ class RelayRemoval:
         instance = self._instance
         path = instance.map_path(self._request.path)
         its_type = instance.map_type(self._request.map_type, path)
-        relayhost = instance.values.get("relayhost", "")
+        relayhost = redact(instance.values.get("relayhost", ""))
         warning = (
             f"relayhost is {relayhost}, but there is no record of this module's in"
             f" {instance.store.directory}: it was set by somebody else, so it stays as it is"

@@ -18,6 +18,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import 
     Postfix,
     PostfixError,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact
 from ansible_collections.mailops.ses.plugins.module_utils._relay_findings import findings
 from ansible_collections.mailops.ses.plugins.module_utils._relay_probe import (
     RelayProbe,
@@ -117,8 +118,8 @@ def _instance(
         "running": facts.running,
         "relayhost": facts.relayhost,
         "tls": facts.client.tls,
-        "tls_security_level": facts.client.tls_level,
-        "ca_file": facts.client.says("smtp_tls_CAfile"),
+        "tls_security_level": redact(facts.client.tls_level),
+        "ca_file": redact(facts.client.says("smtp_tls_CAfile")),
         "rotation_pending": any(map(_is_kept, facts.maps)),
         "probe": probed.shown() if probed else None,
         "maps": [{"table": one.name, "path": one.path, "mode": one.mode} for one in facts.maps],

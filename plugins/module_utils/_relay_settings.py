@@ -26,7 +26,6 @@ __all__ = [
     "SettingChange",
     "changes",
     "given_back",
-    "hidden",
     "predicted",
     "table_path",
     "wanted_settings",
@@ -225,11 +224,11 @@ def changes(
             continue
         before = explicit.get(setting.name)
         current = before or ""
-        _refuse_passwords(setting.name, current)
         expanded = effective.get(setting.name, "")
         if setting.has_former(expanded) and not setting.has_former(current):
             # Our table under another type is in there by way of a parameter.
             current = expanded
+        _refuse_passwords(setting.name, current)
         after = setting.added_to(current)
         found.append(SettingChange(setting.name, before, after))
     return found
@@ -276,15 +275,6 @@ def given_back(
         _refuse_passwords(name, now)
         return SettingChange(name, now, ", ".join(rest) or None), None
     return None, f"{name} was changed by somebody else since, so it stays as it is"
-
-
-def hidden(name: str, value: str | None) -> str | None:
-    """A value for a result or a diff: without the passwords that a list of maps may hold."""
-    if name not in _LISTS_OF_MAPS or value is None:
-        return value
-    return ", ".join(
-        "PASSWORD" if any(word in token for word in _INLINE) else token for token in tokens(value)
-    )
 
 
 def table_path(table: str) -> str:

@@ -27,6 +27,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._map_entry import (
 )
 from ansible_collections.mailops.ses.plugins.module_utils._password_map import read_map
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import PostfixError
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact
 from ansible_collections.mailops.ses.plugins.module_utils._relay_checks import (
     ALSO_READ,
     check_ca_file,
@@ -319,7 +320,7 @@ class RelaySetup:
             value = values.get(setting.name, "")
             if not setting.satisfied_by(value):
                 raise RelayError(
-                    f"with these changes {setting.name} would be {value!r}, and not"
+                    f"with these changes {setting.name} would be {redact(value)!r}, and not"
                     f" {setting.value!r}. Look at how main.cf sets it"
                 )
         self._check(values, thoroughly=True)

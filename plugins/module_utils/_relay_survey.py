@@ -25,6 +25,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import 
     Postfix,
     PostfixError,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact
 from ansible_collections.mailops.ses.plugins.module_utils._relay_checks import (
     CHECKED_LEVELS,
     check_ca_file,
@@ -159,7 +160,7 @@ class _Survey:
             running=self._is_running(),
             utf8=self._utf8,
             client=client,
-            relayhost=tokens(self._says("relayhost")),
+            relayhost=tuple(map(redact, tokens(self._says("relayhost")))),
             uses=uses,
             uses_known=all(table.complete for table in (*senders, *transports)),
             maps=maps,
@@ -238,7 +239,9 @@ def deferred_mail(listing: bytes, now: float) -> DeferredMail | None:
             arrived = float(message["arrival_time"])
         except (AttributeError, KeyError, TypeError, ValueError):
             continue
-        refusing = [match.group(1) for match in map(_REFUSED_LOGIN.search, reasons) if match]
+        refusing = [
+            redact(match.group(1)) for match in map(_REFUSED_LOGIN.search, reasons) if match
+        ]
         if refusing:
             servers.update(dict.fromkeys(refusing))
             arrivals.append(arrived)

@@ -14,6 +14,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.mailops.ses.plugins.module_utils._main_cf import tokens
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact
 from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import region_of_endpoint
 
 if t.TYPE_CHECKING:
@@ -85,13 +86,23 @@ class Destination:
     client: Client
 
     @property
+    def shown_text(self) -> str:
+        """The server as written, redacted: it may have a login in it."""
+        return redact(self.text)
+
+    @property
+    def shown_host(self) -> str:
+        """The host, redacted."""
+        return redact(self.host)
+
+    @property
     def region(self) -> str | None:
         """The region whose SES endpoint it is."""
         return region_of_endpoint(self.host)
 
     def shown(self) -> dict[str, t.Any]:
         """The server as a result has it."""
-        return {"host": self.host, "port": self.port, "tls": self.client.tls}
+        return {"host": self.shown_host, "port": self.port, "tls": self.client.tls}
 
 
 @dataclass(frozen=True)
@@ -109,8 +120,8 @@ class Use:
 class Entry:
     """An entry of a password map.
 
-    `folded` is the key as Postfix compares it; `key` and `username` are fit to be shown, the user
-    name None where it could be a secret. `in_force` says that Postfix would find it now, rather
+    `folded` is the key as Postfix compares it; `key` and `username` are redacted, the user
+    name None where it may be a secret. `in_force` says that Postfix would find it now, rather
     than once the table is made again.
     """
 

@@ -16,11 +16,9 @@ import stat
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.mailops.ses.plugins.module_utils._map_entry import text
-from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import (
-    is_raw_secret,
-    looks_secret,
-)
+from ansible_collections.mailops.ses.plugins.module_utils._map_entry import shown_key, text
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact_entry
+from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import is_raw_secret
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     SesSmtpError,
     check_access_key,
@@ -37,15 +35,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.mailops.ses.plugins.module_utils._password_map import PasswordMap
     from ansible_collections.mailops.ses.plugins.module_utils._survey_tables import Table
 
-__all__ = ["map_facts", "open_file", "open_files", "shown_key"]
-
-_HIDDEN = "HIDDEN"
-_LONG_RUN = re.compile(r"[A-Za-z0-9+/]{40,}")
-# A key with a colon in it; anything else may have the password of a line with its parts mixed up.
-_WITH_COLON = re.compile(
-    r"(?:\[[^\[\]]+\]|[^\[\]:]*)(?::(?:[0-9]{1,5}|smtps?|submissions?|urd))?|[0-9a-f:.]+",
-    re.IGNORECASE,
-)
+__all__ = ["map_facts", "open_file", "open_files"]
 
 _TABLE_SUFFIXES = (".db", ".lmdb", ".cdb", ".pag", ".dir")
 # Copies that ansible-core's modules, editors, package managers and people make.
@@ -110,14 +100,6 @@ def open_file(path: str, what: str, mail_owner: str) -> OpenFile | None:
     return OpenFile(real, what, f"mode {mode:04o}, owner {owner}{link}")
 
 
-def shown_key(key: bytes) -> str:
-    """A key, without what could be a secret: some lines have their parts in another order."""
-    shown = text(key)
-    if not _WITH_COLON.fullmatch(shown):
-        shown = f"{shown.partition(':')[0]}:{_HIDDEN}"
-    return _HIDDEN if _LONG_RUN.search(shown) else shown
-
-
 def _facts(
     table: Table, of_source: t.Mapping[bytes, tuple[int, bytes]], candidates: Candidates
 ) -> t.Iterator[Entry]:
@@ -130,20 +112,19 @@ def _facts(
     for folded in [*of_source, *sorted(key for key in table.values if key not in of_source)]:
         line, value = of_source.get(folded, (None, None))
         current = table.values.get(folded)
-        key = shown_key(spelled.get(folded, folded))
-        of_table = Entry(table.name, table.path or "", folded, key)
+        key = spelled.get(folded, folded)
+        of_table = Entry(table.name, table.path or "", folded, "")
         if current is not None:
             its_line = line if current == value else None
-            yield _with_value(replace(of_table, line=its_line), current, candidates)
+            yield _with_value(replace(of_table, line=its_line), key, current, candidates)
         if value is not None and value != current:
-            yield _with_value(replace(of_table, line=line, in_force=False), value, candidates)
+            outdated = replace(of_table, line=line, in_force=False)
+            yield _with_value(outdated, key, value, candidates)
 
 
-def _with_value(entry: Entry, value: bytes, candidates: Candidates) -> Entry:
+def _with_value(entry: Entry, key: bytes, value: bytes, candidates: Candidates) -> Entry:
     name, colon, password = value.partition(b":")
-    username: str | None = text(name) if colon else None
-    if username is not None and (looks_secret(username) or _LONG_RUN.search(username)):
-        username = None
+    shown = redact_entry(text(key), text(value))
     problem = None
     try:
         check_access_key(text(name))
@@ -151,7 +132,8 @@ def _with_value(entry: Entry, value: bytes, candidates: Candidates) -> Entry:
         problem = str(exc).replace("access_key ", "the user name ", 1)
     return replace(
         entry,
-        username=username,
+        key=shown.key,
+        username=shown.username,
         username_problem=problem,
         version=password_version(text(password)),
         raw_secret=is_raw_secret(text(password)),
@@ -186,7 +168,7 @@ def _repeated(source: PasswordMap) -> t.Iterator[tuple[str, int]]:
     lines = _line_numbers(source)
     for numbers in source.repeated().values():
         for number in numbers[1:]:
-            yield shown_key(source.entry(number)[0]), lines[number]
+            yield shown_key(*source.entry(number)), lines[number]
 
 
 def _mode(path: str | None) -> str | None:

@@ -23,6 +23,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import 
     Postfix,
     TableType,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import is_harmless
 from ansible_collections.mailops.ses.plugins.module_utils._relay_checks import opened
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     SecretFileError,
@@ -86,8 +87,8 @@ def read_table(postfix: Postfix, token: str, utf8: bool) -> Table:
     """Read the table that a token of a setting names, like proxy:hash:/path."""
     type_name, colon, rest = opened(token).partition(":")
     known = bool(colon) and type_name in postfix.types()
-    path = rest if os.path.isabs(rest) else None
     # Anything else may hold a password: "static:user:password", or that without its type.
+    path = rest if os.path.isabs(rest) and is_harmless(f"{type_name}:{rest}") else None
     name = f"{type_name}:{path or ''}" if known or path else "a table without a type"
     if not known:
         return Table(name, type_name if path else "", path, State.NO_TYPE)

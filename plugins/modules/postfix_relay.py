@@ -275,6 +275,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._map_update import MAP
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
     Postfix,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact
 from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
 from ansible_collections.mailops.ses.plugins.module_utils._relay_login import (
     handed_over,
@@ -286,7 +287,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_plan import (
     diff,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._relay_removal import RelayRemoval
-from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import hidden
 from ansible_collections.mailops.ses.plugins.module_utils._relay_setup import RelaySetup
 from ansible_collections.mailops.ses.plugins.module_utils._run_module import run_module
 
@@ -359,8 +359,8 @@ def _result(outcome: Outcome, main_cf: str, backup: bool) -> dict[str, t.Any]:
         "reloaded": outcome.reloaded,
         "settings": {
             change.name: {
-                "before": hidden(change.name, change.before),
-                "after": hidden(change.name, change.after),
+                "before": None if change.before is None else redact(change.before),
+                "after": None if change.after is None else redact(change.after),
             }
             for change in plan.settings
         },

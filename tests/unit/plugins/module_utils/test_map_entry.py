@@ -99,6 +99,7 @@ def test_the_host_that_is_looked_up_first() -> None:
 
 def test_how_an_entry_is_shown() -> None:
     assert shown(b"k", b"u:p:q") == "k u:PASSWORD"
-    assert shown(b"k", b"sesame") == "k PASSWORD"
+    assert shown(b"[k.example]", b"sesame") == "[k.example] PASSWORD"
+    assert shown(b"kkkk", b"sesame") == "REDACTED PASSWORD"
     assert shown(b"k", b"u:p", "OLD") == "k u:OLD"
     assert text(b"a\xff") == "a\\xff"

@@ -143,7 +143,7 @@ EXCLUSIVE: dict[str, tuple[bytes, list[Wanted], bytes, list[str]]] = {
     "all go": (b"a b\n#\nc d", [], b"#\n", ["a", "c"]),
     "twice": (b"a b\nA d\n", [], b"", ["a"]),
     "the bare host too": (
-        b"smtp.example o\n",
+        b"smtp.example u:o\n",
         [NEW],
         b"[smtp.example]:587 user:new\n",
         ["smtp.example"],

@@ -9,15 +9,13 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact_entry
 from ansible_collections.mailops.ses.plugins.module_utils._survey_facts import (
     Client,
     destinations,
     host_of,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._survey_maps import shown_key
-from ansible_collections.mailops.ses.tests.support.example_key import SECRET_KEY
 from ansible_collections.mailops.ses.tests.support.fake_survey import (
-    PASSWORD,
     FakeSurvey,
     fake_survey,
 )
@@ -122,25 +120,18 @@ def test_destinations(value: str, expected: list[tuple[str, int]]) -> None:
     assert [(each.host, each.port) for each in found] == expected
 
 
-KEYS = [
-    ("[a.example]:587", "a.example", "[a.example]:587"),
-    ("a.example:submission", "a.example", "a.example:submission"),
-    ("a.example", "a.example", "a.example"),
-    ("@a.example", None, "@a.example"),
-    ("me@a.example", None, "me@a.example"),
-    ("[2001:db8::1]:587", "2001:db8::1", "[2001:db8::1]:587"),
-    ("2001:db8::1", None, "2001:db8::1"),
-    # Lines with their parts in another order.
-    ("them:sesame", "them", "them:HIDDEN"),
-    (f"AKIAIOSFODNN7EXAMPLE:{PASSWORD}", None, "AKIAIOSFODNN7EXAMPLE:HIDDEN"),
-    ("a:sesame:587", None, "a:HIDDEN"),
-    (PASSWORD, None, "HIDDEN"),
-    (f"[{SECRET_KEY}]", None, "HIDDEN"),
+KEYS: list[tuple[str, str | None]] = [
+    ("[a.example]:587", "a.example"),
+    ("a.example:submission", "a.example"),
+    ("a.example", "a.example"),
+    ("@a.example", None),
+    ("me@a.example", None),
+    ("[2001:db8::1]:587", "2001:db8::1"),
+    ("2001:db8::1", None),
 ]
 
 
-@pytest.mark.parametrize(("key", "host", "shown"), KEYS)
-def test_keys(key: str, host: str | None, shown: str) -> None:
-    assert shown_key(key.encode()) == shown
-    if host:
-        assert host_of(key) == host
+@pytest.mark.parametrize(("key", "host"), KEYS)
+def test_the_host_of_a_key(key: str, host: str | None) -> None:
+    assert host_of(key) == host
+    assert redact_entry(key, "user:sesame").key == key
