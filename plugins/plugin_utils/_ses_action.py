@@ -14,7 +14,6 @@ import typing as t
 
 from ansible.errors import AnsibleActionSkip, AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import SesSmtpError
 from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
@@ -23,6 +22,7 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
     with_environment,
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._option_mistakes import option_mistakes
+from ansible_collections.mailops.ses.plugins.plugin_utils._pipelining import PipelinedAction
 from ansible_collections.mailops.ses.plugins.plugin_utils._task_secrets import (
     SHORT,
     Spec,
@@ -64,7 +64,7 @@ def names(spec: t.Mapping[str, t.Mapping[str, t.Any]], options: t.Iterable[str])
     )
 
 
-class SesAction(ActionBase):
+class SesAction(PipelinedAction):
     """An action whose options are decrypted and validated, and whose mistakes are a failed task.
 
     A subclass names itself in ``module``, and has in ``spec`` the options of the task and in

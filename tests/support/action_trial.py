@@ -55,7 +55,7 @@ class ActionTrial:
                 raise self.returns
             return dict(self.returns)
 
-        action._execute_module = execute
+        action._execute_module = execute  # type: ignore[method-assign]
         result: dict[str, t.Any] = action.run(task_vars={})
         self.arguments = task.args
         return result

@@ -82,8 +82,10 @@ class AnsibleCli:
             check=False,
         )
 
-    def start(self, program: str, *arguments: str | Path, log: Path) -> subprocess.Popen[bytes]:
-        """Start ``program`` and return at once; what it prints goes to ``log``."""
+    def start(
+        self, program: str, *arguments: str | Path, log: Path, session: bool = False
+    ) -> subprocess.Popen[bytes]:
+        """Start ``program``, in a ``session`` of its own if so, and return; ``log`` gets its output."""
         with log.open("wb") as output:
             return subprocess.Popen(
                 self._command(program, *arguments),
@@ -92,6 +94,7 @@ class AnsibleCli:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=session,
             )
 
     def _command(self, program: str, *arguments: str | Path) -> list[str]:

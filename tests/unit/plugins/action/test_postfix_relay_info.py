@@ -45,7 +45,7 @@ class Task:
             self.handed_on = kwargs
             return {"changed": False}
 
-        action._execute_module = execute
+        action._execute_module = execute  # type: ignore[method-assign]
         result: dict[str, t.Any] = action.run(task_vars={})
         return result
 

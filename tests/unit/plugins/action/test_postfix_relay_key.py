@@ -61,7 +61,7 @@ class Task:
             self.ran.append((module_name, module_args))
             return self.found if module_name else {"changed": True}
 
-        action._execute_module = execute
+        action._execute_module = execute  # type: ignore[method-assign, assignment]
         result: dict[str, t.Any] = action.run(task_vars={})
         return result
 
