@@ -159,25 +159,28 @@ class MainCf:
         os.utime(staged, (changed, changed))
 
 
-def overrides(postfix: Postfix, directory: str, names: t.Collection[str]) -> list[Override]:
+def overrides(
+    postfix: Postfix, directory: str, names: t.Collection[str], *, expanded: bool = False
+) -> list[Override]:
     """Where master.cf sets one of these parameters for a service.
 
-    Asks postconf only if a name occurs in the file at all, because it hardly ever does.
+    Asks postconf only if a name occurs in the file at all, because it hardly ever does. With
+    `expanded`, the values have all parameters in them replaced.
     """
     content = os.fsdecode(read_if_there(os.path.join(directory, "master.cf")) or b"")
     if not any(name in content for name in names):
         return []
     found = []
-    for path, value in read_overrides(postfix).items():
+    for path, value in read_overrides(postfix, expanded=expanded).items():
         service, _slash, name = path.rpartition("/")
         if name in names:
             found.append(Override(service, name, value, _line(content, service, name)))
     return found
 
 
-def read_overrides(postfix: Postfix) -> dict[str, str]:
+def read_overrides(postfix: Postfix, *, expanded: bool = False) -> dict[str, str]:
     """What master.cf sets, by service/type/parameter. Raises PostfixError."""
-    code, out, err = postfix.run("postconf", "-P")
+    code, out, err = postfix.run("postconf", "-P", *(["-x"] if expanded else []))
     if code:
         raise PostfixError(f"postconf can't read master.cf: {reason(code, err)}")
     pairs = (line.partition(" = ") for line in os.fsdecode(out).split("\n"))

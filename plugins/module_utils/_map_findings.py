@@ -39,11 +39,15 @@ def map_findings(
     facts: InstanceFacts, lookups: Lookups, entries: t.Sequence[Entry]
 ) -> t.Iterator[Finding]:
     """What is wrong with the maps of an instance; `entries` are those of all maps."""
+    # Of a client whose destinations are not looked at.
+    others = {each.name for each in facts.maps} - {
+        facts.maps[number].name for numbers in facts.asked_maps.values() for number in numbers
+    }
     for number, entry in enumerate(entries):
         servers = lookups.servers.get(number, ())
         if entry_region(entry, servers) or entry.version or entry.match:
-            yield from _of_entry(entry, servers)
-            if entry.in_force and not servers:
+            yield from _of_entry(facts, entry, servers)
+            if entry.in_force and not servers and entry.table not in others:
                 yield from _unused(facts, entry, lookups.shadowed_by.get(number))
     for each in facts.maps:
         yield from _of_table(facts, each)
@@ -62,7 +66,9 @@ def map_findings(
         )
 
 
-def _of_entry(entry: Entry, servers: t.Sequence[Destination]) -> t.Iterator[Finding]:
+def _of_entry(
+    facts: InstanceFacts, entry: Entry, servers: t.Sequence[Destination]
+) -> t.Iterator[Finding]:
     """What is wrong with an entry for SES."""
     regions = dict.fromkeys(each.region for each in servers if each.region)
     if not regions and entry.key_region:
@@ -71,7 +77,8 @@ def _of_entry(entry: Entry, servers: t.Sequence[Destination]) -> t.Iterator[Find
     again = _AGAIN.format(region=wanted)
 
     def finding(id_: str, severity: str, message: str, cure: str) -> Finding:
-        return Finding(id_, severity, entry.path, f"{_name(entry)}: {message}", cure, entry.key)
+        file = entry.path or facts.main_cf
+        return Finding(id_, severity, file, f"{_name(entry)}: {message}", cure, entry.key)
 
     if entry.version == 2:
         yield finding(
@@ -132,7 +139,7 @@ def _unused(facts: InstanceFacts, entry: Entry, by: Entry | None) -> t.Iterator[
     yield Finding(
         "unused_entry",
         "warning" if by is not None else "notice",
-        entry.path,
+        entry.path or facts.main_cf,
         f"{_name(entry)}: {message}",
         cure,
         entry.key,
@@ -182,7 +189,7 @@ def _of_table(facts: InstanceFacts, of_map: MapFacts) -> t.Iterator[Finding]:
     elif not of_map.complete:
         yield Finding(
             "map_not_read",
-            "notice",
+            "notice" if of_map.state is State.OPAQUE else "warning",
             of_map.path or facts.main_cf,
             f"the entries of {name} were not looked at"
             + ("" if of_map.state is State.OPAQUE else ": it can't be read by this user"),

@@ -65,8 +65,6 @@ def _no_entries(
     facts: InstanceFacts, lookups: Lookups, entries: t.Sequence[Entry]
 ) -> t.Iterator[Finding]:
     """Destinations without a login. Only SES's need one for sure, and what looks like a mistake."""
-    if any(each.state is not State.READ for each in facts.maps):
-        return  # it may be there, and if it can't be, that is another finding
     of_host: dict[str, str] = {}
     for entry in entries:
         if entry.in_force:
@@ -75,6 +73,9 @@ def _no_entries(
         near = of_host.get(destination.host)
         if not destination.client.is_on("smtp_sasl_auth_enable"):
             continue
+        maps = facts.maps_of(destination.client)
+        if any(each.state is not State.READ for each in maps):
+            continue  # it may be there, and if it can't be, that is another finding
         if not (destination.region or near):
             continue
         host, text = destination.shown_host, destination.shown_text
@@ -84,7 +85,7 @@ def _no_entries(
         yield Finding(
             "no_entry",
             "critical",
-            facts.maps[0].path or facts.main_cf if facts.maps else facts.main_cf,
+            maps[0].path or facts.main_cf if maps else facts.main_cf,
             message,
             f"Add the entry {text!r}: mailops.ses.postfix_relay does, or"
             " mailops.ses.postfix_sasl_passwd",

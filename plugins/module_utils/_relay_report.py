@@ -51,16 +51,21 @@ __all__ = ["Report", "report", "report_on_all"]
 
 @dataclass(frozen=True)
 class Report:
-    """Instances as a result has them, and what is wrong with each, by configuration directory."""
+    """Instances as a result has them, and what is wrong with each, by configuration directory.
+
+    `unreadable` has the configuration directories of those that can't be read.
+    """
 
     instances: tuple[dict[str, t.Any], ...]
     findings: tuple[tuple[Finding, str], ...]
+    unreadable: tuple[str, ...] = ()
 
     def result(self) -> dict[str, t.Any]:
         """The result, with the most severe findings first."""
         found = sorted(self.findings, key=lambda pair: pair[0].rank)
         return {
             "instances": list(self.instances),
+            "unreadable_instances": list(self.unreadable),
             "findings": [finding.shown(directory) for finding, directory in found],
         }
 
@@ -88,6 +93,7 @@ def report_on_all(
     return Report(
         tuple(instance for each in reports for instance in each.instances),
         tuple(finding for each in reports for finding in each.findings),
+        tuple(directory for each in reports for directory in each.unreadable),
     )
 
 
@@ -96,7 +102,7 @@ def _report_or_finding(
 ) -> Report:
     try:
         return report(postfix, candidates, probe_seconds)
-    except (PostfixError, SecretFileError) as exc:
+    except (OSError, PostfixError, SecretFileError) as exc:
         unreadable = Finding(
             "instance_unreadable",
             "critical",
@@ -104,13 +110,13 @@ def _report_or_finding(
             f"this instance can't be read: {exc}",
             f"See what Postfix says of it: postconf -c {directory} -n",
         )
-        return Report((), ((unreadable, directory),))
+        return Report((), ((unreadable, directory),), (directory,))
 
 
 def _instance(
     facts: InstanceFacts, lookups: Lookups, probed: RelayProbe | None
 ) -> dict[str, t.Any]:
-    entries = [entry for each in facts.maps for entry in each.entries]
+    entries = [(entry, each.settings) for each in facts.maps for entry in each.entries]
     return {
         "name": facts.name,
         "config_directory": facts.directory,
@@ -122,9 +128,10 @@ def _instance(
         "ca_file": redact(facts.client.says("smtp_tls_CAfile")),
         "rotation_pending": any(map(_is_kept, facts.maps)),
         "probe": probed.shown() if probed else None,
-        "maps": [{"table": one.name, "path": one.path, "mode": one.mode} for one in facts.maps],
+        "maps": [_map(each) for each in facts.maps],
         "entries": [
-            _entry(entry, lookups.servers.get(number, ())) for number, entry in enumerate(entries)
+            _entry(entry, settings, lookups.servers.get(number, ()))
+            for number, (entry, settings) in enumerate(entries)
         ],
     }
 
@@ -134,8 +141,21 @@ def _is_kept(one: MapFacts) -> bool:
     return bool(one.path) and os.path.isfile(kept_name(os.path.realpath(one.path or "")))
 
 
-def _entry(entry: Entry, servers: t.Sequence[Destination]) -> dict[str, t.Any]:
+def _map(one: MapFacts) -> dict[str, t.Any]:
     return {
+        "table": one.name,
+        "path": one.path,
+        "mode": one.mode,
+        "settings": list(one.settings),
+        "complete": one.entries_known,
+    }
+
+
+def _entry(
+    entry: Entry, settings: t.Sequence[str], servers: t.Sequence[Destination]
+) -> dict[str, t.Any]:
+    return {
+        "settings": list(settings),
         "table": entry.table,
         "path": entry.path,
         "line": entry.line,

@@ -62,12 +62,14 @@ if t.TYPE_CHECKING:
 
 __all__ = ["config_directories", "deferred_mail", "survey"]
 
+_LMTP_MAPS = "lmtp_sasl_password_maps"
 _SENDERS = "sender_dependent_relayhost_maps"
 _POLICIES = "smtp_tls_policy_maps"
 _TRANSPORTS = ("transport_maps", "sender_dependent_default_transport_maps")
 _INSTANCE = (
     "config_directory",
     "daemon_directory",
+    _LMTP_MAPS,
     "default_transport",
     "mail_owner",
     "mail_version",
@@ -128,17 +130,29 @@ class _Survey:
         self._directory = self._values["config_directory"]
         self._postfix = postfix
         self._overrides: dict[str, dict[str, str]] = {}
-        for override in overrides(postfix, self._directory, _CLIENT):
+        names_of_clients = (*_CLIENT, _LMTP_MAPS)
+        for override in overrides(postfix, self._directory, names_of_clients, expanded=True):
             of_service = self._overrides.setdefault(override.service, {})
             of_service[override.name] = override.value
 
     def facts(self) -> InstanceFacts:
         client = self._client("")
-        passwords = self._tables(client.says(MAPS))
+        asked = self._password_maps()
+        by_token = {
+            token: read_table(self._postfix, token, self._utf8)
+            for token in dict.fromkeys(token for each in asked.values() for token in each)
+        }
+        passwords = list(by_token.values())
         senders = self._tables(self._says(_SENDERS))
         transports = [table for name in _TRANSPORTS for table in self._tables(self._says(name))]
         maps = tuple(
-            map_facts(table, self._candidates, self._says("mail_owner")) for table in passwords
+            map_facts(
+                table,
+                self._candidates,
+                self._says("mail_owner"),
+                [setting for setting, named in asked.items() if token in named],
+            )
+            for token, table in by_token.items()
         )
         routes = Routes(
             relayhost=self._says("relayhost"),
@@ -164,6 +178,7 @@ class _Survey:
             uses=uses,
             uses_known=all(table.complete for table in (*senders, *transports)),
             maps=maps,
+            asked_maps=self._asked_maps(uses, list(by_token)),
             other_tables=tuple((setting, table.name, table.state) for setting, table in others),
             tls_policies=self._tls_policies(client, uses),
             open_files=tuple(self._open_files(passwords)),
@@ -188,6 +203,24 @@ class _Survey:
         }
         settings.update(self._overrides.get(f"{name}/unix", {}))
         return Client(name, settings)
+
+    def _password_maps(self) -> dict[str, tuple[str, ...]]:
+        """The password maps of every SMTP and LMTP client, by the setting that names them."""
+        values = {name: self._says(name) for name in (MAPS, _LMTP_MAPS)}
+        for service, settings in self._overrides.items():
+            names = (name for name in (MAPS, _LMTP_MAPS) if name in settings)
+            values.update({f"{service}/{name}": settings[name] for name in names})
+        return {setting: tokens(value) for setting, value in values.items()}
+
+    def _asked_maps(
+        self, uses: t.Iterable[Use], known: t.Sequence[str]
+    ) -> dict[str, tuple[int, ...]]:
+        """Which of the `known` maps the clients of these destinations ask, by service."""
+        clients = [self._client(""), *(use.destination.client for use in uses)]
+        return {
+            client.service: tuple(known.index(token) for token in tokens(client.says(MAPS)))
+            for client in clients
+        }
 
     def _tables(self, value: str) -> list[Table]:
         return [read_table(self._postfix, token, self._utf8) for token in tokens(value)]

@@ -154,7 +154,12 @@ class OpenFile:
 
 @dataclass(frozen=True)
 class MapFacts:
-    """A password map."""
+    """A password map.
+
+    `settings` are those that name it: a parameter of main.cf, or service/type/parameter of
+    master.cf, as `postconf -P` has it. `entries_known` says that `entries` are all that the table
+    and its source have.
+    """
 
     name: str
     path: str | None
@@ -175,6 +180,8 @@ class MapFacts:
     closed_to_proxymap: bool = False
     complete: bool = True
     inline: bool = False
+    settings: tuple[str, ...] = ()
+    entries_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -189,7 +196,11 @@ class DeferredMail:
 
 @dataclass(frozen=True)
 class InstanceFacts:
-    """One instance. `uses_known` says that there are no other destinations than in `uses`."""
+    """One instance. `uses_known` says that there are no other destinations than in `uses`.
+
+    `maps` are all password maps, `asked_maps` has the indexes in it of those that a client asks, in
+    its order, by the name of its service.
+    """
 
     name: str
     directory: str
@@ -201,6 +212,7 @@ class InstanceFacts:
     uses: tuple[Use, ...] = ()
     uses_known: bool = True
     maps: tuple[MapFacts, ...] = ()
+    asked_maps: t.Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     other_tables: tuple[tuple[str, str, State], ...] = ()
     tls_policies: t.Mapping[str, str | None] = field(default_factory=dict)
     open_files: tuple[OpenFile, ...] = ()
@@ -213,6 +225,10 @@ class InstanceFacts:
     def main_cf(self) -> str:
         """The path of main.cf."""
         return f"{self.directory}/main.cf"
+
+    def maps_of(self, client: Client) -> tuple[MapFacts, ...]:
+        """The maps that a client asks, in its order."""
+        return tuple(self.maps[number] for number in self.asked_maps.get(client.service, ()))
 
 
 def host_of(key: str) -> str | None:

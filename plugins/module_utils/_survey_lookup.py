@@ -24,6 +24,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._survey_facts import (
     Use,
     destinations,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._survey_tables import ANY_KEY
 
 if t.TYPE_CHECKING:
     from ansible_collections.mailops.ses.plugins.module_utils._survey_facts import Client
@@ -94,7 +95,7 @@ def senders_keys(entries: t.Iterable[Entry]) -> list[str]:
 
 def look_up(facts: InstanceFacts) -> Lookups:
     """Look up every destination as Postfix's client would."""
-    maps: list[dict[bytes, int]] = []
+    maps: list[t.Mapping[bytes, int]] = []
     entries: list[Entry] = []
     for each in facts.maps:
         offset = len(entries)
@@ -110,7 +111,13 @@ def look_up(facts: InstanceFacts) -> Lookups:
     shadowed_by: dict[int, Entry] = {}
     without = []
     for use in facts.uses:
-        hits = [of_map[key] for key in _keys(use, facts.utf8) for of_map in maps if key in of_map]
+        asked = facts.asked_maps.get(use.destination.client.service, ())
+        found_in = [
+            (maps[number], key if key in maps[number] else ANY_KEY)
+            for key in _keys(use, facts.utf8)
+            for number in asked
+        ]
+        hits = list(dict.fromkeys(of_map[key] for of_map, key in found_in if key in of_map))
         if not hits:
             without.append(use)
             continue

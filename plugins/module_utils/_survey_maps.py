@@ -29,6 +29,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._survey_facts import (
     MapFacts,
     OpenFile,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._survey_tables import State
 
 if t.TYPE_CHECKING:
     from ansible_collections.mailops.ses.plugins.module_utils._candidate_digests import Candidates
@@ -45,8 +46,10 @@ _COPY = re.compile(
 )
 
 
-def map_facts(table: Table, candidates: Candidates, mail_owner: str) -> MapFacts:
-    """What is to be known about a password map."""
+def map_facts(
+    table: Table, candidates: Candidates, mail_owner: str, settings: t.Iterable[str] = ()
+) -> MapFacts:
+    """What is to be known about a password map, which these settings name."""
     source = table.source
     of_source = {} if source is None else dict(_entries(source))
     values = {folded: value for folded, (_line, value) in of_source.items()}
@@ -67,7 +70,17 @@ def map_facts(table: Table, candidates: Candidates, mail_owner: str) -> MapFacts
         differs=source is not None and values != table.values,
         complete=table.complete,
         inline=table.inline,
+        settings=tuple(settings),
+        entries_known=_entries_known(table),
     )
+
+
+def _entries_known(table: Table) -> bool:
+    """Whether every entry is known: those that Postfix finds, and those of the source."""
+    if table.state is State.MISSING:
+        return table.source is not None
+    unread = table.source is None and os.path.lexists(table.path or "")
+    return table.state is State.READ and not unread
 
 
 def open_files(tables: t.Iterable[Table], mail_owner: str) -> t.Iterator[OpenFile]:

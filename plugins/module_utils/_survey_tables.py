@@ -14,6 +14,8 @@ import os
 import typing as t
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.mailops.ses.plugins.module_utils._main_cf import tokens
+from ansible_collections.mailops.ses.plugins.module_utils._map_entry import fold
 from ansible_collections.mailops.ses.plugins.module_utils._password_map import (
     PasswordMap,
     read_map,
@@ -30,7 +32,10 @@ from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     read_if_there,
 )
 
-__all__ = ["State", "Table", "read_table"]
+__all__ = ["ANY_KEY", "State", "Table", "read_table"]
+
+#: In place of a lookup key, for a table that finds the same value for every key.
+ANY_KEY = b"*"
 
 
 class State(enum.Enum):
@@ -56,7 +61,8 @@ class State(enum.Enum):
 class Table:
     """A table in a setting: `name` is that for messages, `path` that of its source.
 
-    `values` has what Postfix finds now, by folded key; of a state other than READ it is empty.
+    `values` has what Postfix finds now, by folded key; of a state other than READ it has only what
+    the setting itself says.
     `source` is None if it is missing or can't be read. `older` says that the table's file is older
     than its source, `proxied` that the service proxymap reads it for Postfix's clients.
     """
@@ -74,7 +80,7 @@ class Table:
 
     @property
     def inline(self) -> bool:
-        """Whether main.cf holds the values."""
+        """Whether main.cf or master.cf holds the values."""
         return self.type in ("inline", "static")
 
     @property
@@ -93,7 +99,8 @@ def read_table(postfix: Postfix, token: str, utf8: bool) -> Table:
     if not known:
         return Table(name, type_name if path else "", path, State.NO_TYPE)
     if type_name not in TABLE_TYPES or path is None:
-        return Table(name, type_name, path, State.OPAQUE)
+        values = _inline_values(type_name, rest, utf8)
+        return Table(name, type_name, path, State.OPAQUE, values=values)
     table = _read_file(postfix, TABLE_TYPES[type_name], name, path, utf8)
     return replace(table, proxied="proxy:" in token)
 
@@ -134,6 +141,27 @@ def _read_file(postfix: Postfix, table_type: TableType, name: str, path: str, ut
         older=older,
         values=values,
     )
+
+
+def _inline_values(type_name: str, rest: str, utf8: bool) -> dict[bytes, bytes]:
+    """The entries that a setting itself has. A static table has one, for any key.
+
+    Source: dict_inline(3) and dict_static(3). What has another form is left out.
+    """
+    inside = rest.strip()
+    if inside.startswith("{") and inside.endswith("}"):
+        inside = inside[1:-1].strip()
+    if type_name == "static":
+        return {ANY_KEY: os.fsencode(inside)}
+    if type_name != "inline":
+        return {}
+    values: dict[bytes, bytes] = {}
+    for part in tokens(inside):
+        pair = part[1:-1] if part.startswith("{") and part.endswith("}") else part
+        key, equals, value = pair.partition("=")
+        if equals:
+            values.setdefault(fold(os.fsencode(key.strip()), utf8), os.fsencode(value.strip()))
+    return values
 
 
 def _listing(source: PasswordMap | None) -> set[bytes] | None:

@@ -88,8 +88,9 @@ attributes:
 notes:
   - Run it as root. Others can't read password maps.
   - Of C(main.cf), parameters are expanded. What C(master.cf) sets for a service of Postfix's client is respected.
-  - Only tables of the types btree, cdb, hash, lmdb and texthash are read. Others, like C(ldap), may have logins that
-    are not listed, and then nothing is said to be missing.
+  - Only tables of the types btree, cdb, hash, lmdb and texthash are read, and what C(static) and C(inline) tables say in
+    the settings themselves. Others, like C(ldap), may have logins that are not listed.
+    RV(instances[].maps[].complete) is V(false) for them, and no login is reported as missing.
 seealso:
   - module: mailops.ses.postfix_relay
   - module: mailops.ses.postfix_sasl_passwd
@@ -211,7 +212,9 @@ instances:
           type: str
           sample: '[email-smtp.eu-west-1.amazonaws.com]:587'
     maps:
-      description: The password maps, in the order in which Postfix asks them.
+      description:
+        - The password maps of every SMTP and LMTP client, from C(main.cf) and from all services of C(master.cf). Those of
+          C(smtp_sasl_password_maps) in C(main.cf) come first, in the order in which Postfix asks them.
       type: list
       elements: dict
       contains:
@@ -227,11 +230,29 @@ instances:
           description: The mode of the source, null where there is none.
           type: str
           sample: '0600'
+        settings:
+          description:
+            - The settings that name this map. A parameter of C(main.cf) has its name only, one of C(master.cf) has the
+              form C(service/type/parameter), as C(postconf -P) lists it.
+          type: list
+          elements: str
+          sample: [smtp_sasl_password_maps, ses/unix/smtp_sasl_password_maps]
+        complete:
+          description:
+            - Whether all entries of the map and of its source are listed. V(false) for a map that this user may not
+              read, that is damaged, or whose type has no entries to list, like C(ldap) or C(regexp).
+          type: bool
+          sample: true
     entries:
       description: The entries of the password maps.
       type: list
       elements: dict
       contains:
+        settings:
+          description: The settings that name the entry's map, as in RV(instances[].maps[].settings).
+          type: list
+          elements: str
+          sample: [smtp_sasl_password_maps]
         table:
           description: The map that it is in.
           type: str
@@ -297,6 +318,19 @@ instances:
               description: The version of the password.
               type: int
               sample: 4
+unreadable_instances:
+  description:
+    - The configuration directories of instances that can't be read. Nothing is known about their logins. Each has the
+      finding V(instance_unreadable) as well.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+root:
+  description: Whether the module ran as root. Other users can't read password maps.
+  type: bool
+  returned: success
+  sample: true
 findings:
   description: What is wrong, most severe first.
   type: list
@@ -354,6 +388,7 @@ findings:
 """
 
 import math
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -403,7 +438,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         found = report(Postfix(module, directory), candidates, probe_seconds)
     else:
         found = report_on_all(Postfix(module), candidates, probe_seconds)
-    return {"changed": False, **found.result()}
+    return {"changed": False, "root": os.geteuid() == 0, **found.result()}
 
 
 def _probe_seconds(module: AnsibleModule) -> float | None:

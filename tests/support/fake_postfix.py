@@ -21,6 +21,7 @@ DEFAULTS = {
     "mail_version": "3.7.11",
     "mail_owner": pwd.getpwuid(os.geteuid()).pw_name,
     "daemon_directory": "/usr/lib/postfix/sbin",
+    "lmtp_sasl_password_maps": "",
     "multi_instance_directories": "",
     "multi_instance_name": "",
     "smtp_fallback_relay": "",

@@ -105,7 +105,11 @@ SETTINGS: dict[str, tuple[dict[str, str], Found]] = {
     ),
     "in main.cf": (
         {"smtp_sasl_password_maps": "static:user:sesame"},
-        {"map_not_read": "notice", "readable_by_others": "critical"},
+        {
+            "map_not_read": "notice",
+            "readable_by_others": "critical",
+            "username_not_access_key": "critical",
+        },
     ),
     "in main.cf, too": (
         {"smtp_sasl_password_maps": "hash:{folder}/sasl_passwd inline:{{{{ k=u:sesame }}}}"},

@@ -65,6 +65,8 @@ def test_a_right_relay(module: Module) -> None:
     result = module.run(candidates=[HANDED_OVER])
     assert result["changed"] is False
     assert result["findings"] == []
+    assert result["unreadable_instances"] == []
+    assert result["root"] is (os.geteuid() == 0)
     assert result["invocation"] == {
         "module_args": {"config_directory": None, "probe": False, "probe_timeout": 30.0}
     }
@@ -80,9 +82,18 @@ def test_a_right_relay(module: Module) -> None:
             "ca_file": f"{module.relay.folder}/ca.pem",
             "rotation_pending": False,
             "probe": None,
-            "maps": [{"table": f"hash:{path}", "path": path, "mode": "0600"}],
+            "maps": [
+                {
+                    "table": f"hash:{path}",
+                    "path": path,
+                    "mode": "0600",
+                    "settings": ["smtp_sasl_password_maps"],
+                    "complete": True,
+                }
+            ],
             "entries": [
                 {
+                    "settings": ["smtp_sasl_password_maps"],
                     "table": f"hash:{path}",
                     "path": path,
                     "line": 1,
@@ -125,6 +136,7 @@ def test_a_broken_instance_does_not_hide_the_others(module: Module) -> None:
     module.relay.set(multi_instance_directories="{folder}/no-such")
     result = module.run()
     assert [each["config_directory"] for each in result["instances"]] == [str(module.relay.folder)]
+    assert result["unreadable_instances"] == [f"{module.relay.folder}/no-such"]
     (finding,) = result["findings"]
     assert (finding["id"], finding["config_directory"]) == (
         "instance_unreadable",
