@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import stat
 import typing as t
 from dataclasses import dataclass, replace
 
@@ -83,6 +84,11 @@ def probe_relay(postfix: Postfix, facts: InstanceFacts, timeout: float) -> Relay
     """
     if os.geteuid() != 0:
         return RelayProbe(None, "only root can ask Postfix for a probe: set become")
+    stranger = _stranger(facts.directory)
+    if stranger:
+        return RelayProbe(
+            None, f"{stranger} can be changed by others than root: correct its owner and mode"
+        )
     if not facts.running:
         return RelayProbe(None, "Postfix is not running")
     recipient = _RECIPIENT.format(label=secrets.token_hex(8))
@@ -91,6 +97,15 @@ def probe_relay(postfix: Postfix, facts: InstanceFacts, timeout: float) -> Relay
         return asked.outcome(timeout)
     except ProbeError as exc:
         return replace(asked.found, accepted=None, reason=str(exc))
+
+
+def _stranger(directory: str) -> str:
+    """What others than root can change of the settings that say where to ask, empty if nothing."""
+    for path in (directory, os.path.join(directory, "main.cf")):
+        status = os.stat(path)
+        if status.st_uid not in (0, os.getuid()) or status.st_mode & stat.S_IWOTH:
+            return path
+    return ""
 
 
 class _Asked:

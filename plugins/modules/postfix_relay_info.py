@@ -124,13 +124,10 @@ EXAMPLES = r"""
     probe: true
   register: relay
 
-- name: Stop unless the relay accepts the mail of every running Postfix
+- name: Stop unless every running Postfix gets mail to its relay
   ansible.builtin.assert:
-    that: item.probe.accepted is sameas true
-    fail_msg: "{{ item.probe.reason }}"
-  loop: "{{ relay.instances | selectattr('running') }}"
-  loop_control:
-    label: "{{ item.config_directory }}"
+    that: relay.instances | selectattr('running') | rejectattr('probe.accepted', 'sameas', true) | length == 0
+    fail_msg: "{{ relay.instances | map(attribute='probe.reason') | join('; ') }}"
 
 - name: Stop if a critical finding is there
   ansible.builtin.assert:

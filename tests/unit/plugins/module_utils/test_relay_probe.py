@@ -193,3 +193,17 @@ def test_only_root_can_ask(relay: FakeSurvey, monkeypatch: pytest.MonkeyPatch) -
     probe = ask(relay, services())
     assert (probe["accepted"], probe["recipient"]) == (None, None)
     assert "only root" in probe["reason"]
+
+
+@pytest.mark.parametrize("name", ["", "main.cf"])
+def test_settings_that_others_can_change(relay: FakeSurvey, name: str) -> None:
+    """They say where the sockets are, so that somebody else could answer."""
+    with FakeServices(services()) as running:
+        relay.set(queue_directory=running.queue_directory)
+        path = relay.folder / name
+        path.chmod(path.stat().st_mode | 0o002)
+        postfix = Postfix(relay.postfix, str(relay.folder))
+        (instance,) = report(postfix, Candidates(), 5).instances
+    assert running.requests == []
+    assert instance["probe"]["accepted"] is None
+    assert f"{path} can be changed by others" in instance["probe"]["reason"]
