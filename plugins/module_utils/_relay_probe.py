@@ -28,6 +28,11 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_probe import 
     resolve,
     rewrite,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import (
+    is_harmless,
+    redact,
+    redact_message,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import region_of_endpoint
 from ansible_collections.mailops.ses.plugins.module_utils._survey_facts import host_of
 
@@ -44,6 +49,7 @@ _SENDER = "double-bounce"
 _FALLBACK = "smtp_fallback_relay"
 # cleanup(8) applies these to a probe, too, after it was asked where the recipient's mail goes.
 _ALIASES = ("canonical_maps", "recipient_canonical_maps", "virtual_alias_maps")
+_SETTINGS = ("queue_directory", "relayhost", _FALLBACK, *_ALIASES)
 # SES rejects MAIL without a login with 530, and a wrong login in reply to AUTH.
 _AFTER_LOGIN = re.compile(
     r"host \S+ said: (?!530)[45]\d\d[ -].* \(in reply to (?:MAIL FROM|RCPT TO) command\)"
@@ -115,16 +121,20 @@ class _Asked:
         self._postfix = postfix
         self._facts = facts
         self._recipient = recipient
-        self._settings = read_settings(postfix, ("queue_directory", _FALLBACK, *_ALIASES))
+        self._settings = read_settings(postfix, _SETTINGS)
         self._queue = self._settings.get("queue_directory", "")
-        self._relays = {relay.lower() for relay in facts.relayhost}
+        self._relays = set(tokens(self._settings.get("relayhost", "").lower()))
+        self._is_harmless = False
         self.found = RelayProbe(None, "", recipient)
 
     def outcome(self, timeout: float) -> RelayProbe:
         """The verdict. Raises ProbeError if Postfix could not be asked."""
         sender = rewrite(self._queue, _SENDER)
         route = resolve(self._queue, sender, self._recipient)
-        self.found = replace(self.found, transport=route.transport, nexthop=route.nexthop)
+        self._is_harmless = is_harmless(route.nexthop)
+        self.found = replace(
+            self.found, transport=redact(route.transport), nexthop=redact(route.nexthop)
+        )
         elsewhere = self._elsewhere(route)
         if elsewhere:
             return replace(self.found, accepted=False, reason=elsewhere)
@@ -132,7 +142,8 @@ class _Asked:
         if of_probe[:2] != route[:2]:
             raise ProbeError(
                 "the settings address_verify_* send probes another way than mail, to"
-                f" {of_probe.transport}:{of_probe.nexthop}, so that a probe proves nothing"
+                f" {redact(of_probe.transport)}:{redact(of_probe.nexthop)}, so that a probe proves"
+                " nothing"
             )
         return self._judge(probe(self._queue, self._recipient, timeout), route, timeout)
 
@@ -141,14 +152,20 @@ class _Asked:
             raise ProbeError(f"Postfix's probe had no answer within {timeout:g} s")
         if _AFTER_LOGIN.fullmatch(answer.reason):
             self._refuse_ambiguity(route)
-            reason = f"the login was accepted, and the probe's address was not: {answer.reason}"
+            reason = (
+                f"the login was accepted, and the probe's address was not: {self._shown(answer)}"
+            )
             return replace(self.found, accepted=True, reason=reason)
         if answer.status != "deliverable":
-            return replace(self.found, accepted=False, reason=answer.reason)
+            return replace(self.found, accepted=False, reason=self._shown(answer))
         self._refuse_ambiguity(route)
         if not _REPLY.match(answer.reason):
-            raise ProbeError(f"the probe was not answered by a server: {answer.reason}")
-        return replace(self.found, accepted=True, reason=answer.reason)
+            raise ProbeError(f"the probe was not answered by a server: {self._shown(answer)}")
+        return replace(self.found, accepted=True, reason=self._shown(answer))
+
+    def _shown(self, answer: Probe) -> str:
+        """The reason, without what main.cf or a table may have of a secret in the next hop."""
+        return answer.reason if self._is_harmless else redact_message(answer.reason)
 
     def _elsewhere(self, route: Route) -> str:
         """Why mail does not go to the relay, empty if it does."""
@@ -158,7 +175,7 @@ class _Asked:
             return ""
         return (
             "mail does not go through the relay: Postfix hands it to the transport"
-            f" {route.transport}, next hop {route.nexthop!r}. Look at transport_maps,"
+            f" {redact(route.transport)}, next hop {redact(route.nexthop)!r}. Look at transport_maps,"
             " default_transport and relayhost"
         )
 
@@ -182,14 +199,15 @@ class _Asked:
         others = [hop for hop in tokens(fallback) if not self._is_relay(hop)]
         if others:
             raise ProbeError(
-                f"{_FALLBACK} is {', '.join(others)}, and Postfix does not say which server"
+                f"{_FALLBACK} is {redact(', '.join(others))}, and Postfix does not say which server"
                 " answered the probe"
             )
         for setting in _ALIASES:
             for table in tokens(self._settings.get(setting, "")):
                 if self._is_in(table):
                     raise ProbeError(
-                        f"{setting} has another address for the probe's recipient, in {table}"
+                        f"{setting} has another address for the probe's recipient, in"
+                        f" {redact(table)}"
                     )
 
     def _is_in(self, table: str) -> bool:

@@ -316,6 +316,6 @@ def test_what_is_refused(relay: Relay, tmp_path: Path) -> None:
         ({"directory": str(tmp_path / "none")}, "No such file or directory"),
         ({"directory": str(folder)}, "can be changed by others than root"),
     ):
-        said = relay.send(**options)  # type: ignore[arg-type]
+        said = relay.send(**options)
         assert (said.status, expected in said.text) == (1, True), said
     assert relay.postfix.queue() == []

@@ -24,6 +24,7 @@ from ansible_collections.mailops.ses.tests.support.fake_services import (
 from ansible_collections.mailops.ses.tests.support.fake_survey import (
     HOST,
     KEY,
+    PASSWORD,
     FakeSurvey,
     fake_survey,
 )
@@ -117,7 +118,7 @@ CASES: dict[str, tuple[dict[str, Answer], dict[str, str], bool | None, str]] = {
         services(of_mail=("nosuch", KEY)), {}, False, "transport nosuch",
     ),
     "a transport with a name that postconf would misread": (
-        services(of_mail=("-x", KEY)), {}, False, "transport -x",
+        services(of_mail=("-x", KEY)), {}, False, "transport REDACTED",
     ),
     "nowhere": (services(of_mail=("smtp", "")), {}, False, "next hop ''"),
     "probes that go another way": (
@@ -150,6 +151,17 @@ def test_what_is_accepted(relay: FakeSurvey, name: str) -> None:
     assert said in probe["reason"]
     if accepted is not None:
         assert probe["transport"]
+
+
+def test_a_login_in_the_next_hop(relay: FakeSurvey) -> None:
+    """What main.cf or a table has there may be a secret, and Postfix repeats it."""
+    hop = f"AKIAIOSFODNN7EXAMPLE:{PASSWORD}@{KEY}"
+    for of_relayhost in ("", hop):
+        reason = f"Host or domain name not found. Name service error for name={hop}"
+        probe = ask(relay, services(reason, "1", ("smtp", hop)), relayhost=of_relayhost)
+        assert probe["accepted"] is False
+        assert PASSWORD not in str(probe)
+        assert ("Host or domain name not found" in probe["reason"]) is bool(of_relayhost)
 
 
 def test_another_fallback_in_master_cf(relay: FakeSurvey) -> None:
