@@ -33,8 +33,8 @@ class Finding:
         """The place of its severity, 0 for the most severe."""
         return SEVERITIES.index(self.severity)
 
-    def shown(self, config_directory: str) -> dict[str, t.Any]:
-        """The finding as a result has it."""
+    def shown(self, config_directory: str | None) -> dict[str, t.Any]:
+        """The finding as a result has it, without a directory if it is about the whole host."""
         return {
             "id": self.id,
             "severity": self.severity,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.mailops.ses.plugins.module_utils._finding import Finding
 from ansible_collections.mailops.ses.plugins.module_utils._map_findings import entry_region
@@ -53,12 +53,17 @@ __all__ = ["Report", "report", "report_on_all"]
 class Report:
     """Instances as a result has them, and what is wrong with each, by configuration directory.
 
-    `unreadable` has the configuration directories of those that can't be read.
+    What is wrong with the whole host has no configuration directory. `unreadable` has the
+    configuration directories of the instances that can't be read.
     """
 
     instances: tuple[dict[str, t.Any], ...]
-    findings: tuple[tuple[Finding, str], ...]
+    findings: tuple[tuple[Finding, str | None], ...]
     unreadable: tuple[str, ...] = ()
+
+    def with_host(self, findings: t.Iterable[Finding]) -> Report:
+        """The report with `findings` about the whole host."""
+        return replace(self, findings=(*self.findings, *((each, None) for each in findings)))
 
     def result(self) -> dict[str, t.Any]:
         """The result, with the most severe findings first."""

@@ -14,6 +14,8 @@ author:
 description:
   - Reads C(main.cf), the password maps with their tables, the TLS settings and the queue of the Postfix instances on a
     host, and says which logins they hold and what is wrong.
+  - Also reports files of this collection's modules that an interrupted task left in a login user's home directory. They
+    can hold an SMTP password.
   - Changes nothing, takes no lock, and logs in nowhere. With O(probe=true), Postfix itself logs in to its relay.
   - Given O(candidates), it says which of these IAM keys each password was derived from, and for which region. The
     passwords to compare with are derived on the controller. The host gets digests of them, salted anew for each run,
@@ -87,6 +89,9 @@ attributes:
     support: full
 notes:
   - Run it as root. Others can't read password maps.
+  - For files that interrupted tasks left, it searches C(remote_tmp) and C(~/.ansible_async) of the users in
+    C(/etc/passwd) and C(/home), C(/tmp) and C(/var/tmp). It follows no links there, skips network file systems, and stops
+    after 5 seconds.
   - Of C(main.cf), parameters are expanded. What C(master.cf) sets for a service of Postfix's client is respected.
   - Only tables of the types btree, cdb, hash, lmdb and texthash are read, and what C(static) and C(inline) tables say in
     the settings themselves. Others, like C(ldap), may have logins that are not listed.
@@ -338,7 +343,9 @@ findings:
       description:
         - What is wrong. These names stay as they are.
         - V(auth_disabled), Postfix does not log in to SES; V(deferred_535), mail waits in the queue because the login
-          was refused; V(instance_unreadable), an instance's configuration can't be read; V(line_ignored), a line of a
+          was refused; V(instance_unreadable), an instance's configuration can't be read;
+          V(left_over_module), a file that an interrupted or asynchronous task left may hold an SMTP password;
+          V(left_over_search_incomplete), there was too much to search for such files; V(line_ignored), a line of a
           source is no entry; V(map_not_read), the entries of a map can't be listed; V(no_ca_file), no certificate can
           be verified; V(no_entry), Postfix finds no login for a server, for example because its port is not in the
           key; V(other_region), the password is for another region than the server's; V(raw_secret), a secret access
@@ -361,7 +368,7 @@ findings:
       type: str
       sample: warning
     config_directory:
-      description: The instance's configuration directory.
+      description: The instance's configuration directory. It is null for a finding about the whole host.
       type: str
       sample: /etc/postfix
     file:
@@ -393,6 +400,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._candidate_digests imp
 from ansible_collections.mailops.ses.plugins.module_utils._controller_options import (
     CONTROLLER_OPTIONS,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._left_overs import find_left_overs
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
     Postfix,
     PostfixError,
@@ -435,7 +443,10 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         found = report(Postfix(module, directory), candidates, probe_seconds)
     else:
         found = report_on_all(Postfix(module), candidates, probe_seconds)
-    return {"changed": False, "root": os.geteuid() == 0, **found.result()}
+    # ansible-core tells every module where it has its files on this host.
+    left_overs = find_left_overs(getattr(module, "_remote_tmp", None) or "")
+    result = found.with_host(left_overs).result()
+    return {"changed": False, "root": os.geteuid() == 0, **result}
 
 
 def _probe_seconds(module: AnsibleModule) -> float | None:

@@ -11,6 +11,10 @@ import os
 import typing as t
 
 import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._left_overs import (
+    Places,
+    find_left_overs,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import Postfix
 from ansible_collections.mailops.ses.plugins.modules import postfix_relay_info as plugin
 from ansible_collections.mailops.ses.tests.support.example_key import (
@@ -45,6 +49,9 @@ class Module:
         monkeypatch.setattr(
             plugin, "Postfix", lambda _module, path=None: Postfix(relay.postfix, path)
         )
+        self.homes = relay.folder / "homes"
+        places = Places(users="no such file", homes=str(self.homes), for_all=())
+        monkeypatch.setattr(plugin, "find_left_overs", lambda path: find_left_overs(path, places))
 
     def run(self, **arguments: t.Any) -> dict[str, t.Any]:
         """Run it in check mode, which is the same as without; returns its result."""
@@ -130,6 +137,18 @@ def test_what_is_wrong_most_severe_first(module: Module) -> None:
         "unused_entry",
     ]
     assert set(found[0]) == {"id", "severity", "config_directory", "file", "key", "message", "cure"}
+
+
+def test_a_file_that_an_interrupted_task_left_is_about_the_whole_host(module: Module) -> None:
+    folder = module.homes / "deploy" / ".ansible" / "tmp" / "ansible-tmp-1795729857.28-111-914975"
+    folder.mkdir(parents=True)
+    (folder / "AnsiballZ_postfix_relay.py").write_text(PASSWORD)
+    for arguments in ({}, {"config_directory": str(module.relay.folder)}):
+        (finding,) = module.run(**arguments)["findings"]
+        assert (finding["id"], finding["severity"]) == ("left_over_module", "critical")
+        assert (finding["config_directory"], finding["key"]) == (None, None)
+        assert finding["file"] == str(folder / "AnsiballZ_postfix_relay.py")
+        assert f"rm -r {folder}" in finding["cure"]
 
 
 def test_a_broken_instance_does_not_hide_the_others(module: Module) -> None:
