@@ -8,9 +8,17 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import stat
 import typing as t
+
+from ansible_collections.mailops.ses.plugins.module_utils._map_entry import PasswordMapError
+from ansible_collections.mailops.ses.plugins.module_utils._secret_mode import (
+    lets_others_in,
+    parse_mode,
+    trusted_ids,
+)
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -33,6 +41,25 @@ class FileAttributes:
         finally:
             self._module.check_mode = check_mode
 
+    def refuse_open_mode(self, paths: t.Iterable[str], mail_owner: t.Callable[[], str]) -> None:
+        """Raise PasswordMapError if these files with passwords would be open to others.
+
+        `paths` are real ones, of files that may not be there yet; `mail_owner` gives
+        Postfix's own user. What postfix_relay_info calls open is refused, and nothing else. Changes nothing.
+        """
+        group = self._group()
+        for path in paths:
+            modes = [mode for mode in self._modes(path) if lets_others_in(mode, group, path, {0})]
+            # Only now: most modes let nobody in, and to ask Postfix takes time.
+            groups = trusted_ids(mail_owner())[1] if modes else ()
+            if any(lets_others_in(mode, group, path, groups) for mode in modes):
+                given = self._module.params
+                raise PasswordMapError(
+                    f"mode is {given['mode']!r}, so that with group {given['group']!r} others than"
+                    f" root and Postfix could read or change the passwords in {path}. Write mode:"
+                    " '0600', or mode: '0640' with group: postfix. Nothing was changed"
+                )
+
     def repair(self, path: str) -> None:
         """Give a file in force what it lacks."""
         self._set(path, path)
@@ -51,6 +78,33 @@ class FileAttributes:
             module.set_context_if_different(staged, context, False)
         self._set(staged, target)
 
+    def _group(self) -> int | None:
+        """The ID of the group that the task gives; None if there is none of this name."""
+        name = str(self._module.params["group"])
+        try:
+            return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
+        except KeyError:
+            return None
+
+    def _modes(self, path: str) -> t.Iterator[int]:
+        """The modes that a file may get: a symbolic one depends on that of the file now."""
+        given = parse_mode(self._module.params["mode"])
+        if isinstance(given, int):
+            yield given
+            return
+        now = [0o600]  # of what we have made ourselves
+        if os.path.exists(path):
+            now.append(stat.S_IMODE(os.stat(path).st_mode))
+        for mode in now:
+            status = os.stat_result([stat.S_IFREG | mode, *[0] * 9])
+            try:
+                # The same that set_mode_if_different() calls.
+                yield self._module._symbolic_mode_to_octal(status, given)
+            except ValueError as exc:
+                raise PasswordMapError(
+                    f"mode: {exc}. Write mode: '0600'. Nothing was changed"
+                ) from None
+
     def _set(self, path: str, target: str) -> bool:
         arguments = self._module.load_file_common_arguments(self._module.params, path=target)
         arguments["path"] = path
@@ -63,6 +117,9 @@ class SameAttributes(FileAttributes):
     def differ(self, path: str) -> bool:
         """Whatever it is, it stays."""
         return False
+
+    def refuse_open_mode(self, paths: t.Iterable[str], mail_owner: t.Callable[[], str]) -> None:
+        """No mode is given."""
 
     def give(self, staged: str, target: str) -> None:
         """Give a staged file what the file has that it replaces; a new one is for us alone."""

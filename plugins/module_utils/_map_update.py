@@ -14,6 +14,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.mailops.ses.plugins.module_utils._main_cf import read_settings
 from ansible_collections.mailops.ses.plugins.module_utils._map_entry import (
     PasswordMapError,
     Wanted,
@@ -157,6 +158,9 @@ class MapUpdate:
         directory = os.path.dirname(self._source)
         if not os.path.isdir(directory):
             raise PasswordMapError(f"the directory {directory} does not exist")
+        if self._request.secret:
+            written = [path for path in (self._source, self._table) if path]
+            self._attributes.refuse_open_mode(written, self._mail_owner)
         source = read_if_there(self._source)
         if self._last is None or self._last[0] != source:
             current = read_map(source or b"", self._request.utf8, self._request.secret)
@@ -228,6 +232,9 @@ class MapUpdate:
         """Give the files in force the owner, mode and context that they lack."""
         for path in plan.wrong_attributes:
             self._attributes.repair(path)
+
+    def _mail_owner(self) -> str:
+        return read_settings(self._postfix, ["mail_owner"]).get("mail_owner", "postfix")
 
     def _edit(self, current: PasswordMap) -> Edit:
         if self._request.source is not None:

@@ -18,6 +18,10 @@ from dataclasses import replace
 
 from ansible_collections.mailops.ses.plugins.module_utils._map_entry import shown_key, text
 from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact_entry
+from ansible_collections.mailops.ses.plugins.module_utils._secret_mode import (
+    lets_others_in,
+    trusted_ids,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import is_raw_secret
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     SesSmtpError,
@@ -103,7 +107,9 @@ def open_file(path: str, what: str, mail_owner: str) -> OpenFile | None:
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return None
         real = os.path.realpath(path)
-        if not _is_open(status, real, *_own_ids(mail_owner)):
+        users, groups = trusted_ids(mail_owner)
+        is_open = lets_others_in(status.st_mode, status.st_gid, real, groups)
+        if status.st_uid in users and not is_open:
             return None
     except OSError:
         return None
@@ -206,32 +212,6 @@ def _files(path: str) -> t.Iterator[tuple[str, str]]:
         base = next((rest[: -len(end)] for end in _TABLE_SUFFIXES if rest.endswith(end)), rest)
         if _COPY.fullmatch(base) or each in (f".{name}.swp", f"#{name}#"):
             yield os.path.join(folder, each), "copy"
-
-
-def _own_ids(mail_owner: str) -> tuple[set[int], set[int]]:
-    """The users and groups that may read passwords: root's, and those of Postfix's own user."""
-    try:
-        owner = pwd.getpwnam(mail_owner)
-    except KeyError:
-        return {0}, {0}
-    return {0, owner.pw_uid}, {0, owner.pw_gid}
-
-
-def _is_open(status: os.stat_result, path: str, users: set[int], groups: set[int]) -> bool:
-    """Whether mode and owner let others in, and the directories above do too."""
-    for_all = bool(status.st_mode & 0o006)
-    for_group = bool(status.st_mode & 0o060) and status.st_gid not in groups
-    if status.st_uid not in users:
-        return True
-    folder = path
-    while folder not in ("/", ""):
-        folder = os.path.dirname(folder)
-        above = os.stat(folder)
-        enter = bool(above.st_mode & 0o001)
-        for_all = for_all and enter
-        same_group = above.st_gid == status.st_gid and bool(above.st_mode & 0o010)
-        for_group = for_group and (enter or same_group)
-    return for_all or for_group
 
 
 def _is_closed(path: str | None, mail_owner: str) -> bool:

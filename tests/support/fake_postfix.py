@@ -204,6 +204,9 @@ class FakeAttributes:
         self.repaired: list[str] = []
         self.given: list[str] = []
 
+    def refuse_open_mode(self, paths: t.Iterable[str], mail_owner: t.Callable[[], str]) -> None:
+        """All modes are right."""
+
     def differ(self, path: str) -> bool:
         """Whether the test says so."""
         return path in self.wrong
