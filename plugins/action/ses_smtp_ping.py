@@ -10,7 +10,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import regio
 from ansible_collections.mailops.ses.plugins.modules.ses_smtp_ping import PING_OPTIONS
 from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import smtp_credentials
 from ansible_collections.mailops.ses.plugins.plugin_utils._login_diagnosis import (
-    check_not_swapped,
     diagnosis,
     login_and_key,
 )
@@ -36,7 +35,6 @@ class ActionModule(SesAction):
         """Return the module's result; it gets the SMTP password, never the AWS secret."""
         login, key = login_and_key(options)
         credentials = smtp_credentials(login)
-        check_not_swapped(credentials.username)
         warning = region_warning(credentials.region)
         if warning:
             self.warn(warning)

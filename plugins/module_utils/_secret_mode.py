@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import stat
 import typing as t
 
 from ansible_collections.mailops.ses.plugins.module_utils._map_entry import PasswordMapError
@@ -76,7 +75,7 @@ def parse_mode(value: object) -> int | str:
         raise PasswordMapError(
             f"mode is {value!r}, which is neither an octal number nor symbolic. {_QUOTED}"
         ) from None
-    if mode != stat.S_IMODE(mode):
+    if mode & ~0o7777:
         raise PasswordMapError(f"mode is {value!r}, which is no mode of a file. {_QUOTED}")
     return mode
 

@@ -23,7 +23,6 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
     smtp_credentials,
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._login_diagnosis import (
-    check_not_swapped,
     diagnosis,
     login_and_key,
 )
@@ -162,7 +161,6 @@ def _login(said: t.Mapping[str, t.Any], place: str) -> tuple[AskedLogin, list[st
     """Return a server's login and what to warn of."""
     login, key = login_and_key(said)
     credentials = smtp_credentials(login)
-    check_not_swapped(credentials.username)
     unknown = region_warning(credentials.region)
     asked = AskedLogin(
         host=credentials.server.host,

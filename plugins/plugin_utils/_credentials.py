@@ -17,6 +17,10 @@ import re
 import typing as t
 from urllib.parse import quote
 
+from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import (
+    is_access_key,
+    looks_secret,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     SesSmtpError,
     check_access_key,
@@ -37,6 +41,7 @@ __all__ = (
     "SMTP_LOGIN_ARGUMENT_SPEC",
     "SmtpCredentials",
     "SmtpServer",
+    "check_not_swapped",
     "smtp_credentials",
     "smtp_login",
     "smtp_server",
@@ -116,6 +121,25 @@ def with_environment(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return result
 
 
+def check_not_swapped(username: str, password: str = "") -> None:
+    """Check that ``username`` is no secret: unlike the password, a user name is shown.
+
+    :raises SesSmtpError: if it looks like a secret access key or an SMTP password, or if the
+        password looks like an access key ID.
+    """
+    if looks_secret(username):
+        raise SesSmtpError(
+            "username looks like a secret. It is the access key ID, like AKIAIOSFODNN7EXAMPLE; "
+            "were username and password swapped?"
+        )
+    if is_access_key(password):
+        raise SesSmtpError(
+            "password is an access key ID, which is the user name. The password is the SMTP "
+            "password that was derived from the secret access key; were username and password "
+            "swapped?"
+        )
+
+
 def smtp_server(options: t.Mapping[str, t.Any]) -> SmtpServer:
     """Return the server that the options region, endpoint, port, tls, fips and dualstack name.
 
@@ -168,6 +192,7 @@ def _given_login(
             raise SesSmtpError(f"{name} is missing. username and password go together")
         if not isinstance(value, str):
             raise SesSmtpError(f"{name} must be a string, not {type_name(value)}")
+    check_not_swapped(t.cast(str, username), t.cast(str, password))
     return t.cast(str, username), t.cast(str, password)
 
 

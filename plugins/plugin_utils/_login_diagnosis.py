@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import looks_secret
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     SesSmtpError,
     derive_password,
@@ -22,7 +21,7 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
     with_environment,
 )
 
-__all__ = ("check_not_swapped", "diagnosis", "login_and_key")
+__all__ = ("diagnosis", "login_and_key")
 
 _LOGIN = ("username", "password")
 _KEY = ("access_key", "secret_key")
@@ -38,18 +37,6 @@ def login_and_key(options: t.Mapping[str, t.Any]) -> tuple[dict[str, t.Any], dic
         return with_environment(options), {}
     login = {name: value for name, value in options.items() if name not in _KEY}
     return with_environment(login), with_environment({name: options.get(name) for name in _KEY})
-
-
-def check_not_swapped(username: str) -> None:
-    """Check that ``username`` is no secret: unlike the password, a user name is shown.
-
-    :raises SesSmtpError: if it looks like a secret access key or an SMTP password.
-    """
-    if looks_secret(username):
-        raise SesSmtpError(
-            "username looks like a secret. It is the access key ID, like AKIAIOSFODNN7EXAMPLE; "
-            "were username and password swapped?"
-        )
 
 
 def diagnosis(credentials: SmtpCredentials, key: t.Mapping[str, t.Any]) -> str | None:

@@ -14,9 +14,12 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     SesSmtpError,
     region_of_password,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import smtp_credentials
-from ansible_collections.mailops.ses.plugins.plugin_utils._login_diagnosis import (
+from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
     check_not_swapped,
+    smtp_credentials,
+    smtp_login,
+)
+from ansible_collections.mailops.ses.plugins.plugin_utils._login_diagnosis import (
     diagnosis,
     login_and_key,
 )
@@ -170,11 +173,29 @@ def test_region_of_no_password(password: str) -> None:
         region_of_password("", password)
 
 
-@pytest.mark.parametrize("username", [SECRET_KEY, PASSWORD, V2_PASSWORD, OTHER_SECRET])
+@pytest.mark.parametrize(
+    "username",
+    [
+        SECRET_KEY,
+        PASSWORD,
+        V2_PASSWORD,
+        OTHER_SECRET,
+        f"{SECRET_KEY}\n",
+        f'"{PASSWORD}"',
+        f"{ACCESS_KEY}:{PASSWORD}",
+    ],
+)
 def test_swapped(username: str) -> None:
     with pytest.raises(SesSmtpError, match="swapped") as caught:
         check_not_swapped(username)
-    assert len(longest_common_part(str(caught.value), username)) < 8
+    assert len(longest_common_part(str(caught.value), username.rpartition(":")[2])) < 8
+
+
+@pytest.mark.parametrize("password", [ACCESS_KEY, f"{ACCESS_KEY}\n"])
+def test_a_chosen_password_that_is_swapped(password: str) -> None:
+    with pytest.raises(SesSmtpError, match="swapped") as caught:
+        smtp_login({"username": "Chosen/password+", "password": password})
+    assert "Chosen" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
