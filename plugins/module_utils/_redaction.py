@@ -90,6 +90,11 @@ _words = re.compile(
 ).findall
 
 
+_WORDS_OF_POSTFIX = frozenset(
+    ["a", "an", "and", "are", "as", "at", "bad", "be", "broken", "by", "can", "cannot", "command", "configuration", "connect", "create", "daemon", "database", "denied", "dictionary", "directory", "does", "error", "exist", "exit", "failed", "fatal", "file", "for", "found", "group", "has", "in", "instance", "invalid", "is", "line", "lock", "mail", "main.cf", "master", "master.cf", "memory", "missing", "name", "no", "not", "of", "on", "open", "operation", "or", "out", "owner", "panic", "parameter", "permission", "postconf", "postfix", "postfix-script", "postfix/postfix-script", "postmap", "process", "queue", "read", "refreshing", "reload", "running", "service", "space", "started", "status", "stopped", "such", "syntax", "system", "table", "temporary", "terminated", "the", "to", "type", "undefined", "unknown", "unsupported", "user", "usage", "value", "warning", "with", "write"]
+)
+
+
 class ShownEntry(t.NamedTuple):
     """An entry of a password map without what may be secret; no user name if that may be."""
 
@@ -123,13 +128,13 @@ def is_harmless(value: str) -> bool:
 
 
 def redact_message(line: str) -> str:
-    """What a program says, which may quote a file: from there on, plain words are redacted too."""
-    shown = []
-    quotes = False
+    """What a program of Postfix says, which may quote a file: its usual words stay."""
+    shown: list[str] = []
     for word in line.split():
         bare = word.rstrip(",;:.")
-        quotes = quotes or not (_is_certain(bare) or _plain(bare) or _number(bare))
-        shown.append(word if _is_certain(bare) or not quotes else REDACTED)
+        is_number = _number(bare) and shown[-1:] == ["line"]
+        is_harmless_word = bare.lower() in _WORDS_OF_POSTFIX or _is_certain(bare) or is_number
+        shown.append(word if is_harmless_word else REDACTED)
     return " ".join(shown)
 
 

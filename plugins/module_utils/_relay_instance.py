@@ -178,8 +178,9 @@ class Instance:
         self._reload_tried = True
         code, _out, err = self.postfix.at(self.directory).run("postfix", "reload")
         if code:
-            lines = err.decode(errors="replace").strip().splitlines() or [f"exit status {code}"]
-            raise RelayError(f"Postfix can't be reloaded: {redact_message(lines[-1])}")
+            lines = err.decode(errors="replace").strip().splitlines()
+            why = redact_message(lines[-1]) if lines else f"exit status {code}"
+            raise RelayError(f"Postfix can't be reloaded: {why}")
         return True
 
     def reload_again(self) -> None:

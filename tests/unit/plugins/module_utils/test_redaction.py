@@ -129,8 +129,9 @@ ENTRIES: list[tuple[str, str, str, str | None]] = [
 ]
 MESSAGES = [
     ("postfix: fatal: broken", "postfix: fatal: broken"),
-    ("fatal: /etc/x, line 3: bad: x = sesame", "fatal: /etc/x, line 3: bad: x REDACTED REDACTED"),
-    (f'missing "=" after "{PASSWORD}" in /etc/x', "missing" + " REDACTED" * 4 + " /etc/x"),
+    ("fatal: /etc/x, line 3: bad: x = sesame", "fatal: /etc/x, line 3: bad:" + " REDACTED" * 3),
+    ("fatal: bad value: my pass phrase 123", "fatal: bad value:" + " REDACTED" * 4),
+    (f'missing "=" after "{PASSWORD}" in /etc/x', "missing" + " REDACTED" * 3 + " in /etc/x"),
 ]
 
 
