@@ -164,8 +164,13 @@ def test_a_bare_host_becomes_a_relay(relays: RelayHosts, first_run: FirstRun) ->
         assert host.run("postconf", "-h", "mail_version").startswith(f"{host.release.postfix}.")
         table_type = host.run("postconf", "-h", "smtp_sasl_password_maps").partition(":")[0]
         assert table_type == host.release.table_type
-        said = first_run.play.result(host, "The message was delivered")["msg"]
-        assert said.startswith(f"delivered to {ENDPOINTS[0]}[{ses_address(REGIONS[0])}]:587: 250 ")
+        (probed,) = first_run.play.result(host, "Have Postfix probe its relay")["instances"]
+        assert probed["probe"]["accepted"] is True
+        assert probed["probe"]["nexthop"].startswith(f"[{ENDPOINTS[0]}]:587")
+        said = first_run.play.result(host, "Check that the message left the queue")["msg"]
+        assert said.startswith("The message left the queue.\nAs logged: ")
+        assert f" relay={ENDPOINTS[0]}[{ses_address(REGIONS[0])}]:587, " in said
+        assert " status=sent (250 " in said
         host.run("postfix", "status")
         assert "S01postfix" in host.run("ls", "/etc/rc2.d")
     messages = [each for each in relays.ses.messages if subject_of(each) == "Test"]

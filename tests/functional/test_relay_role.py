@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import threading
 import typing as t
 from pathlib import Path
 
@@ -15,10 +18,12 @@ from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY
 from ansible_collections.mailops.ses.tests.support.hosts.host import Host
 from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import (
     REGIONS,
+    ROLE,
     Play,
     RelayHosts,
 )
 from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
+from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 FIRST = Account(ACCESS_KEY, SECRET_KEY)
 SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
@@ -151,6 +156,110 @@ def test_a_test_message_that_ses_refuses(relays: RelayHosts, booted: Host) -> No
     relays.ses.configure([FIRST, SECOND])
     assert play.status != 0
     assert "554 Message rejected: Email address is not verified" in play.error(booted)
+
+
+#: An unprivileged user who waits for the test message, and forges a line of the log about it.
+ATTACKER = r"""
+import json, os, pathlib, re, socket, subprocess, sys, time
+status = sys.argv[1]
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+label = re.compile(r"success\+[0-9a-f]{16}@simulator\.amazonses\.com")
+arguments, recipient = set(), ""
+while not pathlib.Path("/tmp/over").exists():
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            arguments.add((process / "cmdline").read_bytes().decode(errors="replace"))
+        except OSError:
+            pass
+    if not recipient:
+        listed = subprocess.run(["/usr/sbin/postqueue", "-j"], capture_output=True, text=True).stdout
+        found = [
+            each["address"]
+            for line in listed.splitlines()
+            if json.loads(line)["sender"] == "sender@example.com"
+            for each in json.loads(line)["recipients"]
+            if label.fullmatch(each["address"])
+        ]
+        if found:
+            recipient = found[0]
+            for queue_id in ("ALL", "-"):
+                line = f"{queue_id}: to=<{recipient}>, relay=x[192.0.2.1]:587, status={status} (250 Ok)"
+                subprocess.run(["/usr/sbin/postlog", "-t", "postfix/smtp", line])
+                subprocess.run(["/usr/bin/logger", "-p", "mail.info", "-t", "postfix/smtp[1]", line])
+print(json.dumps({"recipient": recipient, "arguments": sorted(arguments)}))
+"""
+
+
+@contextlib.contextmanager
+def attacked(host: Host, status: str) -> t.Iterator[dict[str, t.Any]]:
+    """Have the attacker at work meanwhile; what he saw is known after that."""
+    saw: dict[str, t.Any] = {}
+
+    def attack() -> None:
+        saw.update(json.loads(host.run("python3", "-", status, text=ATTACKER)))
+
+    attacker = threading.Thread(target=attack)
+    host.run("rm", "-f", "/tmp/over")
+    attacker.start()
+    try:
+        yield saw
+    finally:
+        host.run("touch", "/tmp/over")
+        attacker.join()
+
+
+def send_test_message(relays: RelayHosts, host: Host, **options: t.Any) -> Play:
+    """The role's last step alone, as the rotation has it."""
+    include = {"name": ROLE, "tasks_from": "test_message"}
+    return relays.play(
+        {
+            "gather_facts": True,
+            "vars": {
+                f"postfix_relay_{name}": value
+                for name, value in {**TEST_MESSAGE, **options}.items()
+            },
+            "tasks": [{"ansible.builtin.include_role": include}],
+        },
+        hosts=host.name,
+    )
+
+
+@pytest.mark.oldest_too
+@pytest.mark.root
+@pytest.mark.slow
+def test_nothing_that_anybody_can_write_is_believed(relays: RelayHosts, booted: Host) -> None:
+    """With mail of others in the queue, which a line of the log could have deleted."""
+    booted.run("postconf", "-e", "header_checks = regexp:{{/^Subject:/ HOLD}}")
+    booted.run("postfix", "reload")
+    for number in range(3):
+        booted.run("sendmail", "-i", f"other{number}@example.net", text="Subject: x\n\nx\n")
+    assert comes_true(lambda: [each["queue_name"] for each in relays.queue(booted)] == ["hold"] * 3)
+    others = sorted(each["queue_id"] for each in relays.queue(booted))
+    with attacked(booted, "bounced") as saw:
+        play = send_test_message(relays, booted, test_message_timeout=5)
+    assert play.status != 0
+    assert "the message is in the queue hold, without a reason" in play.error(booted)
+    assert "It was removed from the queue." in play.error(booted)
+    assert sorted(each["queue_id"] for each in relays.queue(booted)) == others
+    assert f" ALL: to=<{saw['recipient']}>" in relays.log(booted)
+    arguments = "".join(saw["arguments"])
+    assert "send_test_message.py" in arguments
+    assert saw["recipient"].partition("@")[0].partition("+")[2] not in arguments
+
+    # SES refuses the login that Postfix has. That a line says otherwise is of no use.
+    booted.run("sed", "-i", "s/:[^:]*$/:wrong/", "/etc/postfix/sasl_passwd")
+    booted.run("sh", "-c", "postmap /etc/postfix/sasl_passwd && postfix reload")
+    with attacked(booted, "sent"):
+        play = send_test_message(relays, booted)
+    assert play.status != 0
+    assert "Postfix does not get mail to its relay: SASL authentication failed" in play.error(
+        booted
+    )
+    assert "535 Authentication Credentials Invalid" in play.error(booted)
+    booted.run("postfix", "stop")
+    play = send_test_message(relays, booted)
+    assert play.status != 0
+    assert "Postfix is not running. No test message was sent" in play.error(booted)
 
 
 # Elsewhere
