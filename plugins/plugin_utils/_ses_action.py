@@ -12,7 +12,7 @@ import json
 import traceback
 import typing as t
 
-from ansible.errors import AnsibleActionSkip, AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.utils.display import Display
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import SesSmtpError
@@ -99,8 +99,6 @@ class SesAction(PipelinedAction):
             self.arguments = decrypted_arguments(self._task.args)
             self._note_secrets()
             self._result.update(self.answer(self._options(), task_vars))
-        except AnsibleActionSkip:
-            raise
         except AnsibleConnectionFailure as exc:
             raise AnsibleConnectionFailure(self._secrets.redacted(str(exc))) from None
         except (AnsibleError, SesSmtpError) as exc:
@@ -112,9 +110,9 @@ class SesAction(PipelinedAction):
 
     def _note_secrets(self) -> None:
         """Take note of all secrets that the task can have, so that no message shows them."""
-        self._secrets.add_options(self.spec, self.arguments)
+        known = self._secrets.add_options(self.spec, self.arguments)
         of_environment = with_environment({})["secret_key"] or ""
-        for secret in (*secret_values(self.spec, self.arguments), of_environment):
+        for secret in {*known, of_environment}:
             if len(secret) >= SHORT:  # ansible-core 2.22 would mask a single letter everywhere
                 self.keep_secret(secret)
 
@@ -128,10 +126,10 @@ class SesAction(PipelinedAction):
             mistakes = option_mistakes(self.module, self.spec, self.arguments)
             # Without one, ansible-core has found something that option_mistakes() doesn't know.
             raise SesSmtpError(". ".join([*(mistakes or ["wrong options"]), "Nothing was changed"]))
-        misplaced = secret_in_wrong_option(self.spec, self.arguments, self._secrets)
+        misplaced = secret_in_wrong_option(self.spec, self._secrets, self.arguments)
         if misplaced:
             raise SesSmtpError(
-                f"{misplaced} has a secret for its value, and is shown in results and logs. Give"
+                f"{misplaced.removeprefix('[0].')} has a secret for its value, and is shown in results and logs. Give"
                 " a secret access key as secret_key, and an SMTP password as password. Nothing was"
                 " changed"
             )
@@ -168,7 +166,7 @@ class SesAction(PipelinedAction):
         return self._without_secrets(result) if result.get("failed") else result
 
     def _without_secrets(self, result: dict[str, t.Any]) -> dict[str, t.Any]:
-        redacted: dict[str, t.Any] = self._secrets.redacted(result)
+        redacted = dict(zip(result, self._secrets.redacted(list(result.values())), strict=True))
         if redacted != result:
             # Since ansible-core 2.19 the module's error is in it too, and is shown first.
             redacted.pop("exception", None)

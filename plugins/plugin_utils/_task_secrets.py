@@ -14,6 +14,7 @@ import typing as t
 from urllib.parse import quote
 
 from ansible.module_utils.common.validation import check_type_dict
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import REDACTED
 from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import looks_secret
 
 __all__ = (
@@ -24,8 +25,6 @@ __all__ = (
     "secret_in_wrong_option",
     "secret_values",
 )
-
-REDACTED = "[redacted]"
 
 Spec = t.Mapping[str, t.Mapping[str, t.Any]]
 
@@ -46,44 +45,47 @@ class TaskSecrets:
     def __init__(self) -> None:
         """Know of none."""
         self._texts: set[str] = set()
+        self._of_length: dict[int, set[str]] | None = None
 
     def add(self, secret: str) -> None:
         """Add a secret."""
         self._texts.update({secret, secret.strip()} - {""})
+        self._of_length = None
 
-    def add_options(self, spec: Spec, given: t.Any) -> None:
-        """Add what may be secret in a task's options.
+    def add_options(self, spec: Spec, given: t.Any) -> set[str]:
+        """Add what may be secret in a task's options; return what is in the no_log ones.
 
         A secret with white space inside is shown in pieces. An unknown option may be a misspelt
         secret_key.
         """
-        for text in secret_values(spec, given):
+        known = set(secret_values(spec, given))
+        for text in known:
             self.add(text)
             self._texts.update(piece for piece in text.split() if len(piece) >= SHORT)
         names = canonical_names(spec)
         for name, value in _as_dict(given).items():
             if name not in names:
                 self._texts.update(text for text in _texts(value) if len(text) >= _LONG)
+        return known
 
     def redacted(self, value: t.Any) -> t.Any:
         """Return ``value``, a text or what JSON can hold, with its secrets replaced."""
-        if isinstance(value, dict):
-            return {self.redacted(key): self.redacted(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self.redacted(item) for item in value]
-        if not isinstance(value, str):
-            return value
-        text = str(value)
-        for form in sorted(self._forms(), key=len, reverse=True):
-            if len(form) < SHORT:
-                text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", REDACTED, text)
-            else:
-                text = text.replace(form, REDACTED)
-        return _TOKEN.sub(lambda found: REDACTED if _is_mixed(found[0]) else found[0], text)
+        forms = sorted(self._forms(), key=len, reverse=True)
+        return _redacted(value, forms)
 
     def are_in(self, text: str) -> bool:
         """Return whether ``text`` holds a secret that is long enough not to be there by chance."""
-        return any(secret in text for secret in self._texts if len(secret) >= _LONG)
+        if self._of_length is None:
+            self._of_length = {}
+            for secret in self._texts:
+                if len(secret) >= _LONG:
+                    self._of_length.setdefault(len(secret), set()).add(secret)
+        # A task may have 10,000 secrets and as many texts, but the secrets have few lengths.
+        return any(
+            text[start : start + length] in secrets
+            for length, secrets in self._of_length.items()
+            for start in range(len(text) - length + 1)
+        )
 
     def _forms(self) -> set[str]:
         forms = set()
@@ -102,41 +104,64 @@ def canonical_names(spec: Spec) -> dict[str, str]:
     }
 
 
-def secret_values(spec: Spec, given: t.Any) -> t.Iterator[str]:
-    """Yield every string among the values of the no_log options in ``given``."""
+def secret_values(spec: Spec, *given: t.Any) -> t.Iterator[str]:
+    """Yield every string among the values of the no_log options in ``given``, a task's or more."""
     names = canonical_names(spec)
-    for name, value in _as_dict(given).items():
-        option = spec.get(names.get(name, ""), {})
-        if option.get("no_log"):
-            yield from _texts(value)
-        elif option.get("options"):
-            for item in value if isinstance(value, list) else [value]:
-                yield from secret_values(option["options"], item)
+    for options in given:
+        for name, value in _as_dict(options).items():
+            option = spec.get(names.get(name, ""), {})
+            if option.get("no_log"):
+                yield from _texts(value)
+            elif option.get("options"):
+                items = value if isinstance(value, list) else [value]
+                yield from secret_values(option["options"], *items)
 
 
-def secret_in_wrong_option(spec: Spec, given: t.Any, secrets: TaskSecrets) -> str | None:
-    """Return the name of an option that is shown and has a secret for its value, or None.
+def secret_in_wrong_option(spec: Spec, secrets: TaskSecrets, *given: t.Any) -> str | None:
+    """Return which option is shown and has a secret for its value, or None.
 
-    ``given`` are options that ``spec`` accepts.
+    ``given`` are options that ``spec`` accepts, a task's or more. The answer has the place in them
+    and the name, such as "[0].path".
     """
     names = canonical_names(spec)
-    for name, value in _as_dict(given).items():
-        option = spec[names[name]]
-        if option.get("no_log") or names[name] in _CHECKED_ELSEWHERE:
-            continue
-        if option.get("options"):
-            for number, item in enumerate(value or ()):
-                found = secret_in_wrong_option(option["options"], item, secrets)
+    for number, options in enumerate(given):
+        for name, value in _as_dict(options).items():
+            option = spec[names[name]]
+            if option.get("no_log") or names[name] in _CHECKED_ELSEWHERE or value is None:
+                continue
+            if option.get("options"):
+                found = secret_in_wrong_option(option["options"], secrets, *value)
                 if found:
-                    return f"{name}[{number}].{found}"
-            continue
-        # A path may have the length of a secret. A user name is checked with its password.
-        by_shape = names[name] != "username"
-        for text in _texts(value):
-            is_path = option.get("type") == "path" and text.startswith(("/", "~"))
-            if secrets.are_in(text) or (by_shape and not is_path and _has_secret_shape(text)):
-                return str(name)
+                    return f"[{number}].{name}{found}"
+            elif _is_wrong(option, names[name], value, secrets):
+                return f"[{number}].{name}"
     return None
+
+
+def _is_wrong(option: t.Mapping[str, t.Any], name: str, value: t.Any, secrets: TaskSecrets) -> bool:
+    # A path may have the length of a secret. A user name is checked with its password.
+    by_shape = name != "username"
+    for text in _texts(value):
+        is_path = option.get("type") == "path" and text.startswith(("/", "~"))
+        if secrets.are_in(text) or (by_shape and not is_path and _has_secret_shape(text)):
+            return True
+    return False
+
+
+def _redacted(value: t.Any, secrets: t.Sequence[str]) -> t.Any:
+    if isinstance(value, dict):
+        return {_redacted(key, secrets): _redacted(item, secrets) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_redacted(item, secrets) for item in value]
+    if not isinstance(value, str):
+        return value
+    text = str(value)
+    for secret in secrets:
+        if secret in text and len(secret) >= SHORT:
+            text = text.replace(secret, REDACTED)
+        elif secret in text:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", REDACTED, text)
+    return _TOKEN.sub(lambda found: REDACTED if _is_mixed(found[0]) else found[0], text)
 
 
 def _has_secret_shape(text: str) -> bool:

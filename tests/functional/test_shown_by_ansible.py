@@ -118,12 +118,12 @@ def test_the_guides_recipes_show_nothing(cli: AnsibleCli) -> None:
     plays = [here(play) for text in recipes for play in yaml.safe_load(text)]
     assert len(plays) == 2
     for play in list(plays):
-        # With a mistake, too: no version of that number.
+        # With a mistake, too: there is no version 3.
         task = play["tasks"][0]
-        wrong = {MODULE: {**task[MODULE], "version": 3}, "ignore_errors": True}
-        if "entries" in task[MODULE]:
-            wrong[MODULE]["entries"] = "{{ tenants + [{'version': 3}] }}"
-        plays.append({**play, "tasks": [{**task, **wrong}]})
+        options = {**task[MODULE], "version": 3}
+        if "entries" in options:
+            options["entries"] = "{{ tenants + [{'version': 3}] }}"
+        plays.append({**play, "tasks": [{**task, MODULE: options, "ignore_errors": True}]})
     output = run(cli, plays, "-vvvvv")
     assert output.count("version must be 2 or 4") >= 2
     assert found_in(output, SECRETS) == []

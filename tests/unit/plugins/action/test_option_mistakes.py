@@ -101,7 +101,7 @@ def test_no_exception_shows_a_secret(
     result = trial.run(derivable(module, SECRET_KEY))
     assert result["failed"] is True
     assert result["msg"].startswith(f"mailops.ses.{module}: ")
-    assert "[redacted]" in result["msg"]
+    assert "REDACTED" in result["msg"]
     expected = isinstance(error, AnsibleError)
     assert ("Please report this bug" in result["msg"]) is not expected
     # People who report it need to see where it was.
@@ -112,7 +112,7 @@ def test_no_exception_shows_a_secret(
 def test_an_unreachable_host_stays_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     trial = ActionTrial(action_of("ses_smtp_ping"), monkeypatch)
     trial.returns = AnsibleConnectionFailure(f"no route for {SECRET_KEY}")
-    with pytest.raises(AnsibleConnectionFailure, match=r"no route for \[redacted\]"):
+    with pytest.raises(AnsibleConnectionFailure, match=r"no route for REDACTED"):
         trial.run(derivable("ses_smtp_ping", SECRET_KEY))
 
 
@@ -128,7 +128,7 @@ def test_a_failed_module_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> Non
         "failed": True,
         "msg": "MODULE FAILURE",
         "rc": 1,
-        "module_stderr": "Traceback ... ValueError: [redacted]",
+        "module_stderr": "Traceback ... ValueError: REDACTED",
     }
 
 
@@ -164,7 +164,7 @@ def test_the_tasks_own_arguments_are_left_alone(monkeypatch: pytest.MonkeyPatch)
             {"senders": [{"sender": "@a", "endpoint": SECRET_KEY}]},
             "senders[0].endpoint has a secret for its value,",
         ),
-        ({SECRET_KEY: 1}, "module: [redacted]. Supported"),
+        ({SECRET_KEY: 1}, "module: REDACTED. Supported"),
         ({"x": 1}, "Supported parameters include: access_key (aws_access_key_id, aws_access_key),"),
         ({"tls": "ssl"}, ": starttls, wrapper. Nothing was changed"),
     ],
