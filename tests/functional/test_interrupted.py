@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import typing as t
+from pathlib import Path
 
 import pytest
 import yaml
@@ -22,20 +23,32 @@ from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY
 from ansible_collections.mailops.ses.tests.support.hosts.host import Host
 from ansible_collections.mailops.ses.tests.support.hosts.logins import LOGINS, provide_logins
 from ansible_collections.mailops.ses.tests.support.hosts.network import ses_address
-from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import RelayHosts
+from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import Play, RelayHosts
 from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
 from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.every_minor]
 
 REGION = "eu-west-1"
+FIRST = Account(ACCESS_KEY, SECRET_KEY)
+SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
 PASSWORD = password_v4(SECRET_KEY, REGION)
+LOOK = "Look"
 PING = {
     "access_key": ACCESS_KEY,
     "secret_key": f"{{{{ secrets['{ACCESS_KEY}'] }}}}",
     "region": REGION,
     "timeout": 600,
 }
+INSTALL = """
+apt-get -qq update && apt-get -qq install --no-install-recommends postfix libsasl2-modules \\
+    ca-certificates
+"""
+END_MODULES = """
+while pids=$(grep -l 'Ansiball[Z]_' /proc/[0-9]*/cmdline 2>/dev/null | tr -dc '0-9\\n'); [ "$pids" ]; do
+    kill $pids || true; sleep 0.05
+done
+"""
 #: All places of a host where somebody but root could look.
 WRITABLE = ("/home", "/root", "/tmp", "/var/tmp", "/run", "/dev/shm")
 
@@ -89,6 +102,10 @@ class Trial:
         """The connections to SES that are not open yet."""
         return set(self.host.run("ss", "-Htn", "state", "syn-sent").splitlines())
 
+    def end_modules(self) -> None:
+        """End the modules that run from a file, as they will when they have waited long enough."""
+        self.host.run("sh", "-euc", END_MODULES)
+
     def files(self) -> list[str]:
         """The files that hold the password, on the host and on the controller."""
         find = [
@@ -116,16 +133,99 @@ class Trial:
 @pytest.fixture(name="trial", scope="module")
 def fixture_trial(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Trial]:
     directory = tmp_path_factory.mktemp("interrupted")
-    with RelayHosts(directory, ["trixie"], [Account(ACCESS_KEY, SECRET_KEY)]) as relays:
+    with RelayHosts(directory, ["trixie"], [FIRST, SECOND]) as relays:
         # Ansible's default, which is below the home of the login user.
         del relays.network.ansible.environment["ANSIBLE_REMOTE_TEMP"]
+        relays.hosts[0].run("sh", "-euc", INSTALL)
         provide_logins(relays.network, relays.hosts[0])
         yield Trial(relays)
 
 
-def test_ctrl_c(trial: Trial) -> None:
+def interrupt(process: subprocess.Popen[bytes]) -> None:
+    """Do what Ctrl-C does."""
+    os.killpg(process.pid, signal.SIGINT)
+    assert comes_true(lambda: process.poll() is not None)
+
+
+def kill_ssh(process: subprocess.Popen[bytes]) -> None:
+    """Kill all ssh of the controller; the play then ends by itself."""
+    network = os.readlink(f"/proc/{process.pid}/ns/net")
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            is_ssh = (folder / "comm").read_text() == "ssh\n"
+            if is_ssh and os.readlink(folder / "ns" / "net") == network:
+                os.kill(int(folder.name), signal.SIGKILL)
+    assert comes_true(lambda: process.poll() is not None)
+
+
+@pytest.mark.parametrize("cut", [interrupt, kill_ssh])
+def test_nothing_is_left(trial: Trial, cut: t.Callable[[subprocess.Popen[bytes]], None]) -> None:
     with trial.hanging() as process:
         assert trial.files() == []
-        os.killpg(process.pid, signal.SIGINT)
-        assert comes_true(lambda: process.poll() is not None)
+        cut(process)
     assert trial.files() == []
+
+
+def test_nothing_is_left_when_the_connection_is_cut(trial: Trial) -> None:
+    with trial.hanging(), trial.relays.network.unplugged(trial.host):
+        assert trial.files() == []
+    assert trial.files() == []
+
+
+def test_every_module(trial: Trial) -> None:
+    """Ansible is told to keep its files on the host: there are none to keep."""
+    first, second = ({**trial.relays.key_of(each), "region": REGION} for each in (FIRST, SECOND))
+    new_key = {**second, "old_access_key": FIRST.access_key}
+    tasks = [
+        {"mailops.ses.ses_smtp_ping": first},
+        {"mailops.ses.postfix_relay": first, "throttle": 1},
+        {"mailops.ses.postfix_sasl_passwd": first, "throttle": 1},
+        {"mailops.ses.postfix_relay_key": new_key, "throttle": 1},
+        {"mailops.ses.postfix_relay_key": {"state": "confirmed"}, "throttle": 1},
+        {"mailops.ses.postfix_relay_info": {}, "name": LOOK},
+    ]
+    keep = {"ANSIBLE_KEEP_REMOTE_FILES": "1"}
+    play = trial.relays.play({"tasks": tasks}, hosts="sudo:su", environment=keep)
+    assert play.status == 0, play.output
+    assert "WARN" not in play.output
+    assert trial.files() == []
+    assert left_overs(play) == {"sudo": [], "su": []}
+
+
+def test_a_host_whose_sudo_needs_a_terminal(trial: Trial) -> None:
+    """The error names the way out. It works, and the audit finds what it leaves behind."""
+    trial.host.write("/etc/sudoers.d/terminal", "Defaults requiretty\n")
+    play = trial.relays.play({"tasks": [{"mailops.ses.ses_smtp_ping": {**PING, "timeout": 30}}]})
+    failed = {
+        host: message for (host, _task), message in play.messages().items() if "tty" in message
+    }
+    assert set(failed) == {"sudo", "sudo-with-password"}, play.output
+    for message in failed.values():
+        assert "set the variable mailops_ses_pipelining to false" in message
+        assert "Nothing was changed" in message
+
+    look = {"tasks": [{"mailops.ses.postfix_relay_info": {}, "name": LOOK}]}
+    way_out = {"mailops_ses_pipelining": False}
+    with trial.hanging(vars=way_out) as process:
+        files = trial.files()
+        assert len(files) == len(LOGINS)
+        play = trial.relays.play({**look, "vars": way_out})
+        assert left_overs(play) == {login: [] for login in LOGINS}, "these tasks are running"
+        interrupt(process)
+        trial.end_modules()
+    assert sorted(trial.files()) == sorted(files)
+    found = left_overs(trial.relays.play({**look, "vars": way_out}))
+    assert found == dict.fromkeys(LOGINS, sorted(files))
+
+
+def left_overs(play: Play) -> dict[str, list[str]]:
+    """What postfix_relay_info found in each way, as files."""
+    return {
+        each["host"]: sorted(
+            finding["file"]
+            for finding in each["result"]["findings"]
+            if finding["id"] == "left_over_module"
+        )
+        for each in play.events
+        if each["task"] == LOOK and each["event"] == "ok"
+    }

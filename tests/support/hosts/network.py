@@ -210,6 +210,18 @@ class HostNetwork:
         finally:
             self._call("ip", "rule", "del", *rule)
 
+    @contextlib.contextmanager
+    def unplugged(self, host: Host) -> t.Iterator[None]:
+        """While inside, the cable between the controller and ``host`` is pulled."""
+        cable = f"host{host.address.rpartition('.')[2]}"
+        self._call("ip", "link", "set", cable, "down")
+        try:
+            yield
+        finally:
+            self._call("ip", "link", "set", cable, "up")
+            # The kernel drops the route with the link.
+            self._call("ip", "route", "replace", host.address, "dev", cable)
+
     def beside_the_controller(self) -> list[str]:
         """What to put before a command that is to be in the controller's network, and only that."""
         return ["nsenter", "--target", str(self._first), "--net", "--"]
