@@ -33,6 +33,9 @@ options:
   mode:
     description:
       - The mode of the source and the table, an octal number (quote it) or symbolic, as M(ansible.builtin.file) has it.
+      - A mode that lets others than root and Postfix read or change the passwords is an error, as
+        M(mailops.ses.postfix_relay_info) reports such files. V(0640) needs O(group) to be C(postfix) or C(root).
+      - A number without quotes is an error unless YAML has read it as octal, such as V(0600). V(600) is not.
     type: raw
     default: '0600'
   seuser:

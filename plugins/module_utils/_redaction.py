@@ -90,9 +90,16 @@ _words = re.compile(
 ).findall
 
 
-_WORDS_OF_POSTFIX = frozenset(
-    ["a", "an", "and", "are", "as", "at", "bad", "be", "broken", "by", "can", "cannot", "command", "configuration", "connect", "create", "daemon", "database", "denied", "dictionary", "directory", "does", "error", "exist", "exit", "failed", "fatal", "file", "for", "found", "group", "has", "in", "instance", "invalid", "is", "line", "lock", "mail", "main.cf", "master", "master.cf", "memory", "missing", "name", "no", "not", "of", "on", "open", "operation", "or", "out", "owner", "panic", "parameter", "permission", "postconf", "postfix", "postfix-script", "postfix/postfix-script", "postmap", "process", "queue", "read", "refreshing", "reload", "running", "service", "space", "started", "status", "stopped", "such", "syntax", "system", "table", "temporary", "terminated", "the", "to", "type", "undefined", "unknown", "unsupported", "user", "usage", "value", "warning", "with", "write"]
-)
+_USUAL_WORDS = """
+    a an and are as at bad be broken by can cannot command configuration connect create daemon
+    database denied dictionary directory does error exist exit failed fatal file for found group has
+    in instance invalid is line lock mail main.cf master master.cf memory missing name no not of on
+    open operation or out owner panic parameter permission postconf postfix postfix-script
+    postfix/postfix-script postmap process queue read refreshing reload running service space started
+    status stopped such syntax system table temporary terminated the to type undefined unknown
+    unsupported user usage value warning with write
+"""
+_WORDS_OF_POSTFIX = frozenset(_USUAL_WORDS.split())
 
 
 class ShownEntry(t.NamedTuple):

@@ -146,7 +146,7 @@ attributes:
     details: Needs no write access.
   diff_mode:
     support: full
-    details: Shows settings, keys and user names, and a fixed word for each password.
+    details: Shows settings, keys and user names, and a fixed word for each password. What may be one elsewhere is V(REDACTED).
   idempotent:
     support: full
   platform:
@@ -211,6 +211,7 @@ settings:
   description:
     - What has changed in C(main.cf), by the name of the setting.
     - A value is null where C(main.cf) does not have the setting, so that Postfix's default counts.
+    - What may be a password in a value is V(REDACTED).
   type: dict
   returned: success
   sample:

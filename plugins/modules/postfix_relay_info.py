@@ -163,7 +163,9 @@ instances:
       type: bool
       sample: true
     relayhost:
-      description: The servers that mail is relayed through, in the order in which Postfix tries them.
+      description:
+        - The servers that mail is relayed through, in the order in which Postfix tries them. What may be a password in
+          one is V(REDACTED).
       type: list
       elements: str
       sample: ['[email-smtp.eu-west-1.amazonaws.com]:587']
@@ -268,11 +270,13 @@ instances:
           type: int
           sample: 1
         key:
-          description: The key. What could be a password in it, because the parts of a line are mixed up, is V(HIDDEN).
+          description:
+            - The lookup key. What may be a password in it, because the parts of a line are in another order, is
+              V(REDACTED).
           type: str
           sample: '[email-smtp.eu-west-1.amazonaws.com]:587'
         username:
-          description: The user name, for SES the access key ID. It is null if it could be a secret.
+          description: The user name, for SES the access key ID. It is null if it may be a secret.
           type: str
           sample: AKIAIOSFODNN7EXAMPLE
         version:

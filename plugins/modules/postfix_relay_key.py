@@ -91,7 +91,7 @@ attributes:
     details: Needs no write access. It logs in in C(check_mode) too.
   diff_mode:
     support: full
-    details: Shows keys and user names, and a fixed word for each password.
+    details: Shows keys and user names, and a fixed word for each password. What may be one elsewhere is V(REDACTED).
   idempotent:
     support: full
   platform:

@@ -115,7 +115,7 @@ attributes:
     details: Needs no write access.
   diff_mode:
     support: full
-    details: Shows keys and user names, and a fixed word for each password.
+    details: Shows keys and user names, and a fixed word for each password. What may be one elsewhere is V(REDACTED).
   idempotent:
     support: full
   platform:
