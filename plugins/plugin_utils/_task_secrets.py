@@ -35,6 +35,7 @@ _LONG = 16
 #: Long enough for a secret access key; what has the characters of several kinds is no word or path.
 _TOKEN = re.compile(r"[A-Za-z0-9/+]{40,}")
 _KINDS = (re.compile("[A-Z]"), re.compile("[a-z]"), re.compile("[0-9/+]"))
+_LOGIN = re.compile(r"[\w.@+-]+:\S")
 #: Options that have a check of their own, with a better message.
 _CHECKED_ELSEWHERE = frozenset(["access_key", "region", "regions", "version"])
 
@@ -139,11 +140,15 @@ def secret_in_wrong_option(spec: Spec, secrets: TaskSecrets, *given: t.Any) -> s
 
 
 def _is_wrong(option: t.Mapping[str, t.Any], name: str, value: t.Any, secrets: TaskSecrets) -> bool:
-    # A path may have the length of a secret. A user name is checked with its password.
-    by_shape = name != "username"
     for text in _texts(value):
+        if name == "username":
+            # Its form is checked with its password, and "user:password" where it is refused.
+            if not _LOGIN.match(text) and secrets.are_in(text):
+                return True
+            continue
+        # A path may have the length of a secret.
         is_path = option.get("type") == "path" and text.startswith(("/", "~"))
-        if secrets.are_in(text) or (by_shape and not is_path and _has_secret_shape(text)):
+        if secrets.are_in(text) or (not is_path and _has_secret_shape(text)):
             return True
     return False
 
