@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import time
 import typing as t
 
@@ -25,6 +26,7 @@ __all__ = [
     "Probe",
     "ProbeError",
     "Route",
+    "forget_failures",
     "probe",
     "resolve",
     "rewrite",
@@ -36,6 +38,9 @@ _SHOWN_CHARACTERS = 1000
 _ROUTE_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 _IN_PROGRESS = "in progress"
+_SUSPENDED = "delivery temporarily suspended: "
+# qmgr_trigger_event() in qmgr.c, QMGR_REQ_FLUSH_DEAD: what `postqueue -f` asks for as well.
+_FORGET = b"F"
 _STATUSES = {"0": "deliverable", "1": "deferred", "2": "undeliverable", "3": _IN_PROGRESS}
 # resolve_clnt.h: the address has a bad form; a table could not be searched.
 _UNRESOLVED = 0b1100
@@ -73,6 +78,32 @@ class Probe(t.NamedTuple):
     def is_in_progress(self) -> bool:
         """Whether there was no answer in time."""
         return self.status == _IN_PROGRESS
+
+    @property
+    def is_of_earlier_failure(self) -> bool:
+        """Whether Postfix made no attempt, because an earlier one failed."""
+        return self.reason.startswith(_SUSPENDED)
+
+
+def forget_failures(queue_directory: str) -> None:
+    """Have the queue manager try again each server where delivery failed before.
+
+    Otherwise it answers for minutes with a failure whose cause may be gone. Mail that waits keeps
+    waiting until its own time. Raises ProbeError.
+    """
+    path = os.path.join(queue_directory, "public", "qmgr")
+    try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            with open(os.open(path, os.O_WRONLY | os.O_NONBLOCK), "wb", buffering=0) as fifo:
+                fifo.write(_FORGET)
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_ROUTE_SECONDS)
+            connection.connect(path)
+            connection.sendall(_FORGET)
+    except OSError as exc:
+        why = os.strerror(exc.errno) if exc.errno else str(exc)
+        raise ProbeError(f"Postfix's queue manager can't be reached: {path}: {why}") from None
 
 
 def rewrite(queue_directory: str, address: str) -> str:

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import stat
+import time
 import typing as t
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_probe import 
     Probe,
     ProbeError,
     Route,
+    forget_failures,
     probe,
     resolve,
     rewrite,
@@ -44,6 +46,8 @@ __all__ = ["RelayProbe", "probe_relay"]
 
 # SES's mailbox simulator ignores the label, which makes the recipient new to Postfix.
 _RECIPIENT = "success+{label}@simulator.amazonses.com"
+# While other mail to the server fails, the queue manager may suspend delivery again and again.
+_ATTEMPTS = 3
 # verify(8) completes this name like that of any local sender.
 _SENDER = "double-bounce"
 _FALLBACK = "smtp_fallback_relay"
@@ -97,12 +101,16 @@ def probe_relay(postfix: Postfix, facts: InstanceFacts, timeout: float) -> Relay
         )
     if not facts.running:
         return RelayProbe(None, "Postfix is not running")
-    recipient = _RECIPIENT.format(label=secrets.token_hex(8))
-    asked = _Asked(postfix, facts, recipient)
+    asked = _Asked(postfix, facts)
     try:
         return asked.outcome(timeout)
     except ProbeError as exc:
         return replace(asked.found, accepted=None, reason=str(exc))
+
+
+def _new_recipient() -> str:
+    """One that Postfix was not asked about before, or it would answer from its cache."""
+    return _RECIPIENT.format(label=secrets.token_hex(8))
 
 
 def _stranger(directory: str) -> str:
@@ -117,15 +125,15 @@ def _stranger(directory: str) -> str:
 class _Asked:
     """One probe; `found` has what is known so far."""
 
-    def __init__(self, postfix: Postfix, facts: InstanceFacts, recipient: str) -> None:
+    def __init__(self, postfix: Postfix, facts: InstanceFacts) -> None:
         self._postfix = postfix
         self._facts = facts
-        self._recipient = recipient
+        self._recipient = _new_recipient()
         self._settings = read_settings(postfix, _SETTINGS)
         self._queue = self._settings.get("queue_directory", "")
         self._relays = set(tokens(self._settings.get("relayhost", "").lower()))
         self._is_harmless = False
-        self.found = RelayProbe(None, "", recipient)
+        self.found = RelayProbe(None, "", self._recipient)
 
     def outcome(self, timeout: float) -> RelayProbe:
         """The verdict. Raises ProbeError if Postfix could not be asked."""
@@ -145,7 +153,22 @@ class _Asked:
                 f" {redact(of_probe.transport)}:{redact(of_probe.nexthop)}, so that a probe proves"
                 " nothing"
             )
-        return self._judge(probe(self._queue, self._recipient, timeout), route, timeout)
+        return self._judge(self._probe(timeout), route, timeout)
+
+    def _probe(self, timeout: float) -> Probe:
+        """The answer of an attempt that is made now. Raises ProbeError if Postfix makes none."""
+        deadline = time.monotonic() + timeout
+        for _attempt in range(_ATTEMPTS):
+            answer = probe(self._queue, self._recipient, max(deadline - time.monotonic(), 0.0))
+            if not answer.is_of_earlier_failure:
+                return answer
+            forget_failures(self._queue)
+            self._recipient = _new_recipient()
+            self.found = replace(self.found, recipient=self._recipient)
+        raise ProbeError(
+            "Postfix made no attempt, because an earlier one failed. Run postqueue -f, then probe"
+            f" again. It said: {self._shown(answer)}"
+        )
 
     def _judge(self, answer: Probe, route: Route, timeout: float) -> RelayProbe:
         if answer.is_in_progress:

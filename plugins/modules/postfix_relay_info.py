@@ -64,6 +64,8 @@ options:
       - Whether to have each running Postfix probe its relay, and report the outcome in RV(instances[].probe).
       - Postfix's own SMTP client connects to the relay, logs in, and names a sender and a recipient at the mailbox
         simulator of SES. It sends no message. One row stays in the address verification cache of Postfix.
+      - If Postfix suspended delivery after an earlier failure, its queue manager is asked to forget the failure, so that
+        the probe is a new attempt. Mail that waits keeps waiting until its own time.
       - A probe proves routing, TLS and login. It does not prove that the sender is a verified identity or that the IAM
         user may send, which SES checks after the message.
       - Needs root, and the services C(verify) and C(rewrite) in C(master.cf).

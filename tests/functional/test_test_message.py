@@ -217,11 +217,20 @@ def test_what_a_probe_finds(relay: Relay, regional_ses: SesStandIn) -> None:
     assert (probe["accepted"], "530 Authentication required" in probe["reason"]) == (False, True)
     relay.postfix.set({"smtp_sasl_auth_enable": "yes"})
 
+    # Mail that waits because of the login makes the queue manager suspend delivery for minutes.
     relay.log_in_with("wrong")
     relay.postfix.reload()
+    relay.postfix.send("one", "two", "three")
+    relay.postfix.wait_for_delivery("deferred", 60)
+    for _each in range(3):
+        probe = relay.probe()
+        assert probe["accepted"] is False
+        assert probe["reason"].startswith("SASL authentication failed; ")
+        assert "535 Authentication Credentials Invalid" in probe["reason"]
+    relay.log_in_with(password_v4(ACCOUNT.secret_key, REGION))
     probe = relay.probe()
-    assert probe["accepted"] is False
-    assert "535 Authentication Credentials Invalid" in probe["reason"]
+    assert probe["accepted"] is True, probe
+    assert len(relay.postfix.queue()) == 3
 
     master_cf = relay.postfix.config_directory / "master.cf"
     whole = master_cf.read_text("utf-8")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import tempfile
@@ -40,13 +41,17 @@ class FakeServices:
     """The services of the instance with ``queue_directory``, for the length of a ``with`` block.
 
     ``requests`` has what they were asked; ``answers`` has what each answers. A service without an
-    answer is not there.
+    answer is not there. ``forgotten`` says how often the queue manager was asked, on a FIFO, to
+    forget failures.
     """
 
-    def __init__(self, answers: t.Mapping[str, Answer]) -> None:
+    def __init__(self, answers: t.Mapping[str, Answer], queue_manager: bool = True) -> None:
         self.queue_directory = ""
+        self.forgotten = 0
         self.requests: list[Request] = []
         self._answers = answers
+        self._queue_manager = queue_manager
+        self._fifo = -1
         self._listeners: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
 
@@ -55,6 +60,11 @@ class FakeServices:
         self.queue_directory = tempfile.mkdtemp(prefix="fake-queue-")
         private = Path(self.queue_directory) / "private"
         private.mkdir()
+        public = Path(self.queue_directory) / "public"
+        public.mkdir()
+        if self._queue_manager:
+            os.mkfifo(str(public / "qmgr"))
+            self._fifo = os.open(str(public / "qmgr"), os.O_RDONLY | os.O_NONBLOCK)
         for name, answer in self._answers.items():
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             listener.bind(str(private / name))
@@ -72,6 +82,9 @@ class FakeServices:
             thread.join()
         for listener in self._listeners:
             listener.close()
+        if self._queue_manager:
+            self.forgotten = os.read(self._fifo, 100).count(b"F")
+            os.close(self._fifo)
         shutil.rmtree(self.queue_directory)
 
     def _serve(self, listener: socket.socket, answer: Answer) -> None:

@@ -164,6 +164,34 @@ def test_a_login_in_the_next_hop(relay: FakeSurvey) -> None:
         assert ("Name service error for" in probe["reason"]) is bool(of_relayhost)
 
 
+@pytest.mark.parametrize("suspended", [1, 2, 3])
+def test_a_failure_that_is_over(relay: FakeSurvey, suspended: int) -> None:
+    """The queue manager remembers it for minutes; it is asked to forget it, and nobody guesses."""
+    answers = [verified("1", f"delivery temporarily suspended: {WRONG_LOGIN}")] * suspended
+    asked = services()
+    asked["verify"] = lambda _request: [answers.pop() if answers else verified("0", "250 OK")]
+    with FakeServices(asked) as running:
+        relay.set(queue_directory=running.queue_directory)
+        postfix = Postfix(relay.postfix, str(relay.folder))
+        (instance,) = report(postfix, Candidates(), 5).instances
+    probe = instance["probe"]
+    assert running.forgotten == suspended
+    assert probe["accepted"] is (True if suspended < 3 else None)
+    recipients = [each["address"] for each in running.requests if each["request"] == "query"]
+    assert len(set(recipients)) == len(recipients) == min(suspended + 1, 3)
+    assert ("Run postqueue -f" in probe["reason"]) is (suspended == 3)
+
+
+def test_a_queue_manager_that_cannot_be_reached(relay: FakeSurvey) -> None:
+    asked = services(f"delivery temporarily suspended: {WRONG_LOGIN}", "1")
+    with FakeServices(asked, queue_manager=False) as running:
+        relay.set(queue_directory=running.queue_directory)
+        postfix = Postfix(relay.postfix, str(relay.folder))
+        (instance,) = report(postfix, Candidates(), 5).instances
+    assert instance["probe"]["accepted"] is None
+    assert "queue manager can't be reached" in instance["probe"]["reason"]
+
+
 def test_another_fallback_in_master_cf(relay: FakeSurvey) -> None:
     (relay.folder / "master.cf").write_text("relay unix\n  -o smtp_fallback_relay=[x]\n")
     override = relay.folder / "overrides"
