@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import stat
@@ -19,6 +20,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._secret_mode import (
     parse_mode,
     trusted_ids,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import safe_path
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -60,9 +62,9 @@ class FileAttributes:
                     " '0600', or mode: '0640' with group: postfix. Nothing was changed"
                 )
 
-    def repair(self, path: str) -> None:
-        """Give a file in force what it lacks."""
-        self._set(path, path)
+    def repair(self, path: str, second: str | None = None) -> None:
+        """Give a file in force what it lacks; `second` is another name of the same file."""
+        self._set(second or path, path)
 
     def give(self, staged: str, target: str) -> None:
         """Give a staged file what its target is to have.
@@ -72,10 +74,10 @@ class FileAttributes:
         """
         module = self._module
         if module.selinux_enabled():
-            there = os.path.exists(target)
-            known = module.selinux_context(target) if there else None
+            there = safe_path(target).status() is not None
+            known = module.selinux_context(_anchored(target)) if there else None
             context = known or module.selinux_default_context(target)
-            module.set_context_if_different(staged, context, False)
+            module.set_context_if_different(_anchored(staged), context, False)
         self._set(staged, target)
 
     def _group(self) -> int | None:
@@ -93,8 +95,9 @@ class FileAttributes:
             yield given
             return
         now = [0o600]  # of what we have made ourselves
-        if os.path.exists(path):
-            now.append(stat.S_IMODE(os.stat(path).st_mode))
+        found = safe_path(path).status()
+        if found:
+            now.append(stat.S_IMODE(found.st_mode))
         for mode in now:
             status = os.stat_result([stat.S_IFREG | mode, *[0] * 9])
             try:
@@ -107,8 +110,24 @@ class FileAttributes:
 
     def _set(self, path: str, target: str) -> bool:
         arguments = self._module.load_file_common_arguments(self._module.params, path=target)
-        arguments["path"] = path
-        return bool(self._module.set_fs_attributes_if_different(arguments, False, expand=False))
+        # Through the directory's descriptor: ansible-core works with paths.
+        arguments["path"] = _anchored(path)
+        with self._errors_name(path):
+            return bool(self._module.set_fs_attributes_if_different(arguments, False, expand=False))
+
+    @contextlib.contextmanager
+    def _errors_name(self, path: str) -> t.Iterator[None]:
+        """Have ansible-core's errors name a file by its real path."""
+        fail = self._module.fail_json
+
+        def fail_with_path(*args: t.Any, **result: t.Any) -> None:
+            fail(*args, **{**result, "path": str(path)})
+
+        vars(self._module)["fail_json"] = fail_with_path
+        try:
+            yield
+        finally:
+            del vars(self._module)["fail_json"]
 
 
 class SameAttributes(FileAttributes):
@@ -124,7 +143,15 @@ class SameAttributes(FileAttributes):
     def give(self, staged: str, target: str) -> None:
         """Give a staged file what the file has that it replaces; a new one is for us alone."""
         super().give(staged, target)
-        if os.path.exists(target):
-            status = os.stat(target)
-            os.chown(staged, status.st_uid, status.st_gid)
-            os.chmod(staged, stat.S_IMODE(status.st_mode))
+        status = safe_path(target).status()
+        if status:
+            descriptor = safe_path(staged).open(os.O_RDONLY)
+            try:
+                os.fchown(descriptor, status.st_uid, status.st_gid)
+                os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+            finally:
+                os.close(descriptor)
+
+
+def _anchored(path: str) -> str:
+    return safe_path(path).anchored

@@ -33,11 +33,11 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import
     MAPS,
     RelayError,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import MissingDirectoryError
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     Staging,
     in_force,
     kept_name,
-    read_if_there,
 )
 
 if t.TYPE_CHECKING:
@@ -126,15 +126,18 @@ class KeyRotation:
 
     def _plan_map(self, path: str, its_type: TableType) -> tuple[MapRotation | None, list[str]]:
         """What is to be done with a map, None if nothing; and what to warn of."""
-        source = os.path.realpath(path)
+        try:
+            source = self._instance.places.find(path)
+        except MissingDirectoryError:
+            return None, []
         kept_path = kept_name(source)
-        kept = read_if_there(kept_path)
+        kept = kept_path.read()
         utf8 = self._instance.utf8
         logins = [login for login in self._request.logins if os.path.realpath(login.path) == source]
         touched = logins or kept is not None or Staging(source).is_there()
         if not touched:
             return None, []
-        current = read_map(read_if_there(source) or b"", utf8)
+        current = read_map(source.read() or b"", utf8)
         wanted, warnings = still_old(current, logins, self._request.old_access_key)
         whole = None
         if self._request.state == "restored" and kept is not None:
@@ -155,7 +158,7 @@ class KeyRotation:
             return None, warnings
         self._updates[path] = update
         table = f"{its_type.name}:{path}"
-        return MapRotation(path, table, kept_path, plan, keeps, removes), warnings
+        return MapRotation(path, table, str(kept_path), plan, keeps, removes), warnings
 
     def _put_in_force(self, plan: RotationPlan) -> bool:
         """All that is new, in one transaction; returns whether Postfix was reloaded."""
@@ -194,7 +197,7 @@ class KeyRotation:
             # To put back what was there before the relay would bring back an old key, too.
             file = replace(file, whole=False)
         store.create()
-        stack.callback(store.staging.remove)
+        stack.callback(store.remove_staging)
         return store.stage(replace(record, map=replace(record.map, file=file)))
 
     def _all_ours(self, record: Record, of_map: MapRotation) -> bool:
@@ -212,11 +215,11 @@ class KeyRotation:
     def _after(self, record: Record, of_map: MapRotation) -> Record:
         """The record of a relay whose map is as it is now."""
         utf8 = self._instance.utf8
-        content = read_if_there(os.path.realpath(of_map.path))
+        content = self._instance.read_map(of_map.path)
         under_way = len(record.map.file.wrote) > 1
         if content is None or not under_way or digest(content) not in record.map.file.wrote:
             return record
-        kept = read_if_there(of_map.kept)
+        kept = kept_name(self._instance.places.find(of_map.path)).read()
         keys = followed(
             record.map.keys,
             read_map(content, utf8),

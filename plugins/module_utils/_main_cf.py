@@ -12,8 +12,10 @@ link by a file, and put every setting in force before anybody has looked at the 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import stat
 import time
 import typing as t
 from dataclasses import dataclass
@@ -24,10 +26,14 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import 
     reason,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._redaction import is_harmless
+from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import Places
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     Staging,
     read_if_there,
 )
+
+if t.TYPE_CHECKING:
+    from ansible_collections.mailops.ses.plugins.module_utils._safe_path import SafePath
 
 __all__ = ["MainCf", "Override", "overrides", "read_settings", "tokens"]
 
@@ -84,17 +90,20 @@ def read_settings(
 
 
 class MainCf:
-    """The main.cf of the instance in `directory`. Links are followed: `path` is the file itself."""
+    """The main.cf of the instance in `directory`. `path` is the file itself, if that is a link.
 
-    def __init__(self, postfix: Postfix, directory: str) -> None:
+    Raises UnsafePathError if others can redirect it.
+    """
+
+    def __init__(self, postfix: Postfix, directory: str, places: Places | None = None) -> None:
         self._postfix = postfix
         self.directory = directory
-        self.path = os.path.realpath(os.path.join(directory, "main.cf"))
+        self.path = (places or Places()).find(os.path.join(directory, "main.cf"))
         self.staging = Staging(self.path)
 
     def read(self) -> bytes:
         """Its content. Raises PostfixError if it is not there."""
-        content = read_if_there(self.path)
+        content = self.path.read()
         if content is None:
             raise PostfixError(f"{self.path} does not exist. Is Postfix installed?")
         return content
@@ -103,18 +112,18 @@ class MainCf:
         """The values that main.cf itself has, without expanding anything."""
         return read_settings(self._postfix, names, ["-n"])
 
-    def stage(self, changes: t.Mapping[str, str | None], basis: str | None = None) -> str:
+    def stage(self, changes: t.Mapping[str, str | None], basis: SafePath | None = None) -> SafePath:
         """Make its successor in the staging directory; returns the path.
 
         `changes` has the new values, None for what is to go. Everything else stays as it is, byte
         for byte, in main.cf or in `basis`, the path of a staged one. Raises PostfixError.
         """
-        content = self.read() if basis is None else read_if_there(basis) or b""
+        content = self.read() if basis is None else basis.read() or b""
         if content and not content.endswith(b"\n"):
             # postconf would add a new setting to the last line.
             content += b"\n"
         path = self.stage_content(content)
-        postfix = self._postfix.at(os.path.dirname(path))
+        postfix = self._postfix.at(path.directory)
         settings, stand_ins = _arguments(changes)
         gone = [name for name, value in changes.items() if value is None]
         for option, arguments in (("-e", settings), ("-X", gone)):
@@ -124,39 +133,50 @@ class MainCf:
             if code:
                 raise PostfixError(f"postconf can't edit main.cf: {reason(code, err)}")
         if stand_ins:
-            content = read_if_there(path) or b""
+            content = path.read() or b""
             for stand_in, value in stand_ins.items():
                 content = content.replace(stand_in.encode(), os.fsencode(value))
             path = self.stage_content(content)
-            postfix = self._postfix.at(os.path.dirname(path))
+            postfix = self._postfix.at(path.directory)
         self._attributes(path)
-        before = self._postfix if basis is None else self._postfix.at(os.path.dirname(basis))
+        before = self._postfix if basis is None else self._postfix.at(basis.directory)
         _refuse_other_changes(before, postfix, changes)
         return path
 
-    def stage_content(self, content: bytes) -> str:
+    def stage_content(self, content: bytes) -> SafePath:
         """Make a file with these bytes its successor in the staging directory; returns the path."""
-        path = self.staging.write(content, os.path.join(self.staging.folder(), "main.cf"))
+        path = self.staging.write(content, self.staging.folder().file("main.cf"))
         self._attributes(path)
         return path
 
-    def staged_settings(self, staged: str, names: t.Sequence[str]) -> dict[str, str]:
+    def staged_settings(self, staged: SafePath, names: t.Sequence[str]) -> dict[str, str]:
         """The effective values, expanded, once the staged file is in force."""
-        postfix = self._postfix.at(os.path.dirname(staged))
+        postfix = self._postfix.at(staged.directory)
         return read_settings(postfix, names, ["-o", f"config_directory={self.directory}", "-x"])
 
-    def _attributes(self, staged: str) -> None:
+    def _attributes(self, staged: SafePath) -> None:
         """Give a staged file main.cf's owner, mode, SELinux context and access control list.
 
         And a time that lets Postfix's programs read it at once.
         """
-        status = os.stat(self.path)
-        os.chown(staged, status.st_uid, status.st_gid)
-        os.chmod(staged, status.st_mode & 0o7777)
-        for name in _attribute_names(self.path):
-            _copy_attribute(self.path, staged, name)
+        self.path.status()
+        with _opened(self.path) as original, _opened(staged) as copy:
+            status = os.fstat(original)
+            os.fchown(copy, status.st_uid, status.st_gid)
+            os.fchmod(copy, stat.S_IMODE(status.st_mode))
+            for name in _attribute_names(original):
+                _copy_attribute(original, copy, name)
         changed = time.time() - _COOL_SECONDS
-        os.utime(staged, (changed, changed))
+        os.utime(staged.name, (changed, changed), dir_fd=staged.directory.descriptor)
+
+
+@contextlib.contextmanager
+def _opened(path: SafePath) -> t.Iterator[int]:
+    descriptor = path.open(os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def overrides(
@@ -233,18 +253,18 @@ def _line(content: str, service: str, name: str) -> int:
     return first
 
 
-def _attribute_names(path: str) -> list[str]:
+def _attribute_names(file: int) -> list[str]:
     if not hasattr(os, "listxattr"):  # Python has it on Linux only
         return []
     try:
-        return os.listxattr(path)
+        return os.listxattr(file)
     except OSError as exc:
         if exc.errno not in _NO_ATTRIBUTES:
             raise
         return []
 
 
-def _copy_attribute(source: str, target: str, name: str) -> None:
+def _copy_attribute(source: int, target: int, name: str) -> None:
     try:
         os.setxattr(target, name, os.getxattr(source, name))
     except OSError as exc:

@@ -31,17 +31,18 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import 
     TABLE_TYPES,
     TableType,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import Places
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     Staging,
     backup_name,
     locked,
     put_in_force,
-    read_if_there,
 )
 
 if t.TYPE_CHECKING:
     from ansible_collections.mailops.ses.plugins.module_utils._file_attributes import FileAttributes
     from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import Postfix
+    from ansible_collections.mailops.ses.plugins.module_utils._safe_path import SafePath
 
 __all__ = ["MAP_OPTIONS", "MapRequest", "MapUpdate", "Plan", "Staged", "source_path", "table_type"]
 
@@ -142,26 +143,25 @@ def table_type(asked: str | None, default: str) -> TableType:
 class MapUpdate:
     """One map: a plan of what it lacks (reads only), and its application."""
 
-    def __init__(self, request: MapRequest, postfix: Postfix, attributes: FileAttributes) -> None:
+    def __init__(
+        self,
+        request: MapRequest,
+        postfix: Postfix,
+        attributes: FileAttributes,
+        places: Places | None = None,
+    ) -> None:
         self._request = request
         self._postfix = postfix
         self._attributes = attributes
-        suffix = request.table_type.suffix
-        # Links are followed, as the modules of ansible-core do. Postfix looks for the table beside
-        # the name that it is given, so that is where the table is, or a link to it.
-        self._source = os.path.realpath(request.path)
-        self._table = os.path.realpath(request.path + suffix) if suffix else None
+        self._places = places or Places()
         self._last: tuple[bytes | None, PasswordMap, Edit] | None = None
 
     def plan(self) -> Plan:
         """Compare what is wanted with what is there. Needs no write access and takes no lock."""
-        directory = os.path.dirname(self._source)
-        if not os.path.isdir(directory):
-            raise PasswordMapError(f"the directory {directory} does not exist")
         if self._request.secret:
             written = [path for path in (self._source, self._table) if path]
             self._attributes.refuse_open_mode(written, self._mail_owner)
-        source = read_if_there(self._source)
+        source = self._source.read()
         if self._last is None or self._last[0] != source:
             current = read_map(source or b"", self._request.utf8, self._request.secret)
             self._last = (source, current, self._edit(current))
@@ -173,9 +173,9 @@ class MapUpdate:
             self._request.path + suffix
             for suffix in _TABLE_SUFFIXES
             if suffix != self._request.table_type.suffix
-            and os.path.isfile(self._request.path + suffix)
+            and self._places.find(self._request.path + suffix).status() is not None
         )
-        in_force = [self._source, self._table, *map(os.path.realpath, others)]
+        in_force = [self._source, self._table, *map(self._places.find, others)]
         return Plan(
             edit=change,
             writes_source=change.changes_source or (source is None and table_problem is not None),
@@ -183,11 +183,23 @@ class MapUpdate:
             wrong_attributes=tuple(
                 path
                 for path in in_force
-                if path and os.path.isfile(path) and self._attributes.differ(path)
+                if path and path.status() is not None and self._attributes.differ(path)
             ),
             left_behind=any(staging.is_there() for staging in self._stagings()),
             other_tables=others,
         )
+
+    # Links that only root or the running user can make are followed. Postfix looks for the table
+    # beside the name that it is given, so that is where the table is, or a link to it.
+
+    @property
+    def _source(self) -> SafePath:
+        return self._places.find(self._request.path)
+
+    @property
+    def _table(self) -> SafePath | None:
+        suffix = self._request.table_type.suffix
+        return self._places.find(self._request.path + suffix) if suffix else None
 
     @property
     def source(self) -> bytes | None:
@@ -230,8 +242,23 @@ class MapUpdate:
 
     def repair(self, plan: Plan) -> None:
         """Give the files in force the owner, mode and context that they lack."""
-        for path in plan.wrong_attributes:
-            self._attributes.repair(path)
+        for path in map(self._places.find, plan.wrong_attributes):
+            if path.directory.shared:
+                with self._staging_beside(path).second_name(path) as second:
+                    self._attributes.repair(path, second)
+            else:
+                self._attributes.repair(path)
+
+    def _staging_beside(self, path: SafePath) -> Staging:
+        """A staging directory in the same directory, of a name that the next run looks for."""
+        return next(
+            (
+                staging
+                for staging in self._stagings()
+                if staging.directory.directory.path == path.directory.path
+            ),
+            Staging(path),
+        )
 
     def _mail_owner(self) -> str:
         return read_settings(self._postfix, ["mail_owner"]).get("mail_owner", "postfix")
@@ -243,11 +270,10 @@ class MapUpdate:
 
     def _stagings(self) -> list[Staging]:
         """Where source and table are made: beside each, so mostly one directory."""
-        name = os.path.basename(self._source)
         source = Staging(self._source)
         if self._table is None:
             return [source]
-        table = Staging(os.path.join(os.path.dirname(self._table), name))
+        table = Staging(self._table.beside(self._source.name))
         return [source] if table.directory == source.directory else [source, table]
 
     def _stage(self, plan: Plan, for_source: Staging, for_table: Staging) -> Staged:
@@ -264,7 +290,7 @@ class MapUpdate:
         # its source, which Postfix warns of and every postmap puts right. The other way round the
         # next postmap, by whomever, would silently bring the old entries back.
         ready: list[tuple[str, str]] = []
-        backup = None
+        backup: str | None = None
         if plan.writes_source:
             if self._request.backup and self._last and self._last[0] is not None:
                 backup = self._request.backup_as or backup_name(self._source)
@@ -305,23 +331,31 @@ class MapUpdate:
     ) -> str | None:
         if self._table is None:
             return None
-        there = os.path.isfile(self._table)
-        if os.path.lexists(self._table) and not there:
-            raise PasswordMapError(f"{self._table} is not a regular file")
+        table = self._table.status()
+        there = table is not None
         if source is None:
             return self._problem_without_source(there, current, change)
         if change.changes_source:
             return "does not have the changes to its source yet"
-        if not there:
+        if table is None:
             return "is missing"
-        if os.stat(self._source).st_mtime_ns > os.stat(self._table).st_mtime_ns:
+        status = self._source.status()
+        if status and status.st_mtime_ns > table.st_mtime_ns:
             return "is older than its source"
-        listing = self._postfix.listing(self._request.table_type, self._request.path)
+        listing = self._listing()
         if listing is None:
             return f"can't be read as a table of type {self._request.table_type.name}"
         if listing != current.listing():
             return "has other entries than its source"
         return None
+
+    def _listing(self) -> set[bytes] | None:
+        """What is in the table, which has the name of its source unless it is a link's target."""
+        table, suffix = self._table, self._request.table_type.suffix
+        path = self._request.path
+        if table is not None and table.name.endswith(suffix):
+            path = table.beside(table.name[: -len(suffix)])
+        return self._postfix.listing(self._request.table_type, path)
 
     def _problem_without_source(
         self, there: bool, current: PasswordMap, change: Edit
@@ -329,7 +363,7 @@ class MapUpdate:
         """Some people remove the source and keep the table: its entries must not be lost."""
         listing = set()
         if there:
-            listing = self._postfix.listing(self._request.table_type, self._request.path) or set()
+            listing = self._listing() or set()
         entries = dict(line.split(b"\t", 1) for line in listing if b"\t" in line)
         keys = set(entries)
         asked = {fold(entry.key.encode(), current.utf8) for entry in self._request.wanted}

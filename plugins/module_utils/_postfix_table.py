@@ -19,6 +19,12 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact_entry
+from ansible_collections.mailops.ses.plugins.module_utils._safe_path import (
+    Directory,
+    SafePath,
+    SecretFileError,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import read_if_there
 
 __all__ = [
     "TABLE_TYPES",
@@ -96,12 +102,15 @@ if t.TYPE_CHECKING:
 class Postfix:
     """The programs of one Postfix instance."""
 
-    def __init__(self, programs: Programs, config_directory: str | None = None) -> None:
+    def __init__(self, programs: Programs, config_directory: str | Directory | None = None) -> None:
         self._programs = programs
-        self._instance = ["-c", config_directory] if config_directory else []
+        # Keeps its descriptor open, which the programs inherit.
+        self._directory = None if isinstance(config_directory, str) else config_directory
+        path = self._directory.anchored() if self._directory else config_directory
+        self._instance = ["-c", str(path)] if path else []
         self._types: frozenset[str] | None = None
 
-    def at(self, config_directory: str) -> Postfix:
+    def at(self, config_directory: str | Directory) -> Postfix:
         """The same programs for another configuration directory."""
         return Postfix(self._programs, config_directory)
 
@@ -139,11 +148,15 @@ class Postfix:
         if table_type.name == "cdb":
             # Postfix can't list this type.
             try:
-                with open(path + table_type.suffix, "rb") as file:
-                    return list_cdb(file.read())
-            except (OSError, ValueError):
+                table = path + table_type.suffix
+                if isinstance(path, SafePath):
+                    table = path.beside(path.name + table_type.suffix)
+                return list_cdb(read_if_there(table) or b"")
+            except (OSError, ValueError, SecretFileError):
                 return None
-        code, out, _err = self.run("postmap", "-s", f"{table_type.name}:{path}")
+        code, out, _err = self.run(
+            "postmap", "-s", _table(table_type, path), pass_fds=_inherited(path)
+        )
         if code:
             return None
         lines = set(out.split(b"\n"))
@@ -152,12 +165,14 @@ class Postfix:
 
     def compile(self, table_type: TableType, path: str) -> str:
         """Make the table of the map `path`; returns the table's path."""
-        code, _out, err = self.run("postmap", f"{table_type.name}:{path}")
+        code, _out, err = self.run("postmap", _table(table_type, path), pass_fds=_inherited(path))
         if code:
             raise PostfixError(
                 f"postmap can't make a table of type {table_type.name} in"
                 f" {os.path.dirname(path)}: {reason(code, err)}"
             )
+        if isinstance(path, SafePath):
+            return path.beside(path.name + table_type.suffix)
         return path + table_type.suffix
 
     def verify(
@@ -171,11 +186,17 @@ class Postfix:
         """
         if not table_type.suffix:
             # dict_thash.c reads a file again and again until its last change is seconds ago.
-            os.utime(path, (0, 0))
+            _touch(path, (0, 0))
         for batch in _batches(expected):
             data = b"".join(key + b"\n" for key in batch)
             code, out, err = self.run(
-                "postmap", "-q", "-", f"{table_type.name}:{path}", data=data, binary_data=True
+                "postmap",
+                "-q",
+                "-",
+                _table(table_type, path),
+                data=data,
+                binary_data=True,
+                pass_fds=_inherited(path),
             )
             found = dict(line.split(b"\t", 1) for line in out.split(b"\n") if b"\t" in line)
             for key in batch:
@@ -191,7 +212,7 @@ class Postfix:
                         " the table in force stays"
                     )
         if not table_type.suffix:
-            os.utime(path)
+            _touch(path, None)
 
     def run(self, program: str, *args: str, **kwargs: t.Any) -> tuple[int, bytes, bytes]:
         """Run one of the programs for this instance; returns exit status, output and errors.
@@ -215,7 +236,12 @@ class Postfix:
             raise PostfixError(f"Postfix's program {program} was not found. Is Postfix installed?")
         return [path, *self._instance, *args]
 
-    def _run(self, command: list[str], **kwargs: t.Any) -> tuple[int, bytes, bytes]:
+    def _run(
+        self, command: list[str], pass_fds: t.Sequence[int] = (), **kwargs: t.Any
+    ) -> tuple[int, bytes, bytes]:
+        inherited = [*pass_fds, *([self._directory.descriptor] if self._directory else [])]
+        if inherited:
+            kwargs["pass_fds"] = inherited
         try:
             return self._programs.run_command(
                 command,
@@ -252,6 +278,22 @@ def list_cdb(table: bytes) -> set[bytes]:
     if position != end or slots_end != len(table):
         raise ValueError("a damaged cdb file")
     return lines
+
+
+def _table(table_type: TableType, path: str) -> str:
+    """The table of a map, as an argument of postmap."""
+    return f"{table_type.name}:{path.anchored if isinstance(path, SafePath) else path}"
+
+
+def _inherited(path: str) -> list[int]:
+    return path.descriptors if isinstance(path, SafePath) else []
+
+
+def _touch(path: str, times: tuple[int, int] | None) -> None:
+    if isinstance(path, SafePath):
+        os.utime(path.name, times, dir_fd=path.directory.descriptor)
+    else:
+        os.utime(path, times)
 
 
 def _batches(expected: t.Mapping[bytes, bytes | None]) -> t.Iterator[list[bytes]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import typing as t
 
 from ansible_collections.mailops.ses.plugins.module_utils._main_cf import (
@@ -36,12 +37,18 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import
     NAMES,
     RelayError,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._safe_path import UnsafePathError
+from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import (
+    MissingDirectoryError,
+    Places,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import locked
 
 if t.TYPE_CHECKING:
     from ansible_collections.mailops.ses.plugins.module_utils._file_attributes import FileAttributes
     from ansible_collections.mailops.ses.plugins.module_utils._map_entry import Wanted
     from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import TableType
+    from ansible_collections.mailops.ses.plugins.module_utils._safe_path import SafePath
 
 __all__ = ["Instance"]
 
@@ -53,17 +60,21 @@ _ROUTES = "ses_sender_relayhost"
 class Instance:
     """One instance: its settings as they were read last, its files, and its running daemons.
 
-    Raises PostfixError if there is no Postfix here.
+    Raises PostfixError if there is no Postfix here, UnsafePathError if others can redirect what is
+    written to its directory.
     """
 
-    def __init__(self, postfix: Postfix, attributes: FileAttributes) -> None:
+    def __init__(
+        self, postfix: Postfix, attributes: FileAttributes, places: Places | None = None
+    ) -> None:
         self.postfix = postfix
+        self.places = places or Places()
         self._attributes = attributes
         self.values: dict[str, str] = {}
         self.read()
         self.directory = self.values["config_directory"]
-        self.main_cf = MainCf(postfix, self.directory)
-        self.store = RecordStore(self.directory)
+        self.main_cf = MainCf(postfix, self.directory, self.places)
+        self.store = RecordStore(self.directory, self.places)
         self._reload_tried = False
 
     @property
@@ -144,7 +155,11 @@ class Instance:
             secret=secret,
             backup_as=backup_as,
         )
-        return MapUpdate(request, self.postfix, self._attributes)
+        return MapUpdate(request, self.postfix, self._attributes, self.places)
+
+    def read_map(self, path: str) -> bytes | None:
+        """The source of a map, None if there is none."""
+        return self.places.find(path).read()
 
     def map_files(self, path: str | None) -> tuple[str, ...]:
         """The files of a map that are there: tables of all types, then the source."""
@@ -152,13 +167,34 @@ class Instance:
             return ()
         suffixes = {known.suffix for known in TABLE_TYPES.values()} - {""}
         names = [*(path + suffix for suffix in sorted(suffixes)), path]
-        return tuple(name for name in names if os.path.isfile(name))
+        return tuple(name for name in names if self._removable(name) is not None)
 
     def remove_files(self, paths: t.Iterable[str]) -> None:
-        """Remove files, in this order, if they are there; of a link, what it points to."""
+        """Remove files, in this order, if they are there; of a link of root's, what it points to."""
         for path in paths:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.realpath(path))
+            found = self._removable(path)
+            if found is not None:
+                found.unlink()
+
+    def _removable(self, path: str) -> SafePath | None:
+        """What is to be removed of a file of ours, None if it is not there.
+
+        Of a link that another user has made, that is the link.
+        """
+        try:
+            found = self.places.find(path)
+        except MissingDirectoryError:
+            return None
+        except UnsafePathError as exc:
+            if not self.places.removing:
+                raise
+            self.places.warn(f"{exc}: {path} was not removed")
+            return None
+        status = found.directory.status(found.name)
+        if status is None or stat.S_ISDIR(status.st_mode):
+            return None
+        is_link = stat.S_ISLNK(status.st_mode) and self.places.removing
+        return found if is_link or found.status() is not None else None
 
     def locked(self) -> t.ContextManager[None]:
         """Hold the lock that every change of this instance's relay takes."""

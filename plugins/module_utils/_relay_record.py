@@ -13,7 +13,6 @@ made and goes first when it is removed, so that where it is, the rest is whole.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -21,18 +20,23 @@ import typing as t
 from dataclasses import asdict, dataclass, field, replace
 
 from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import RelayError
+from ansible_collections.mailops.ses.plugins.module_utils._safe_path import make_private
+from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import Places
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     Staging,
     put_in_force,
-    read_if_there,
 )
 
 if t.TYPE_CHECKING:
     from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import SettingChange
+    from ansible_collections.mailops.ses.plugins.module_utils._safe_path import Directory, SafePath
 
 __all__ = ["FileState", "MapState", "Ours", "Record", "RecordStore", "RecordedSetting", "digest"]
 
 _FORMAT = 1
+_RECORD = "relay.json"
+_MAIN_CF = "main.cf.before"
+_MAP = "map.before"
 
 
 def digest(content: bytes | None) -> str:
@@ -149,40 +153,50 @@ class Record:
 class RecordStore:
     """The record of the instance whose configuration is in `directory`."""
 
-    def __init__(self, directory: str) -> None:
-        self.directory = os.path.join(directory, ".mailops-ses")
-        self._path = os.path.join(self.directory, "relay.json")
-        self._main_cf = os.path.join(self.directory, "main.cf.before")
-        self._map = os.path.join(self.directory, "map.before")
-        self.staging = Staging(self._path)
+    def __init__(self, directory: str, places: Places | None = None) -> None:
+        # A link in its place is not followed.
+        self._place = (places or Places()).directory(directory).file(".mailops-ses")
+        self.directory = str(self._place)
+        self._inside: Directory | None = None
 
     def load(self) -> Record | None:
-        """The record, None if there is none. Raises RelayError if it can't be understood."""
-        if os.path.islink(self.directory) or os.path.isfile(self.directory):
-            raise RelayError(f"{self.directory} is in the way: it is not a directory")
-        content = read_if_there(self._path)
+        """The record, None if there is none.
+
+        Raises RelayError if it can't be understood, UnsafePathError if it is not root's.
+        """
+        path = self._file(_RECORD)
+        content = path.read() if path else None
         if content is None:
             return None
         try:
             return _record(json.loads(content.decode()))
         except (ValueError, TypeError, KeyError):
             raise RelayError(
-                f"{self._path} is damaged: what was there before this relay was set up can't be"
+                f"{path} is damaged: what was there before this relay was set up can't be"
                 f" told any more. If that does not matter, remove {self.directory}"
             ) from None
 
+    @property
+    def staging(self) -> Staging:
+        """Where the record is made. The directory must be there."""
+        return Staging(self._made(_RECORD))
+
     def main_cf_before(self) -> bytes | None:
         """The former main.cf."""
-        return read_if_there(self._main_cf)
+        path = self._file(_MAIN_CF)
+        return path.read() if path else None
 
     def map_before(self) -> bytes | None:
         """The former source of the password map, None if there was none."""
-        return read_if_there(self._map)
+        path = self._file(_MAP)
+        return path.read() if path else None
 
     def create(self) -> None:
         """Make the directory, if it is not there, and an empty staging directory in it."""
-        os.makedirs(self.directory, 0o700, exist_ok=True)
-        os.chmod(self.directory, 0o700)
+        where = self._place.directory
+        if where.status(self._place.name) is None:
+            self._inside = where.make(self._place.name)
+        make_private(self._made("").directory.descriptor, 0o700)
         self.staging.remove()
         self.staging.create()
 
@@ -193,14 +207,15 @@ class RecordStore:
 
         `before` has the former main.cf and source of the map, when the record is the first one.
         """
-        renames = []
+        renames: list[tuple[str, str]] = []
+        staging = self.staging
         if before is not None:
             main_cf, map_source = before
-            renames.append((self.staging.write(main_cf), self._main_cf))
+            renames.append((staging.write(main_cf), self._made(_MAIN_CF)))
             if map_source is not None:
-                renames.append((self.staging.write(map_source), self._map))
+                renames.append((staging.write(map_source), self._made(_MAP)))
         content = json.dumps({"format": _FORMAT, **asdict(record)}, indent=1).encode() + b"\n"
-        renames.append((self.staging.write(content), self._path))
+        renames.append((staging.write(content), self._made(_RECORD)))
         return renames
 
     def save(self, record: Record) -> None:
@@ -209,23 +224,39 @@ class RecordStore:
         try:
             put_in_force(self.stage(record))
         finally:
-            self.staging.remove()
+            self.remove_staging()
 
     def is_left_behind(self) -> bool:
         """Whether a killed run has left files here, and perhaps no record."""
-        return self.staging.is_there() or (
-            os.path.isdir(self.directory) and not os.path.exists(self._path)
-        )
+        path = self._file(_RECORD)
+        return path is not None and (Staging(path).is_there() or path.status() is None)
+
+    def remove_staging(self) -> None:
+        """Remove what was staged, if there is any."""
+        path = self._file(_RECORD)
+        if path:
+            Staging(path).remove()
 
     def remove(self) -> None:
         """Remove the record with all that is in its directory."""
-        if not os.path.isdir(self.directory):
+        if self._file(_RECORD) is None:
             return
-        self.staging.remove()
-        for path in (self._path, self._main_cf, self._map):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-        os.rmdir(self.directory)
+        self.remove_staging()
+        for name in (_RECORD, _MAIN_CF, _MAP):
+            self._made(name).unlink()
+        self._inside = None
+        os.rmdir(self._place.name, dir_fd=self._place.directory.descriptor)
+
+    def _file(self, name: str) -> SafePath | None:
+        """The path of one of its files, None if there is no directory."""
+        if self._inside is None and self._place.directory.status(self._place.name) is None:
+            return None
+        return self._made(name)
+
+    def _made(self, name: str) -> SafePath:
+        if self._inside is None:
+            self._inside = self._place.directory.own(self._place.name)
+        return self._inside.file(name)
 
 
 def _record(said: t.Any) -> Record:

@@ -14,7 +14,6 @@ which nobody asks any more; the record last, so that the next run goes on if thi
 from __future__ import annotations
 
 import contextlib
-import os
 import typing as t
 from dataclasses import replace
 
@@ -40,6 +39,8 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_steps import (
     put_in_force_in_steps,
     stage_main_cf,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._safe_path import UnsafePathError
+from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import MissingDirectoryError
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     backup_name,
     kept_name,
@@ -53,6 +54,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
     from ansible_collections.mailops.ses.plugins.module_utils._relay_record import Record
     from ansible_collections.mailops.ses.plugins.module_utils._relay_steps import Renames
+    from ansible_collections.mailops.ses.plugins.module_utils._safe_path import SafePath
 
 __all__ = ["RelayRemoval"]
 
@@ -90,7 +92,11 @@ class RelayRemoval:
             main_cf=main_cf,
             map=of_map,
             # With the relay goes what a rotation of its key has kept.
-            removes=(*removes, *instance.map_files(record.routes), *_kept(record.map.path)),
+            removes=(
+                *removes,
+                *instance.map_files(record.routes),
+                *self._kept(record.map.path),
+            ),
             keys_removed=gone,
             interrupted=record.is_under_way,
             record=True,
@@ -105,8 +111,8 @@ class RelayRemoval:
             locks.enter_context(instance.locked())
             record = instance.store.load()
             if record:
-                path = os.path.realpath(record.map.path)
-                if os.path.isdir(os.path.dirname(path)):
+                path = self._reachable(record.map.path)
+                if path is not None:
                     locks.enter_context(locked(path, _LOCK_SECONDS))
             instance.read()
             plan = self.plan()
@@ -164,7 +170,8 @@ class RelayRemoval:
     ) -> tuple[tuple[str, ...], list[str]]:
         """Plan the map's update, or return the files that go with it; and what to warn of."""
         instance, of_map = self._instance, record.map
-        now = read_if_there(os.path.realpath(of_map.path))
+        source = self._reachable(of_map.path)
+        now = source.read() if source else None
         if now is None:
             return instance.map_files(of_map.path), []
         before = instance.store.map_before() if of_map.existed else None
@@ -211,7 +218,7 @@ class RelayRemoval:
                         copy = main_cf.staging.write_like(main_cf.read(), main_cf.path)
                         steps[0].insert(0, (copy, backups[0]))
                 if plan.reload:
-                    stack.callback(store.staging.remove)
+                    stack.callback(store.remove_staging)
                     store.create()
                     state = record.main_cf.next(
                         main_cf.read(),
@@ -227,7 +234,7 @@ class RelayRemoval:
             raise
         return reloaded, backups
 
-    def _stage(self, plan: RelayPlan) -> list[str]:
+    def _stage(self, plan: RelayPlan) -> list[SafePath]:
         """main.cf after each step: the routing goes before what the client needs for it."""
         main_cf = self._instance.main_cf
         routing, client = in_steps(plan.settings, ())[1:]
@@ -237,7 +244,17 @@ class RelayRemoval:
         first = stage_main_cf(main_cf, Steps((), routing, ())) if routing and client else []
         return [*(path for path in first if path), main_cf.stage_content(plan.main_cf)]
 
+    def _reachable(self, path: str) -> SafePath | None:
+        """The file itself, None if its directory is gone or another user decides where that is."""
+        try:
+            return self._instance.places.find(path)
+        except MissingDirectoryError:
+            return None
+        except UnsafePathError as exc:
+            self._instance.places.warn(f"{exc}: the entries in {path} are left unchanged")
+            return None
 
-def _kept(path: str) -> tuple[str, ...]:
-    kept = kept_name(os.path.realpath(path))
-    return (kept,) if os.path.isfile(kept) else ()
+    def _kept(self, path: str) -> tuple[str, ...]:
+        source = self._reachable(path)
+        kept = kept_name(source) if source else None
+        return (str(kept),) if kept and kept.status() else ()

@@ -234,7 +234,7 @@ class RelaySetup:
         if not keys:
             return [], []
         before = self._instance.store.map_before() if of_map.existed else None
-        current = read_map(read_if_there(os.path.realpath(self._path)) or b"", utf8)
+        current = read_map(self._instance.read_map(self._path) or b"", utf8)
         return taken_back(keys, current, None if before is None else read_map(before, utf8))
 
     def _needs_reload(
@@ -324,7 +324,7 @@ class RelaySetup:
                     f" {setting.value!r}. Look at how main.cf sets it"
                 )
         self._check(values, thoroughly=True)
-        ready = [[(path, main_cf.path)] if path else [] for path in staged]
+        ready: list[Renames] = [[(path, main_cf.path)] if path else [] for path in staged]
         if not self._request.backup:
             return ready, []
         copy = main_cf.staging.write_like(main_cf.read(), main_cf.path)
@@ -362,7 +362,7 @@ class RelaySetup:
             reload_pending=plan.reload,
         )
         store.create()
-        stack.callback(store.staging.remove)
+        stack.callback(store.remove_staging)
         return store.stage(self._record, before)
 
     def _finish(self, plan: RelayPlan, backup: bool) -> list[str]:
@@ -382,7 +382,7 @@ class RelaySetup:
             instance.store.remove()
             return backups
         record = self._record.finished(self._ours)
-        of_map = record.map.file.final(read_if_there(os.path.realpath(self._path)))
+        of_map = record.map.file.final(self._instance.read_map(self._path))
         main_cf = record.main_cf.final(instance.main_cf.read())
         instance.store.save(replace(record, main_cf=main_cf, map=replace(record.map, file=of_map)))
         return backups

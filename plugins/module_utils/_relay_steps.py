@@ -25,6 +25,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.mailops.ses.plugins.module_utils._main_cf import MainCf
     from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
     from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import SettingChange
+    from ansible_collections.mailops.ses.plugins.module_utils._safe_path import SafePath
 
 __all__ = ["Steps", "in_steps", "put_in_force_in_steps", "stage_main_cf"]
 
@@ -49,13 +50,13 @@ def in_steps(changes: t.Sequence[SettingChange], needed: t.Container[str]) -> St
     )
 
 
-def stage_main_cf(main_cf: MainCf, steps: Steps) -> list[str | None]:
+def stage_main_cf(main_cf: MainCf, steps: Steps) -> list[SafePath | None]:
     """Make main.cf as it is after each step, from the one before; None for a step without changes.
 
     Raises PostfixError.
     """
-    paths: list[str | None] = []
-    basis = None
+    paths: list[SafePath | None] = []
+    basis: SafePath | None = None
     for changes in steps:
         if changes:
             basis = main_cf.stage({change.name: change.after for change in changes}, basis)

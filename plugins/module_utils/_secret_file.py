@@ -16,10 +16,19 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
+import re
 import stat
 import time
 import typing as t
+
+from ansible_collections.mailops.ses.plugins.module_utils._safe_path import (
+    Directory,
+    SafePath,
+    SecretFileError,
+    UnsafePathError,
+    make_private,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import safe_path
 
 __all__ = [
     "SecretFileError",
@@ -33,42 +42,45 @@ __all__ = [
 ]
 
 _POLL_SECONDS = 0.05
-
-
-class SecretFileError(Exception):
-    """Something stands where a file is to be, or somebody holds the lock."""
+# What a staging directory can hold, with the suffixes of tables and of copies.
+_STAGED_NAME = re.compile(r"[0-9a-f]{16}(\.|-lock\Z|\Z)")
 
 
 def read_if_there(path: str) -> bytes | None:
-    """The content of a regular file, None if there is none.
+    """The content of a regular file, None if there is none, wherever links lead.
 
-    Raises SecretFileError for anything else than a regular file, OSError if it can't be read.
+    For what is only read, because Postfix reads it, too. Raises SecretFileError for anything else
+    than a regular file, OSError if it can't be read.
     """
+    if isinstance(path, SafePath):
+        return path.read()
     try:
-        # O_NONBLOCK, because opening a FIFO would wait for its writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        # Not opened first: to open a device may do something.
+        if stat.S_ISREG(os.stat(path).st_mode):
+            # O_NONBLOCK, because opening a FIFO would wait for its writer.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(descriptor, "rb") as file:
+                if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    return file.read()
     except FileNotFoundError:
         return None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise SecretFileError(f"{path} is not a regular file")
-    with open(descriptor, "rb") as file:
-        return file.read()
+    raise SecretFileError(f"{path} is not a regular file")
 
 
-def backup_name(path: str) -> str:
+def backup_name(path: str) -> SafePath:
     """The name that ansible-core's modules give a backup made now.
 
     Raises SecretFileError if something has it.
     """
     now = time.strftime("%Y-%m-%d@%H:%M:%S~", time.localtime())
-    name = f"{path}.{os.getpid()}.{now}"
-    if os.path.lexists(name):
+    original = safe_path(path)
+    name = original.beside(f"{original.name}.{os.getpid()}.{now}")
+    if name.directory.status(name.name) is not None:
         raise SecretFileError(f"the backup {name} is there already")
     return name
 
 
-def kept_name(path: str) -> str:
+def kept_name(path: str) -> SafePath:
     """The name beside `path` under which what it was is kept while a rotation is pending."""
     return _beside(path, ".mailops.former")
 
@@ -81,8 +93,17 @@ def locked(path: str, seconds: float) -> t.Iterator[None]:
     it would let two processes hold locks on two files of the same name.
     """
     lock = _beside(path, ".mailops.lock")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    # A FIFO would make this wait for ever, and another user's file could be locked by that user.
+    if lock.status() is None and lock.directory.places.removing:
+        lock.unlink()
+    descriptor = lock.open(os.O_RDWR | os.O_CREAT | os.O_NONBLOCK)
     try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, os.geteuid()):
+            raise UnsafePathError(
+                f"{lock} is in the way: it should be a file of root's. Remove it. Nothing was changed"
+            )
+        make_private(descriptor, 0o600)
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -109,74 +130,115 @@ class Staging:
 
     def __init__(self, target: str) -> None:
         self.directory = _beside(target, ".mailops")
+        self._inside: Directory | None = None
 
     def is_there(self) -> bool:
-        """Whether a killed process left it, or one is at work."""
-        return os.path.lexists(self.directory)
+        """Whether a killed process left it, or one is at work.
+
+        Raises UnsafePathError if something else is there, as remove() does.
+        """
+        if self.directory.directory.status(self.directory.name) is None:
+            return False
+        if not self._is_to_unlink():
+            self._open_left()
+        return True
 
     def create(self) -> None:
         """Make it. Raises FileExistsError if it is there."""
-        os.mkdir(self.directory, 0o700)
-        os.chmod(self.directory, 0o700)
+        self._inside = self.directory.directory.make(self.directory.name)
 
     def remove(self) -> None:
         """Remove it with all files in it, if it is there.
 
         Raises SecretFileError if it is not a directory of ours.
         """
-        try:
-            found = os.lstat(self.directory)
-        except FileNotFoundError:
+        self._inside = None
+        where = self.directory.directory
+        if where.status(self.directory.name) is None:
             return
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise SecretFileError(
-                f"{self.directory} is in the way: it should be a directory that belongs to the"
-                f" user with the ID {os.geteuid()}, or not be there"
-            )
-        with os.scandir(self.directory) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path)
-                else:
-                    os.unlink(entry.path)
-        os.rmdir(self.directory)
+        if self._is_to_unlink():
+            self.directory.unlink()
+            return
+        _empty(self._open_left())
+        os.rmdir(self.directory.name, dir_fd=where.descriptor)
 
-    def folder(self) -> str:
-        """Make a new directory of mode 0700 in it; returns its path."""
-        path = os.path.join(self.directory, os.urandom(8).hex())
-        os.mkdir(path, 0o700)
-        return path
+    def folder(self) -> Directory:
+        """Make a new directory of mode 0700 in it."""
+        return self._opened().make(os.urandom(8).hex())
 
-    def write(self, content: bytes, path: str | None = None) -> str:
+    def write(self, content: bytes, path: SafePath | None = None) -> SafePath:
         """Write a new file of mode 0600 in it, or in a folder() of it; returns its path."""
-        path = path or os.path.join(self.directory, os.urandom(8).hex())
-        descriptor = os.open(
-            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
+        path = path or self._new()
+        descriptor = path.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             with open(descriptor, "wb") as file:
-                os.fchmod(descriptor, 0o600)
+                make_private(descriptor, 0o600)
                 file.write(content)
         except OSError as exc:
-            raise OSError(exc.errno, os.strerror(exc.errno or errno.EIO), path) from None
+            raise OSError(exc.errno, os.strerror(exc.errno or errno.EIO), str(path)) from None
         return path
 
-    def write_like(self, content: bytes, like: str) -> str:
+    def write_like(self, content: bytes, like: str) -> SafePath:
         """Write a new file in it with the owner of `like`, for nobody else to read; its path."""
+        pattern = safe_path(like).status()
         path = self.write(content)
-        pattern = os.stat(like)
-        os.chmod(path, pattern.st_mode & 0o600)
-        os.chown(path, pattern.st_uid, pattern.st_gid)
+        if pattern:
+            descriptor = path.open(os.O_RDONLY)
+            try:
+                os.fchown(descriptor, pattern.st_uid, pattern.st_gid)
+                os.fchmod(descriptor, pattern.st_mode & 0o600)
+            finally:
+                os.close(descriptor)
         return path
+
+    @contextlib.contextmanager
+    def second_name(self, path: SafePath) -> t.Iterator[SafePath]:
+        """A second name of a file where nobody else can exchange it, if it is there and safe."""
+        self.create()
+        try:
+            second = self._new()
+            path.link(second)
+            found = second.directory.status(second.name)
+            if found is None or not stat.S_ISREG(found.st_mode) or found.st_nlink != 2:
+                raise UnsafePathError(f"{path} was exchanged by another user")
+            yield second
+        finally:
+            self.remove()
+
+    def _opened(self) -> Directory:
+        if self._inside is None:
+            self._inside = self.directory.directory.own(self.directory.name)
+        return self._inside
+
+    def _new(self) -> SafePath:
+        return self._opened().file(os.urandom(8).hex())
+
+    def _open_left(self) -> Directory:
+        """What a killed process left. In a directory of others' it could be anything of root's."""
+        left = self.directory.directory.own(self.directory.name)
+        strange = [name for name in left.names() if not _STAGED_NAME.match(name)]
+        if strange and self.directory.directory.shared:
+            raise UnsafePathError(
+                f"{left.path} is in the way: it holds {strange[0]!r}, which this collection did not"
+                " put there. Look at it and remove it. Nothing was changed"
+            )
+        return left
+
+    def _is_to_unlink(self) -> bool:
+        """Whether there is a name that can be removed at once, and a relay is removed."""
+        where = self.directory.directory
+        found = where.status(self.directory.name)
+        return where.places.removing and found is not None and not stat.S_ISDIR(found.st_mode)
 
 
 def put_in_force(staged: t.Sequence[tuple[str, str]]) -> None:
     """Rename staged files over their targets, in this order, once all are safe on the disk."""
-    for path, _target in staged:
-        _sync(path, os.O_RDONLY)
-    for path, target in staged:
-        os.rename(path, target)
-    _sync_directories(target for _path, target in staged)
+    pairs = _safe(staged)
+    for path, _target in pairs:
+        _sync(path)
+    for path, target in pairs:
+        path.rename(target)
+    _sync_directories(target for _path, target in pairs)
 
 
 @contextlib.contextmanager
@@ -186,46 +248,61 @@ def in_force(staged: t.Sequence[tuple[str, str]]) -> t.Iterator[None]:
     If the body fails, or a rename, all targets are again the files that they were, with their
     inodes; those that were not there are gone.
     """
-    for path, _target in staged:
-        _sync(path, os.O_RDONLY)
-    done: list[tuple[str, str | None]] = []
+    pairs = _safe(staged)
+    for path, _target in pairs:
+        _sync(path)
+    done: list[tuple[SafePath, SafePath | None]] = []
     try:
-        for path, target in staged:
+        for path, target in pairs:
             # A second name beside the staged file, so in the same file system as the target.
-            former: str | None = path + ".former"
+            former: SafePath | None = path.beside(path.name + ".former")
             try:
-                os.link(target, path + ".former")
+                target.link(path.beside(path.name + ".former"))
             except FileNotFoundError:
                 former = None
-            os.rename(path, target)
+            path.rename(target)
             done.append((target, former))
-        _sync_directories(target for _path, target in staged)
+        _sync_directories(target for _path, target in pairs)
         yield
     except BaseException:
         for target, former in reversed(done):
             if former:
-                os.rename(former, target)
+                former.rename(target)
             else:
-                os.unlink(target)
+                target.unlink()
         _sync_directories(target for target, _former in done)
         raise
 
 
-def _beside(path: str, suffix: str) -> str:
-    directory, name = os.path.split(path)
-    return os.path.join(directory, f".{name}{suffix}")
+def _beside(path: str, suffix: str) -> SafePath:
+    file = safe_path(path)
+    return file.beside(f".{file.name}{suffix}")
 
 
-def _sync_directories(targets: t.Iterable[str]) -> None:
-    for directory in {os.path.dirname(target) for target in targets}:
-        _sync(directory, os.O_RDONLY | os.O_DIRECTORY)
+def _safe(staged: t.Sequence[tuple[str, str]]) -> list[tuple[SafePath, SafePath]]:
+    return [(safe_path(path), safe_path(target)) for path, target in staged]
 
 
-def _sync(path: str, flags: int) -> None:
-    descriptor = os.open(path, flags | os.O_CLOEXEC)
+def _empty(directory: Directory) -> None:
+    for name in directory.names():
+        found = directory.status(name)
+        if found is not None and stat.S_ISDIR(found.st_mode):
+            _empty(directory.own(name))
+            os.rmdir(name, dir_fd=directory.descriptor)
+        else:
+            directory.file(name).unlink()
+
+
+def _sync_directories(targets: t.Iterable[SafePath]) -> None:
+    for directory in {target.directory.path: target.directory for target in targets}.values():
+        directory.sync()
+
+
+def _sync(path: SafePath) -> None:
+    descriptor = path.open(os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as exc:
-        raise OSError(exc.errno, os.strerror(exc.errno or errno.EIO), path) from None
+        raise OSError(exc.errno, os.strerror(exc.errno or errno.EIO), str(path)) from None
     finally:
         os.close(descriptor)

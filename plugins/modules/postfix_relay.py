@@ -290,6 +290,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_plan import (
 from ansible_collections.mailops.ses.plugins.module_utils._relay_removal import RelayRemoval
 from ansible_collections.mailops.ses.plugins.module_utils._relay_setup import RelaySetup
 from ansible_collections.mailops.ses.plugins.module_utils._run_module import run_module
+from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import Places
 
 ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     **CONTROLLER_OPTIONS,
@@ -334,7 +335,9 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         ca_file=params["ca_file"],
         backup=params["backup"],
     )
-    instance = Instance(Postfix(module, params["config_directory"]), FileAttributes(module))
+    places = Places(module.warn, removing=params["state"] == "absent")
+    postfix = Postfix(module, params["config_directory"])
+    instance = Instance(postfix, FileAttributes(module), places)
     relay: RelaySetup | RelayRemoval
     if params["state"] == "present":
         relay = setup = RelaySetup(request, instance)
@@ -350,7 +353,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         outcome = relay.apply()
     for warning in outcome.plan.warnings:
         module.warn(warning)
-    return _result(outcome, instance.main_cf.path, params["backup"] and not module.check_mode)
+    return _result(outcome, str(instance.main_cf.path), params["backup"] and not module.check_mode)
 
 
 def _result(outcome: Outcome, main_cf: str, backup: bool) -> dict[str, t.Any]:
@@ -374,7 +377,7 @@ def _result(outcome: Outcome, main_cf: str, backup: bool) -> dict[str, t.Any]:
         "diff": diff(plan, main_cf),
     }
     if backup:
-        result["backup_files"] = outcome.backups
+        result["backup_files"] = [str(path) for path in outcome.backups]
     return result
 
 

@@ -172,6 +172,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import 
 from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
 from ansible_collections.mailops.ses.plugins.module_utils._relay_login import log_in
 from ansible_collections.mailops.ses.plugins.module_utils._run_module import run_module
+from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import Places
 
 #: The options that the action plugin answers on the controller.
 KEY_OPTIONS = {name: CONTROLLER_OPTIONS[name] for name in ("access_key", "secret_key", "region")}
@@ -205,7 +206,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     logins = handed_over(params.pop("secret_key"))
     if params["timeout"] <= 0 or params["retries"] < 0 or params["delay"] < 0:
         raise PasswordMapError("timeout must be more than 0, retries and delay at least 0")
-    instance = Instance(Postfix(module, params["config_directory"]), SameAttributes(module))
+    postfix = Postfix(module, params["config_directory"])
+    instance = Instance(postfix, SameAttributes(module), Places(module.warn))
     request = RotationRequest(params["state"], logins, params["old_access_key"] or "")
     rotation = KeyRotation(request, instance)
     plan = rotation.plan()

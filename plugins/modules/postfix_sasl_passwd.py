@@ -238,6 +238,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import 
     Postfix,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._run_module import run_module
+from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import Places
 
 STATES = ["absent", "present"]
 ENTRY_OPTIONS: dict[str, dict[str, t.Any]] = {**CONTROLLER_OPTIONS, "key": {"type": "str"}}
@@ -282,7 +283,9 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         backup=params["backup"],
         utf8=settings.utf8,
     )
-    update = MapUpdate(request, postfix, FileAttributes(module))
+    removing = not any(entry.present for entry in wanted) and not request.exclusive
+    places = Places(module.warn, removing=removing)
+    update = MapUpdate(request, postfix, FileAttributes(module), places)
     plan = update.plan()
     backup = None
     if plan.changed and not module.check_mode:
@@ -325,7 +328,7 @@ def _result(request: MapRequest, plan: Plan, backup: str | None) -> dict[str, t.
         "diff": _diff(request, plan),
     }
     if backup:
-        result["backup_file"] = backup
+        result["backup_file"] = str(backup)
     return result
 
 

@@ -52,7 +52,10 @@ WORKERS = 2
 ATTEMPTS = 4
 #: What a run can't do without, by process; if strace does not show them, the points are not all.
 CALLS = {
-    "module": {"chmod", "close", "flock", "fsync", "mkdir", "openat", "rename", "rmdir", "write"},
+    "module": {
+        *("chmod", "close", "fchmod", "flock", "fsync", "mkdirat", "openat", "renameat"),
+        *("unlinkat", "write"),
+    },
     "compile": {"openat", "fcntl", "close"},
     "verify": {"openat", "close"},
 }
@@ -227,9 +230,13 @@ def test_on_the_disk_before_it_is_in_force(
     calls = trial.killer.chronicle()
     folder = re.escape(str(trial.map.directory))
     renames = [
-        (number, match.group(1), match.group(2))
+        (number, "/".join(match.group(1, 2)), "/".join(match.group(3, 4)))
         for number, call in enumerate(calls)
-        for match in [re.search(rf'rename\w*\(.*"({folder}/.*)", .*"({folder}/[^/]*)"', call)]
+        for match in [
+            re.search(
+                rf'renameat\(\d+<({folder}/[^>]*)>, "(.*)", \d+<({folder})>, "([^/]*)"\)', call
+            )
+        ]
         if match
     ]
     wanted = {str(trial.map.path), str(trial.map.table)}

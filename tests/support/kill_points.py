@@ -181,4 +181,6 @@ class Killer:
 
     def _concerns(self, call: str) -> bool:
         folder = re.escape(str(self.directory))
-        return re.search(rf'[<"]{folder}(?!/etc[/">])[/">]', call) is not None
+        # The module and its programs reach files there through a directory's descriptor, too.
+        there = rf'[<"]{folder}(?!/etc[/">])[/">]|"/proc/self/fd/\d+/'
+        return re.search(there, call) is not None

@@ -37,9 +37,9 @@ FOREIGN_MAP = "".join(f"# by hand\n{key} {value}\n" for key, value in FOREIGN.it
 ATTEMPTS = 3
 TIMEOUT = 120.0  # seconds, for what takes up to 3
 #: Calls that change nothing on the disk, besides those that kill_points knows.
-HARMLESS = frozenset({"close", "fcntl", "flock", "listxattr"})
+HARMLESS = frozenset({"close", "fcntl", "flistxattr", "flock"})
 #: What a run can't do without; if strace does not show them, the points are not all.
-CALLS = {"chmod", "fsync", "link", "mkdir", "openat", "rename", "rmdir", "unlink", "write"}
+CALLS = {"fchmod", "fsync", "linkat", "mkdirat", "openat", "renameat", "unlinkat", "write"}
 RELOADED = "reload -- version"
 ROUTING = b"relayhost"
 
@@ -202,7 +202,7 @@ class Trial:
             if not point.is_idle and point.syscall not in HARMLESS
         ]
         assert {point.syscall for point in calls} >= CALLS - (
-            {"link"} if self.scenario.before is None else set()
+            {"linkat"} if self.scenario.before is None else set()
         )
         self.reset()
         self._run_with("")

@@ -369,10 +369,10 @@ def test_a_rename_that_fails_leaves_all_as_it_was(
     before = relay.files()
     rename = os.rename
 
-    def fail(source: str, target: str) -> None:
-        if target == f"{relay.map}.db":
+    def fail(source: str, target: str, **directories: int) -> None:
+        if target == f"{relay.map.name}.db":
             raise OSError(errno.EIO, "Input/output error", target)
-        rename(source, target)
+        rename(source, target, **directories)
 
     monkeypatch.setattr(os, "rename", fail)
     with pytest.raises(OSError, match="Input/output error"):

@@ -29,7 +29,10 @@ from ansible_collections.mailops.ses.tests.support.fake_relay import (
 
 WEST, CENTRAL = "eu-west-1", "eu-central-1"
 KILLED = 99
-STEPS = ("chmod", "chown", "fsync", "link", "mkdir", "open", "rename", "rmdir", "unlink", "utime")
+STEPS = (
+    *("chmod", "chown", "fchmod", "fchown", "fsync", "link", "mkdir", "open", "rename"),
+    *("rmdir", "unlink", "utime"),
+)
 THEIRS = "[other] them:theirs\n"
 
 Run = t.Callable[[FakeRelay], t.Any]

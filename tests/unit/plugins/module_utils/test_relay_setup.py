@@ -16,6 +16,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._map_entry import Pass
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import PostfixError
 from ansible_collections.mailops.ses.plugins.module_utils._relay_plan import diff
 from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import RelayError
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import SecretFileError
 from ansible_collections.mailops.ses.tests.support.fake_relay import (
     MAIN_CF,
     USER,
@@ -267,11 +268,11 @@ class FailingRename:
         self._left = number
         self._rename = os.rename
 
-    def __call__(self, source: str, target: str) -> None:
+    def __call__(self, source: str, target: str, **directories: int) -> None:
         self._left -= 1
         if self._left == -1:
             raise OSError(errno.EIO, "Input/output error", target)
-        self._rename(source, target)
+        self._rename(source, target, **directories)
 
 
 def test_every_rename_that_fails_leaves_all_as_it_was(
@@ -362,7 +363,7 @@ def test_a_damaged_record(relay: FakeRelay) -> None:
 
 def test_something_else_has_the_records_name(relay: FakeRelay) -> None:
     relay.record.touch()
-    with pytest.raises(RelayError, match="is not a directory"):
+    with pytest.raises(SecretFileError, match=r"\.mailops-ses is in the way"):
         relay.present(WEST)
 
 
