@@ -15,12 +15,12 @@ import stat
 import typing as t
 
 from ansible_collections.mailops.ses.plugins.module_utils._map_entry import PasswordMapError
+from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import safe_path
 from ansible_collections.mailops.ses.plugins.module_utils._secret_mode import (
     lets_others_in,
     parse_mode,
     trusted_ids,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import safe_path
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

@@ -35,6 +35,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import Plac
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     Staging,
     backup_name,
+    check_lock,
     locked,
     put_in_force,
 )
@@ -161,6 +162,7 @@ class MapUpdate:
         if self._request.secret:
             written = [path for path in (self._source, self._table) if path]
             self._attributes.refuse_open_mode(written, self._mail_owner)
+        check_lock(self._source)
         source = self._source.read()
         if self._last is None or self._last[0] != source:
             current = read_map(source or b"", self._request.utf8, self._request.secret)

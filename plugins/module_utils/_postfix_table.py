@@ -11,9 +11,11 @@ Nothing that postmap prints is passed on: its warnings hold whole lines of the m
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
+import stat
 import struct
 import typing as t
 from dataclasses import dataclass
@@ -47,6 +49,9 @@ _ANSWER_BYTES = 32 * 1024
 
 # $0 is the number of bytes. `head` ends the pipe, and with it the program.
 _BOUNDED = '"$@" | head -c "$0"'
+
+# Where an instance is whose directory the task does not give: of most systems, and of FreeBSD.
+_USUAL_DIRECTORIES = ("/etc/postfix", "/usr/local/etc/postfix")
 
 _LINE_NUMBER = re.compile(r"\bline (\d+)")
 _ERRNO_TEXTS = frozenset(os.strerror(number) for number in errno.errorcode)
@@ -104,10 +109,12 @@ class Postfix:
 
     def __init__(self, programs: Programs, config_directory: str | Directory | None = None) -> None:
         self._programs = programs
+        self.config_directory = config_directory if isinstance(config_directory, str) else None
         # Keeps its descriptor open, which the programs inherit.
         self._directory = None if isinstance(config_directory, str) else config_directory
         path = self._directory.anchored() if self._directory else config_directory
         self._instance = ["-c", str(path)] if path else []
+        self._looked = self._directory is not None
         self._types: frozenset[str] | None = None
 
     def at(self, config_directory: str | Directory) -> Postfix:
@@ -234,6 +241,10 @@ class Postfix:
         path = self._programs.get_bin_path(program)
         if path is None:
             raise PostfixError(f"Postfix's program {program} was not found. Is Postfix installed?")
+        if not self._looked:
+            for directory in self._instance[1:] or _USUAL_DIRECTORIES:
+                _refuse_what_never_ends(directory)
+            self._looked = True
         return [path, *self._instance, *args]
 
     def _run(
@@ -278,6 +289,19 @@ def list_cdb(table: bytes) -> set[bytes]:
     if position != end or slots_end != len(table):
         raise ValueError("a damaged cdb file")
     return lines
+
+
+def _refuse_what_never_ends(directory: str) -> None:
+    """Raise PostfixError if Postfix's programs would wait for a FIFO, or read a device for ever."""
+    for name in ("main.cf", "master.cf"):
+        path = os.path.join(directory, name)
+        with contextlib.suppress(OSError):  # which the programs report
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                raise PostfixError(
+                    f"{path} is not a regular file, so that Postfix's programs would wait for it, or"
+                    " read it for ever. Look at it and replace it by a file of root's. Nothing was"
+                    " changed"
+                )
 
 
 def _table(table_type: TableType, path: str) -> str:

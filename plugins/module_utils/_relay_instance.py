@@ -42,7 +42,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import (
     MissingDirectoryError,
     Places,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._secret_file import locked
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import check_lock, locked
 
 if t.TYPE_CHECKING:
     from ansible_collections.mailops.ses.plugins.module_utils._file_attributes import FileAttributes
@@ -71,9 +71,15 @@ class Instance:
         self.places = places or Places()
         self._attributes = attributes
         self.values: dict[str, str] = {}
+        if postfix.config_directory:
+            # Before Postfix's programs read what another user may have put there. That there is no
+            # such directory is for them to report.
+            with contextlib.suppress(MissingDirectoryError):
+                self.places.find(os.path.join(postfix.config_directory, "main.cf")).status()
         self.read()
         self.directory = self.values["config_directory"]
         self.main_cf = MainCf(postfix, self.directory, self.places)
+        check_lock(self.main_cf.path)
         self.store = RecordStore(self.directory, self.places)
         self._reload_tried = False
 

@@ -296,13 +296,18 @@ class SafePath(str):
 
 def make_private(descriptor: int, mode: int) -> None:
     """Give a new file or directory this mode and no access control list, inherited or not."""
-    for name in _ACCESS_LISTS if hasattr(os, "removexattr") else ():
-        try:
-            os.removexattr(descriptor, name)
-        except OSError as exc:
-            if exc.errno not in _NO_ATTRIBUTE:
-                raise
+    if hasattr(os, "removexattr"):  # Python has it on Linux only
+        for name in _ACCESS_LISTS:
+            _remove_attribute(descriptor, name)
     os.fchmod(descriptor, mode)
+
+
+def _remove_attribute(descriptor: int, name: str) -> None:
+    try:
+        os.removexattr(descriptor, name)
+    except OSError as exc:
+        if exc.errno not in _NO_ATTRIBUTE:
+            raise
 
 
 def described(found: os.stat_result) -> str:

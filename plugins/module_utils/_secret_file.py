@@ -34,6 +34,7 @@ __all__ = [
     "SecretFileError",
     "Staging",
     "backup_name",
+    "check_lock",
     "in_force",
     "kept_name",
     "locked",
@@ -85,6 +86,17 @@ def kept_name(path: str) -> SafePath:
     return _beside(path, ".mailops.former")
 
 
+def check_lock(path: str) -> None:
+    """Raise UnsafePathError if the lock of `path` can't be taken safely.
+
+    A FIFO would make root wait for ever, and another user can keep the lock on a file of his own.
+    While a relay is removed, what is in the way is removed too.
+    """
+    lock = _beside(path, ".mailops.lock")
+    if not lock.directory.places.removing:
+        lock.status()
+
+
 @contextlib.contextmanager
 def locked(path: str, seconds: float) -> t.Iterator[None]:
     """Hold the lock of `path`, the file `.NAME.mailops.lock` beside it, waiting at most `seconds`.
@@ -93,8 +105,8 @@ def locked(path: str, seconds: float) -> t.Iterator[None]:
     it would let two processes hold locks on two files of the same name.
     """
     lock = _beside(path, ".mailops.lock")
-    # A FIFO would make this wait for ever, and another user's file could be locked by that user.
-    if lock.status() is None and lock.directory.places.removing:
+    check_lock(path)
+    if lock.directory.places.removing and lock.status() is None:
         lock.unlink()
     descriptor = lock.open(os.O_RDWR | os.O_CREAT | os.O_NONBLOCK)
     try:

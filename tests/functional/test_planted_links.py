@@ -14,10 +14,9 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
-import subprocess
-import sys
 import tempfile
 import typing as t
 from pathlib import Path
@@ -115,7 +114,11 @@ NAMES: dict[str, set[str]] = {
 CASES = [
     (name, plant)
     for number, name in enumerate(NAMES)
-    for plant in (link_to_file, *(KINDS[(number * 2 + each) % len(KINDS)] for each in range(3)))
+    for plant in (
+        link_to_file,
+        KINDS[number * 2 % len(KINDS)],
+        KINDS[(number * 2 + 1) % len(KINDS)],
+    )
 ]
 
 
@@ -254,7 +257,6 @@ def test_what_is_planted_leads_nowhere(scene: Scene, name: str, plant: Plant) ->
         scene.reset(0o1777)
         path = put(scene, name, plant)
         before = scene.seen(scene.etc)
-        # The lock that root made is not to be told from one that is planted as a file of root's.
         checked = scene.run(what, check=True).result
         assert scene.seen(scene.etc) == before
         if what in NAMES[name]:
@@ -262,10 +264,8 @@ def test_what_is_planted_leads_nowhere(scene: Scene, name: str, plant: Plant) ->
             assert done.get("failed"), (what, done)
             assert str(path) in done["msg"], done["msg"]
             assert "Nothing was changed" in done["msg"]
-            assert "hidden" not in done["msg"]
             assert scene.seen(scene.etc) == before, what
-            if not name.endswith(".lock"):
-                assert checked["msg"] == done["msg"]
+            assert checked["msg"] == done["msg"]
         assert scene.seen(scene.outside) == scene.precious, what
     for what in ("map absent", "relay absent", "info "):
         scene.reset(0o1777)
@@ -334,7 +334,7 @@ def test_directories_of_others_are_refused(scene: Scene, make: t.Callable[[Scene
             assert remedy in done["msg"]
         else:
             assert done["changed"]
-            assert any(remedy in warning for warning in done["warnings"])
+            assert remedy in str(done["warnings"])
             assert not (scene.etc / ".mailops-ses").exists()
             assert not (scene.etc / "sasl_passwd").exists()
             assert "relayhost" not in (scene.etc / "main.cf").read_text()
@@ -360,7 +360,7 @@ def test_a_group_is_warned_of_and_root_s_own_links_are_followed(scene: Scene) ->
     scene.reset(0o775)
     done = scene.run("map present").result
     assert done["changed"]
-    assert any(f"chmod g-w {scene.etc}" in warning for warning in done["warnings"])
+    assert f"chmod g-w {scene.etc}" in str(done["warnings"])
 
     # As people keep configuration elsewhere: the directory, main.cf, the source and its table.
     scene.reset()
@@ -388,54 +388,57 @@ def test_a_group_is_warned_of_and_root_s_own_links_are_followed(scene: Scene) ->
         shutil.rmtree(scene.folder / "real", ignore_errors=True)
 
 
-SWAP = """
-import os, sys
-etc, outside = sys.argv[1:]
-names = ["sasl_passwd", "sasl_passwd.db", "main.cf", ".sasl_passwd.mailops", ".main.cf.mailops",
-         ".sasl_passwd.mailops.lock", ".mailops-ses"]
-sys.stdout.write("ready\\n")
-sys.stdout.flush()
-number = 0
-while os.getppid() == int(os.environ["PARENT"]):
-    name = os.path.join(etc, names[number % len(names)])
-    number += 1
-    aside = os.path.join(etc, "aside-%d" % number)
+SWAPPED = (
+    *("sasl_passwd", "sasl_passwd.db", "main.cf", ".sasl_passwd.mailops", ".main.cf.mailops"),
+    *(".sasl_passwd.mailops.lock", ".mailops-ses"),
+)
+
+
+def exchange_names(etc: Path, outside: Path, parent: int) -> None:
+    """Put a link in the place of one name after the other for a moment, until the test ends."""
+    number = 0
+    while os.getppid() == parent:
+        path = etc / SWAPPED[number % len(SWAPPED)]
+        number += 1
+        aside = etc / f"aside-{number}"
+        with contextlib.suppress(OSError):
+            path.rename(aside)
+            path.symlink_to(outside if number % 2 else outside / "precious")
+            path.unlink()
+            aside.rename(path)
+
+
+@contextlib.contextmanager
+def attacker(scene: Scene) -> t.Iterator[None]:
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            exchange_names(scene.etc, scene.outside, parent)
+        os._exit(0)
     try:
-        os.rename(name, aside)
-        os.symlink(outside if number % 2 else os.path.join(outside, "precious"), name)
-        os.unlink(name)
-        os.rename(aside, name)
-    except OSError:
-        pass
-"""
+        yield
+        assert os.waitpid(pid, os.WNOHANG) == (0, 0), "the attacker has given up"
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def test_to_exchange_names_during_a_run_gains_nothing(scene: Scene) -> None:
     """By a member of the directory's group, of which there is only a warning."""
     scene.reset(0o770)
     os.chown(scene.etc, 0, NOBODY)
-    (scene.outside).chmod(0o755)
+    scene.outside.chmod(0o755)
     try:
         precious = scene.seen(scene.outside)
-        environment = {"PARENT": str(os.getpid()), "PATH": "/usr/bin:/bin"}
-        with subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", SWAP, str(scene.etc), str(scene.outside)],
-            user=NOBODY,
-            group=NOBODY,
-            extra_groups=[],
-            env=environment,
-            stdout=subprocess.PIPE,
-        ) as attacker:
-            assert attacker.stdout is not None
-            assert attacker.stdout.readline() == b"ready\n"
-            try:
-                for _round in range(6):
-                    for what in ("map present", "map absent", "relay present", "relay absent"):
-                        scene.run(what)
-                        assert scene.seen(scene.outside) == precious
-                assert attacker.poll() is None
-            finally:
-                attacker.kill()
+        with attacker(scene):
+            for _round in range(4):
+                for what in ("map present", "map absent", "relay present", "relay absent"):
+                    scene.run(what)
+                    assert scene.seen(scene.outside) == precious
     finally:
         scene.outside.chmod(0o700)
 
@@ -456,7 +459,7 @@ def test_an_inherited_access_list_is_removed(scene: Scene) -> None:
     scene.reset()
     scene.etc.joinpath(".mailops-ses", "relay.json").unlink()
     for path in (*scene.etc.glob("*sasl*"), *scene.etc.glob("ses_*"), *scene.etc.glob(".*.lock")):
-        path.unlink()
+        path.unlink(missing_ok=True)
     shutil.rmtree(scene.etc / ".mailops-ses")
     (scene.etc / "main.cf").write_text("compatibility_level = 3.6\ndefault_database_type = hash\n")
     os.utime(scene.etc / "main.cf", (0, 0))
