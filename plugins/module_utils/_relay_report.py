@@ -30,7 +30,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_survey import (
 )
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     SecretFileError,
-    kept_name,
+    is_kept,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._survey_lookup import (
     Lookups,
@@ -143,7 +143,7 @@ def _instance(
 
 def _is_kept(one: MapFacts) -> bool:
     """Whether mailops.ses.postfix_relay_key keeps what the map was before a rotation."""
-    return bool(one.path) and os.path.isfile(kept_name(os.path.realpath(one.path or "")))
+    return bool(one.path) and is_kept(one.path or "")
 
 
 def _map(one: MapFacts) -> dict[str, t.Any]:

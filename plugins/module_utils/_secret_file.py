@@ -36,6 +36,7 @@ __all__ = [
     "backup_name",
     "check_lock",
     "in_force",
+    "is_kept",
     "kept_name",
     "locked",
     "put_in_force",
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 _POLL_SECONDS = 0.05
+_KEPT = ".{}.mailops.former"
 # What a staging directory can hold, with the suffixes of tables and of copies.
 _STAGED_NAME = re.compile(r"[0-9a-f]{16}(\.|-lock\Z|\Z)")
 
@@ -81,9 +83,15 @@ def backup_name(path: str) -> SafePath:
     return name
 
 
-def kept_name(path: str) -> SafePath:
+def kept_name(path: SafePath) -> SafePath:
     """The name beside `path` under which what it was is kept while a rotation is pending."""
-    return _beside(path, ".mailops.former")
+    return path.beside(_KEPT.format(path.name))
+
+
+def is_kept(path: str) -> bool:
+    """Whether a rotation of the map `path` is pending. Only looks, wherever that is."""
+    directory, name = os.path.split(os.path.realpath(path))
+    return os.path.isfile(os.path.join(directory, _KEPT.format(name)))
 
 
 def check_lock(path: str) -> None:
