@@ -176,7 +176,8 @@ class Killer:
             match = _CALL.match(line)
             if match and match.group(1) != _UNCOUNTABLE:
                 counts[match.group(1)] += 1
-                if self._concerns(line):
+                # Without what it returns, which a call before which the process is killed has not.
+                if self._concerns(line.rpartition(" = ")[0] or line):
                     yield match.group(1), counts[match.group(1)], line
 
     def _concerns(self, call: str) -> bool:
