@@ -62,7 +62,7 @@ _name_with_port = re.compile(
     rf"{_PLAIN}(?::(?:25|465|587|2465|2525|2587|10025|smtps?|submissions?|urd))?"
 ).fullmatch
 _plain = re.compile(_PLAIN).fullmatch
-_address = re.compile(rf"(?:[\w.+=-]{{1,64}}@|@|\.)(?:{_DOMAIN}|{_PLAIN})").fullmatch
+_address = re.compile(rf"(?:[\w.+=-]{{1,64}}@|@|\.)(?:{_DOMAIN}|localhost)").fullmatch
 _access_key = re.compile(_ACCESS_KEY).fullmatch
 _login_of_key = re.compile(rf"({_ACCESS_KEY}):.*", re.DOTALL).fullmatch
 _mail_manager_name = re.compile(r"inp-[a-z0-9]{1,40}").fullmatch
@@ -150,12 +150,15 @@ def redact_entry(key: str, value: str) -> ShownEntry:
 
     What the key may be depends on the value: unless that is a login, the line has its parts in
     another order, and only a server in brackets, one of SES or an access key ID is harmless, and
-    what is too short for a secret.
+    what is too short for a secret. Beside a key that is redacted, only an access key ID is shown.
     """
     name, colon, rest = value.partition(":")
     named = bool(_access_key(name)) or (_is_username(name) and not _is_name(rest))
-    is_login = bool(colon) and bool(rest) and named and not _bracketed_inside(rest)
-    return ShownEntry(_redact_key(key, is_login), name if colon and named else None)
+    is_login = bool(rest) and named and not _bracketed_inside(rest)
+    shown_key = _redact_key(key, is_login)
+    if not (colon and named and (shown_key == key or _access_key(name))):
+        return ShownEntry(shown_key, None)
+    return ShownEntry(shown_key, name)
 
 
 def _redact_key(key: str, is_login: bool) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import REDACTED
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     SesSmtpError,
     check_access_key,
@@ -74,6 +75,13 @@ class NewKey:
             raise SesSmtpError(
                 f"the entry {entry['key']!r} is in {entry['table']}, which has no file. Change it"
                 " by hand, or move it to a password map"
+            )
+        if REDACTED in entry["key"]:
+            raise SesSmtpError(
+                f"line {entry['line']} of {entry['path']} has its parts in another order: what"
+                f" stands in the place of the lookup key may be a password ({entry['key']!r})."
+                " Write that line again (lookup key, white space, access key ID, colon, SMTP"
+                " password), or remove it. Nothing was changed"
             )
         region = entry["region"] or self._region
         if region is None:

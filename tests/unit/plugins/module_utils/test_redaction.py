@@ -120,12 +120,13 @@ ENTRIES: list[tuple[str, str, str, str | None]] = [
     (PASSWORD, f"{ACCESS_KEY}:x", "REDACTED", ACCESS_KEY),
     (ACCESS_KEY, PASSWORD, ACCESS_KEY, None),
     # It has quotes, or a part too many or too few.
-    (f'"{SERVER}"', "them:sesame", "REDACTED", "them"),
+    (f'"{SERVER}"', "them:sesame", "REDACTED", None),
+    (f'"{SERVER}"', f"{ACCESS_KEY}:sesame", "REDACTED", ACCESS_KEY),
     (f"{SERVER}:them:sesame", "x", "REDACTED", None),
     ("swordfish", "sesame", "REDACTED", None),
     ("abc", "sesame", "abc", None),
-    (f"{SECRET_KEY}@example.com", "them:sesame", "REDACTED", "them"),
-    (f"[{SECRET_KEY}]", "them:sesame", "REDACTED", "them"),
+    (f"{SECRET_KEY}@example.com", "them:sesame", "REDACTED", None),
+    (f"[{SECRET_KEY}]", "them:sesame", "REDACTED", None),
 ]
 MESSAGES = [
     ("postfix: fatal: broken", "postfix: fatal: broken"),
@@ -171,11 +172,12 @@ SECRETS = st.one_of(
     st.integers(0, 10**6).map(lambda number: _made_up(number, b"\x04", 44)),
     st.integers(0, 10**6).map(lambda number: _made_up(number, b"\x02", 44)),
     st.integers(0, 10**6).map(lambda number: _made_up(number, b"", 40)),
-    # A chosen one: what makes it odd comes often enough for no part to be a word.
+    # A chosen one: what makes it odd comes often enough for no part to be a word. It has no dot,
+    # because nobody can tell a password like me@example.com from an address.
     st.lists(
         st.tuples(
             st.text(string.ascii_letters + string.digits, max_size=6),
-            st.sampled_from("!#%&'()*+/;<=>?^`|~:,@$\"{}[] ."),
+            st.sampled_from("!#%&'()*+/;<=>?^`|~:,@$\"{}[] "),
         ),
         min_size=3,
         max_size=8,
@@ -204,7 +206,7 @@ def _assert_nothing_of(secret: str, shown_text: str) -> None:
     assert len(longest_common_part(shown_text, secret)) < 8
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(arrangement=arrangements())
 @example((SECRET_KEY, f"{SECRET_KEY}@{SERVER}"))
 def test_no_part_of_a_secret_is_shown_of_a_value(arrangement: tuple[str, str]) -> None:
@@ -214,7 +216,7 @@ def test_no_part_of_a_secret_is_shown_of_a_value(arrangement: tuple[str, str]) -
     assert redact(redact(value)) == redact(value)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(arrangement=arrangements())
 @example((SECRET_KEY, f"{SERVER} {SECRET_KEY}:{ACCESS_KEY}"))
 @example((PASSWORD, f"{ACCESS_KEY}:{PASSWORD} {SERVER}"))

@@ -94,6 +94,8 @@ def test_a_region_that_can_not_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_entry_in_main_cf_itself() -> None:
+    with pytest.raises(SesSmtpError, match="line 3 of /etc/p has its parts in another order"):
+        NewKey(OPTIONS).logins([{**ENTRY, "path": "/etc/p", "line": 3, "key": "REDACTED"}])
     with pytest.raises(SesSmtpError, match="is in inline, which has no file"):
         NewKey(OPTIONS).logins([{**ENTRY, "table": "inline", "path": ""}])
 
