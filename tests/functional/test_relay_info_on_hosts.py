@@ -229,6 +229,38 @@ def test_every_mistake_is_found_and_nothing_else(relays: RelayHosts) -> None:
     assert wrong == {}
 
 
+def probe(relays: RelayHosts) -> dict[str, dict[str, t.Any]]:
+    """What a probe of each host's Postfix finds, by the host's name; no message is sent."""
+    options = {"config_directory": "/etc/postfix", "probe": True}
+    tasks = [{"name": INFO_TASK, "mailops.ses.postfix_relay_info": options}]
+    sent = len(relays.ses.messages)
+    play = relays.play({"tasks": tasks})
+    assert play.status == 0, play.output
+    assert len(relays.ses.messages) == sent
+    results = {host.name: play.result(host, INFO_TASK)["instances"] for host in relays.hosts}
+    return {name: instance["probe"] for name, (instance,) in results.items()}
+
+
+def test_a_probe(relays: RelayHosts) -> None:
+    """A refused login, with mail that waits for it, so that Postfix suspends delivery; then accepted."""
+    relays.ses.configure([SECOND])
+    for number in range(3):
+        relays.send_from_all(f"refused {number}")
+    relays.wait_for_queues(lambda queue: str(queue).count("said: 535") == 3)
+    for found in probe(relays).values():
+        assert found["accepted"] is False
+        assert found["reason"].startswith("SASL authentication failed")
+        assert "535 Authentication Credentials Invalid" in found["reason"]
+    relays.ses.configure([FIRST, SECOND])
+    for found in probe(relays).values():
+        assert (found["accepted"], found["transport"]) == (True, "smtp"), found
+        assert found["nexthop"] == ", ".join(KEYS)
+        assert found["reason"].startswith("250 ")
+    for host in relays.hosts:
+        host.run("postqueue", "-f")
+    relays.wait_for_queues(lambda queue: not queue)
+
+
 def test_what_only_a_running_relay_shows(relays: RelayHosts) -> None:
     """A key that was deactivated, with mail that waits for it; and SASL's plugins, not installed."""
     relays.ses.configure([SECOND])
