@@ -117,7 +117,7 @@ def test_a_playbook_of_the_readme(sandbox: Sandbox, number: int, file: str, cont
 def test_the_map_alone_has_its_table_and_is_quiet_the_second_time(sandbox: Sandbox) -> None:
     sandbox.play(PLAYBOOKS[1])
     found = sandbox.run(
-        "postmap -q '[email-smtp.eu-west-1.amazonaws.com]:587' hash:/etc/postfix/sasl_passwd"
+        "postmap -q '[email-smtp.eu-west-1.amazonaws.com]:587' /etc/postfix/sasl_passwd"
     )
     assert found == LINE.split(" ", 1)[1]
     assert "changed=0 " in sandbox.play(PLAYBOOKS[1])

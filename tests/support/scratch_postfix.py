@@ -57,7 +57,7 @@ service_throttle_time = 1s
 
 # service type private unprivileged chroot wakeup maxproc command: no service is in a chroot, so
 # that all of them see the hosts file and the CA file.
-_MASTER_CF = """\
+MASTER_CF = """\
 {address}:{port} inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
@@ -122,8 +122,11 @@ def program(name: str) -> str:
 
 def table_types() -> list[str]:
     """The types of lookup table files that this machine's Postfix has, of those with entries."""
-    command = [program("postconf"), "-m"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as folder:
+        # Not the machine's main.cf, which may be missing or wrong.
+        Path(folder, "main.cf").touch()
+        command = [program("postconf"), "-c", folder, "-m"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
     known = set(done.stdout.split())
     return [name for name in ("hash", "btree", "cdb", "lmdb", "texthash") if name in known]
 
@@ -319,7 +322,7 @@ class ScratchPostfix:
         main_cf = _MAIN_CF.format(directory=self.directory) + settings
         (self.config_directory / "main.cf").write_text(main_cf, encoding="utf-8")
         _cool(self.config_directory / "main.cf")
-        master_cf = _MASTER_CF.format(address=self._address, port=_SMTPD_PORT)
+        master_cf = MASTER_CF.format(address=self._address, port=_SMTPD_PORT)
         (self.config_directory / "master.cf").write_text(master_cf, encoding="utf-8")
 
     def _call(self, command: t.Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
