@@ -4,8 +4,9 @@
 
 """``postfix_relay`` killed anywhere in its transaction, on a Postfix that runs and has mail.
 
-Before every system call of its own that changes something in the configuration directory, and
-around every program that it runs. What happens within a postmap is test_password_map_crash.py's.
+Before each system call of its own that changes a name in the configuration directory, before one in
+six of the others that change something, and around every program that it runs. What happens within
+a postmap is test_password_map_crash.py's.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``postfix_relay_key`` killed before every call of its own that changes something on the host.
+"""``postfix_relay_key`` killed before its own calls that change something on the host.
+
+Before each that changes a name, and before one in six of the others, see ``kill_points.choose``.
 
 What happens within a postmap is test_password_map_crash.py's.
 """
@@ -28,6 +30,7 @@ from ansible_collections.mailops.ses.tests.support.kill_points import (
     Killer,
     KillPoint,
     NotReachedError,
+    choose,
 )
 from ansible_collections.mailops.ses.tests.support.memory_disk import memory_disk
 from ansible_collections.mailops.ses.tests.support.module_runner import ModuleServer
@@ -47,7 +50,7 @@ OLD = Account("AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001"
 NEW = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
 WORKERS = 2
 ATTEMPTS = 4
-#: Of a run with two entries; it renames six files.
+#: Of all in a run with two entries; it renames six files.
 LEAST_POINTS = 30
 
 
@@ -246,7 +249,8 @@ def test_killed_anywhere(tmp_path: Path, authority: CertificateAuthority, state:
             )
             for number in range(WORKERS)
         ]
-        points = trials[0].points()
+        found = trials[0].points()
+        points = choose(found)
 
         def work(number: int) -> None:
             for point in points[number::WORKERS]:
@@ -257,5 +261,5 @@ def test_killed_anywhere(tmp_path: Path, authority: CertificateAuthority, state:
             running = [executor.submit(work, number) for number in range(WORKERS)]
         for each in running:
             each.result()
-    print(f"{state}: {len(points)} kill points, {time.monotonic() - started:.0f} s")
-    assert len(points) >= LEAST_POINTS
+    print(f"{state}: {len(points)} kill points of {len(found)}, {time.monotonic() - started:.0f} s")
+    assert len(found) >= LEAST_POINTS

@@ -40,6 +40,14 @@ _IDLE = frozenset(
     ]
 )
 _UNCOUNTABLE = "read"
+# They change what there is under a name, each at once and for everybody.
+_NAMING = frozenset(
+    f"{name}{end}"
+    for name in ("link", "mkdir", "rename", "rmdir", "symlink", "unlink")
+    for end in ("", "at", "at2")
+)
+#: Between two calls that change names, there is only more or less of a file that nobody reads yet.
+ONE_IN = 6
 _TRACED = "trace=%file,%desc"
 # Stands in for postmap on the module's search path, so that strace follows one of its processes
 # alone. $PPID is the module.
@@ -78,6 +86,26 @@ class KillPoint:
     def is_idle(self) -> bool:
         """Whether the call changes nothing that outlives the process."""
         return self.syscall in _IDLE or (self.syscall == "openat" and "O_CREAT" not in self.call)
+
+
+def choose(points: t.Iterable[KillPoint]) -> list[KillPoint]:
+    """The points before each call that changes names, and one in ``ONE_IN`` of the others.
+
+    The others are counted by process and by who dies, so that each has its share.
+    """
+    others: dict[tuple[str, bool], int] = collections.Counter()
+    chosen = []
+    for point in points:
+        if point.syscall == "close":
+            continue  # which is what a kill does itself; how many there are depends on chance
+        if point.syscall not in _NAMING:
+            kind = point.process, point.with_module
+            others[kind] += 1
+            # The two ways to die take turns.
+            if others[kind] % ONE_IN != 1 + point.with_module * (ONE_IN // 2):
+                continue
+        chosen.append(point)
+    return chosen
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .kill_points import Killer, KillPoint, NotReachedError
+from .kill_points import Killer, KillPoint, NotReachedError, choose
 from .module_runner import ModuleServer
 from .scratch_postfix import Delivery, ScratchPostfix, program
 from .ses_accounts import Account, password_v4
@@ -215,7 +215,7 @@ class Trial:
             # After the others there is what there was before the next call.
             if when == "before" or name == "postfix"
         ]
-        return [*calls, *around]
+        return [*choose(calls), *around]
 
     def check(self, point: Point) -> None:
         """Kill a run there, look at what it leaves, send mail, and run it again."""
