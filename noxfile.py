@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every check there is, as nox sessions. ``make test`` runs them all, two at a time.
+"""Every check there is, as nox sessions. ``make test`` runs them all, three at a time.
 
 Each session stages its own copy of the checkout (tests/support/staging.py) and works there; what
 it needs is installed into .nox, what it leaves behind is in build and .cache.
@@ -34,17 +34,22 @@ CACHE = ROOT / ".cache"
 REQUIREMENTS = ROOT / "tests" / "requirements"
 NEWEST = interpreters.newest_release()
 OLDEST = min(interpreters.CONTROLLER_PYTHONS, key=interpreters.as_tuple)
-#: Where ansible-test sanity compiles and imports with every Python that there is: both ends, and
-#: the release that is newest on this machine. The minors between run all tests with one Python.
-SANITY_WITH_ALL_PYTHONS = {
-    OLDEST,
-    *interpreters.PRE_RELEASES,
-    max(
-        set(interpreters.CONTROLLER_PYTHONS) - set(interpreters.PRE_RELEASES),
-        key=interpreters.as_tuple,
-    ),
-    *([NEWEST] if NEWEST else []),
-}
+#: Where ansible-test sanity compiles and imports with every Python that there is: both ends, which
+#: together have them all. The minors between run all tests with one Python.
+SANITY_WITH_ALL_PYTHONS = {OLDEST, *interpreters.PRE_RELEASES}
+#: What a minor between does not run again: these read the files alone and have no rule of a minor's.
+SAME_ON_EVERY_MINOR = (
+    "changelog",
+    "empty-init",
+    "line-endings",
+    "no-illegal-filenames",
+    "no-smart-quotes",
+    "pslint",
+    "shebang",
+    "shellcheck",
+    "symlinks",
+    "yamllint",
+)
 #: A module of tests/support as a program, where the staged collection is on Python's path.
 SUPPORT = "ansible_collections.mailops.ses.tests.support"
 
@@ -177,17 +182,24 @@ def units_with(minor: str) -> Check:
     def run(session: nox.Session) -> None:
         install(session, "unit", core=minor)
         stage(session)
-        pytest(session, "tests/unit", *session.posargs)
+        pytest(session, "-m", "not ends_only", "tests/unit", *session.posargs)
 
     run.__doc__ = f"All unit tests, with ansible-core {minor}."
     return run
 
 
-def managed_host(session: nox.Session) -> None:
-    """The unit tests of the module_utils, without ansible-core, as on a managed host's Python."""
-    install(session, "unit")
-    stage(session)
-    pytest(session, "tests/unit/plugins/module_utils", *session.posargs)
+def managed_host(version: str) -> Check:
+    """The unit tests of the module_utils with a Python of managed hosts."""
+
+    def run(session: nox.Session) -> None:
+        install(session, "unit")
+        stage(session)
+        oldest, *_between, newest_python = interpreters.MANAGED_PYTHONS
+        chosen = [] if version in (oldest, newest_python) else ["-m", "not ends_only"]
+        pytest(session, *chosen, "tests/unit/plugins/module_utils", *session.posargs)
+
+    run.__doc__ = f"The unit tests of the module_utils, without ansible-core, as on a host's Python {version}."
+    return run
 
 
 def integration_targets(session: nox.Session) -> None:
@@ -210,6 +222,9 @@ def integration(minor: str) -> Check:
         session.run("ansible", "--version")
         integration_targets(session)
         marked = "every_minor or oldest_too" if minor == OLDEST else "every_minor"
+        if minor in interpreters.LIKE_BOTH_NEIGHBOURS:
+            # Those that take long, on hosts and with a Postfix, run on the minors beside it.
+            marked = "every_minor and not slow"
         pytest(session, "-m", marked, "tests/functional", *session.posargs)
 
     run.__doc__ = f"The integration targets, and functional tests, with ansible-core {minor}."
@@ -243,6 +258,8 @@ def sanity(minor: str) -> Check:
             # Without --python it compiles and imports with every Python that it finds.
             own = ("python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
             arguments += ["--python", str(session.run(*own, silent=True)).strip()]
+            for name in SAME_ON_EVERY_MINOR:
+                arguments += ["--skip-test", name]
         path = os.pathsep.join([session.bin, interpreters.search_path(CACHE / f"pythons-{minor}")])
         said = session.run(
             "ansible-test", "sanity", *arguments, env={"HOME": str(home), "PATH": path}, silent=True
@@ -337,31 +354,33 @@ def bench(session: nox.Session) -> None:
 
 
 def declare() -> None:
-    """Declare the sessions, the long ones first."""
+    """Declare the sessions, the long ones first, so that nothing long is left for the end."""
     tools = interpreters.CONTROLLER_PYTHONS[NEWEST or OLDEST]
+    minors = interpreters.CONTROLLER_PYTHONS
     add("functional", tools, functional)
+    add(f"integration-{OLDEST}", minors[OLDEST], integration(OLDEST))
     add("mutation", tools, mutation)
-    for minor, pythons in interpreters.CONTROLLER_PYTHONS.items():
+    for minor in [each for each in minors if each != OLDEST]:
+        add(f"integration-{minor}", minors[minor], integration(minor))
+    for minor, pythons in minors.items():
         add(
             f"sanity-{minor}",
             sorted(pythons, key=interpreters.as_tuple, reverse=True),
             sanity(minor),
         )
-    for minor, versions in interpreters.CONTROLLER_PYTHONS.items():
-        add(f"integration-{minor}", versions, integration(minor))
+    add("docs", tools, docs)
     add("lint", tools, lint)
-    add("unit", tools, unit, default=False)
     add("units", tools, units)
     for minor in (OLDEST, *interpreters.PRE_RELEASES):
-        add(f"units-with-{minor}", interpreters.CONTROLLER_PYTHONS[minor], units_with(minor))
-    for version in interpreters.MANAGED_PYTHONS:
-        add(f"units-{version}", (version,), managed_host)
+        add(f"units-with-{minor}", minors[minor], units_with(minor))
     add("ansible-lint", tools, ansible_lint)
-    add("docs", tools, docs)
     add("galaxy-importer", tools, galaxy_importer)
+    for version in interpreters.MANAGED_PYTHONS:
+        add(f"units-{version}", (version,), managed_host(version))
     add("release-check", tools, release_check)
-    add("released-api", tools, released_api, default=False)
     add("demo", tools, demo)
+    add("unit", tools, unit, default=False)
+    add("released-api", tools, released_api, default=False)
     add("bench", tools, bench, default=False)
 
 

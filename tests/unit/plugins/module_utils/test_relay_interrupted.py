@@ -5,7 +5,7 @@
 """A relay's run that ends at once at each of its steps: the next run finds its way from there.
 
 The steps are the calls that change files and those of programs. The functional tests do the same
-with a real kill at every system call.
+with real kills at system calls.
 """
 
 from __future__ import annotations
@@ -155,6 +155,7 @@ def deliverable(routing: FakeRelay, client: FakeRelay) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.ends_only
 @pytest.mark.parametrize("case", SCENARIOS)
 def test_a_run_that_is_killed_at_any_step(tmp_path: Path, case: str) -> None:
     before, run, map_source = SCENARIOS[case]
