@@ -38,3 +38,12 @@ attributes:
     membership:
       - mailops.ses.ses
 """
+
+    # Used by modules that get an SMTP password.
+    PIPELINED = r"""
+options: {}
+notes:
+  - The SMTP password reaches the managed host by pipelining, even if C(pipelining) is off. With C(requiretty) in sudoers
+    the module fails, unless you set the variable C(mailops_ses_pipelining) to V(false). See
+    R(where the secret lives,ansible_collections.mailops.ses.docsite.guide_secrets) for the risk, and for C(async).
+"""

@@ -25,6 +25,7 @@ description:
 extends_documentation_fragment:
   - mailops.ses._attributes
   - mailops.ses._attributes.action_group
+  - mailops.ses._attributes.pipelined
 options:
   access_key:
     description:

@@ -22,6 +22,7 @@ description:
 extends_documentation_fragment:
   - mailops.ses._attributes
   - mailops.ses._attributes.action_group
+  - mailops.ses._attributes.pipelined
   - mailops.ses._credentials
   - mailops.ses._credentials.smtp_login
 options:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.mailops.ses.tests.support.ansible_cli import squeezed
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY, SECRET_KEY
 from ansible_collections.mailops.ses.tests.support.hosts.host import Host
 from ansible_collections.mailops.ses.tests.support.hosts.logins import LOGINS, provide_logins
@@ -190,6 +191,15 @@ def test_every_module(trial: Trial) -> None:
     assert "WARN" not in play.output
     assert trial.files() == []
     assert left_overs(play) == {"sudo": [], "su": []}
+
+
+def test_an_asynchronous_task_warns(trial: Trial) -> None:
+    ping = {**trial.relays.key_of(FIRST), "region": REGION}
+    task = {"mailops.ses.ses_smtp_ping": ping, "async": 60, "poll": 1}
+    play = trial.relays.play({"tasks": [task]}, hosts="sudo")
+    assert play.status == 0, play.output
+    assert squeezed("an asynchronous task can't be pipelined") in squeezed(play.output)
+    assert trial.files() == [], "once it has ended"
 
 
 def test_a_host_whose_sudo_needs_a_terminal(trial: Trial) -> None:
