@@ -139,6 +139,35 @@ def test_what_ansible_debug_shows(cli: AnsibleCli) -> None:
     assert found_in(output, [SECRET_KEY]) == []
 
 
+def test_what_a_role_and_the_tasks_arguments_show(cli: AnsibleCli) -> None:
+    vault = ("--vault-password-file", "vault-password")
+    inline = cli.checked("ansible-vault", "encrypt_string", *vault, OTHER_KEY)
+    vaulted = inline[inline.index("!vault") :].replace("\n", "\n" + " " * 8)
+    text = f"""
+- hosts: localhost
+  gather_facts: false
+  vars_files: [vault.yml]
+  tasks:
+    - name: An option that is an inline value
+      {MODULE}:
+        unknown: 1
+        secret_key: {vaulted}
+      ignore_errors: true
+    - name: A secret in the wrong variable of the role
+      ansible.builtin.include_role:
+        name: mailops.ses.postfix_relay
+      vars:
+        postfix_relay_secret_key: "{{{{ ses_secret_access_key }}}}"
+        postfix_relay_tls: "{{{{ ses_secret_access_key }}}}"
+"""
+    (cli.folder / "play.yml").write_text(text, encoding="utf-8")
+    environment = {"ANSIBLE_DISPLAY_ARGS_TO_STDOUT": "1"}
+    done = cli.run("ansible-playbook", *vault, "play.yml", environment=environment)
+    assert "value of postfix_relay_tls must be one of" in done.stdout
+    assert (found_in(done.stdout, [OTHER_KEY]) != []) is (MINOR <= (2, 21))
+    assert (found_in(done.stdout, [SECRET_KEY]) != []) is (MINOR <= (2, 21))
+
+
 def test_how_many_lines_an_error_quotes(cli: AnsibleCli) -> None:
     """The line with the mistake and two before it, of a file that is not vaulted."""
     cli.write(
