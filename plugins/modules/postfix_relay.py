@@ -92,7 +92,9 @@ options:
         type: str
   path:
     description:
-      - The source of the password map, an absolute path. The table is made beside it. Links are followed.
+      - The source of the password map, an absolute path. The compiled table is made beside it.
+      - A symbolic link on the way is followed if it belongs to root or the running user, in a directory that no other
+        user can write to. Any other link is an error.
       - Without it, the file C(sasl_passwd) in the instance's configuration directory.
     type: path
   tls_security_level:
@@ -161,6 +163,11 @@ notes:
   - Never starts a Postfix that is stopped and never restarts one.
   - What was there before is kept in the directory C(.mailops-ses) beside C(main.cf), which only root can read, until
     O(state=absent). The lock files C(.main.cf.mailops.lock) and C(.NAME.mailops.lock) stay.
+  - A directory on the way to a file is an error if it belongs to another user, or if everybody can write to it, unless
+    it is sticky and belongs to root. If its group can write to it, there is a warning. In such a directory the files
+    themselves must belong to root or the running user, and have one name.
+  - With O(state=absent) an unsafe directory is only a warning, because nothing that is removed is reached through a link.
+    A link of another user's in the place of a file is removed, and not what it points to.
   - A password map that was there before has O(mode), O(owner) and O(group) even after O(state=absent).
 seealso:
   - module: mailops.ses.postfix_sasl_passwd

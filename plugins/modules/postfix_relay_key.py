@@ -102,6 +102,9 @@ attributes:
     support: full
 notes:
   - Maps and tables keep their owner, mode and SELinux context.
+  - A directory on the way to a file is an error if it belongs to another user, or if everybody can write to it, unless
+    it is sticky and belongs to root. If its group can write to it, there is a warning. In such a directory the files
+    themselves must belong to root or the running user, and have one name.
   - Postfix is reloaded for maps of the type V(texthash), which it reads when its processes start, and not otherwise.
   - Works on one instance. M(mailops.ses.postfix_relay_info) tells which ones have the old key.
   - With O(state=absent), M(mailops.ses.postfix_relay) removes what was kept for its map.

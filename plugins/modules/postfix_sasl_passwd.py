@@ -102,7 +102,9 @@ options:
     default: false
   path:
     description:
-      - The map's source, an absolute path. The table is made beside it. Links are followed.
+      - The map's source, an absolute path. The compiled table is made beside it.
+      - A symbolic link on the way is followed if it belongs to root or the running user, in a directory that no other
+        user can write to. Any other link is an error.
       - Without it, the file C(sasl_passwd) in the instance's configuration directory.
     type: path
   backup:
@@ -130,6 +132,10 @@ notes:
     for this key; it becomes one entry then. An entry with the bare name of the host is an error as well if the task
     asks for V([HOST]:PORT), because Postfix looks it up first. Both are removed with O(exclusive=true).
   - The files C(.NAME.mailops.lock) and, while the module works, C(.NAME.mailops) are beside the source.
+  - A directory on the way to a file is an error if it belongs to another user, or if everybody can write to it, unless
+    it is sticky and belongs to root. If its group can write to it, there is a warning. In such a directory the files
+    themselves must belong to root or the running user, and have one name.
+  - If the task only removes entries, an unsafe directory is a warning.
   - Tables of other types beside the source are not touched but for their owner and mode, and there is a warning.
 seealso:
   - module: mailops.ses.postfix_relay
