@@ -69,6 +69,7 @@ _mail_manager_name = re.compile(r"inp-[a-z0-9]{1,40}").fullmatch
 _short = re.compile(r"\w{1,3}").fullmatch
 _number = re.compile(r"[0-9]{1,6}[smhdw]?").fullmatch
 _parameter = re.compile(_PARAMETER).fullmatch
+_short_parameter = re.compile(r"\$(?:[a-z]{1,30}|\{[a-z]{1,30}\}|\([a-z]{1,30}\))").fullmatch
 _path = re.compile(rf"{_FOLDER}|{_PARAMETER}(?:/[\w.@+~:-]*)+").fullmatch
 _table = re.compile(
     rf"(?:proxy:)?(?:(?:{_FILE_TYPE}|{_PARAMETER}|{_CLIENT_TYPE}):{_PATH}"
@@ -196,7 +197,7 @@ def _is_certain(word: str) -> bool:
 
 def _is_simple(word: str) -> bool:
     """Whether a word is harmless alone."""
-    return bool(_name_with_port(word) or _number(word))
+    return bool(_name_with_port(word) or _number(word) or _short_parameter(word))
 
 
 def _redact_word(word: str) -> str:

@@ -55,6 +55,7 @@ HARMLESS = [
     "$default_database_type:${config_directory}/sasl_passwd",
     "${config_directory}/ca.pem",
     "$my_maps",
+    "$theirs, hash:/etc/x",
     "mysql:/etc/postfix/logins.cf",
     "ldap:accounts",
     "tcp:localhost:1234",
@@ -88,7 +89,7 @@ VALUES = [
     (SECRET_KEY, "REDACTED"),
     ("REDACTEDsesame+", "REDACTED"),
     ("hunter2hunter2", "REDACTED"),
-    ("$sesame", "REDACTED"),
+    ("$sesame, u:p", "REDACTED, REDACTED"),
     ('"sesame"', "REDACTED"),
 ]
 #: key, value -> the key and the user name that are shown
@@ -181,7 +182,9 @@ SECRETS = st.one_of(
         ),
         min_size=3,
         max_size=8,
-    ).map(lambda parts: "".join(a + b for a, b in parts)),
+    )
+    .map(lambda parts: "".join(a + b for a, b in parts))
+    .filter(lambda password: not set(password).isdisjoint("!#%&'()*+/;<=>?^`|~\"")),
 )
 USERNAMES = st.sampled_from([ACCESS_KEY, "them", "inp-abc123", "me@example.com", "IAM-user.x"])
 BETWEEN = st.sampled_from(
