@@ -4,7 +4,7 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""Pipelining for modules that get a password, whatever the settings of Ansible.
+"""Pipelining for modules that get a password, even where Ansible is not set to use it.
 
 Without pipelining, ansible-core writes the module with its options to a file of the login user on
 the managed host, and to one on the controller. An interrupted run leaves them there.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
@@ -56,9 +57,9 @@ class PipelinedAction(ActionBase):
         if is_wanted and has_secrets and (obstacle or kwargs.get("wrap_async")):
             reason = obstacle or "an asynchronous task can't be pipelined"
             self.warn(
-                f"{reason}, so until the task ends its options, with any SMTP password, are in a"
-                " file in the remote_tmp directory of the login user. An interrupted task can leave"
-                " the file there"
+                f"{reason}, so the options of this task, with any SMTP password, are in a file in"
+                " the remote_tmp directory of the login user. Check that the file is gone when the"
+                " task has ended"
             )
         self._pipelined = is_wanted and not obstacle
         try:
@@ -86,7 +87,9 @@ class PipelinedAction(ActionBase):
             ) from None
 
     def _obstacle(self) -> str | None:
-        """Return why the connection can't pipeline, None if it can."""
+        """Return why a module can't be pipelined, None if it can."""
+        if C.DEFAULT_KEEP_REMOTE_FILES:
+            return "Ansible is told to keep remote files (ANSIBLE_KEEP_REMOTE_FILES)"
         if not self._connection.has_pipelining:
             return f"the connection {self._connection.transport} does not support pipelining"
         become = self._connection.become

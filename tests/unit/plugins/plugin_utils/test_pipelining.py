@@ -10,6 +10,7 @@ import types
 import typing as t
 
 import pytest
+from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import SesSmtpError
@@ -133,6 +134,14 @@ def test_what_can_not_be_pipelined(core: Core, connection: Connection, reason: s
     assert "in a file" in warning
     Action(connection).run(module_name="mailops.ses.postfix_relay_info")
     assert len(action.warnings) == 1, "it has no secret"
+
+
+def test_somebody_wants_the_files(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(C, "DEFAULT_KEEP_REMOTE_FILES", True)
+    action = Action(Connection())
+    action.run()
+    assert core.pipelined[0] is False
+    assert "ANSIBLE_KEEP_REMOTE_FILES" in action.warnings[0]
 
 
 def test_asynchronous(core: Core) -> None:
