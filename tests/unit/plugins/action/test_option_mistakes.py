@@ -165,6 +165,7 @@ def test_the_tasks_own_arguments_are_left_alone(monkeypatch: pytest.MonkeyPatch)
             "senders[0].endpoint has a secret for its value,",
         ),
         ({SECRET_KEY: 1}, "module: REDACTED. Supported"),
+        ({"no name!": 1}, "module: REDACTED. Supported"),
         ({"x": 1}, "Supported parameters include: access_key (aws_access_key_id, aws_access_key),"),
         ({"tls": "ssl"}, ": starttls, wrapper. Nothing was changed"),
     ],
