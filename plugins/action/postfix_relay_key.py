@@ -25,7 +25,7 @@ class ActionModule(SesAction):
 
     module = "mailops.ses.postfix_relay_key"
     spec: t.ClassVar = {**ARGUMENT_SPEC, **{name: AWS_ARGUMENT_SPEC[name] for name in KEY_OPTIONS}}
-    answered_here = names(KEY_OPTIONS, KEY_OPTIONS)
+    answered_here = names(spec, [*KEY_OPTIONS, "regions"])
 
     _supports_diff = True
 
@@ -39,7 +39,7 @@ class ActionModule(SesAction):
             found = self._found(task_vars)
             if found.get("failed") or found.get("unreachable"):
                 return found
-            entries = entries_of(found["instances"], self.arguments.get("config_directory"))
+            entries = entries_of(found.get("instances"), self.arguments.get("config_directory"))
             logins = key.logins(entries)
         for login in logins:
             self.keep_secret(login["password"])

@@ -23,7 +23,7 @@ options:
   register:
     description:
       - The name of the variable that the module's task registered its result in.
-      - Hosts without this variable are not in the report.
+      - Hosts without this variable are not in the report. It is an error if no host has it.
     type: str
     required: true
 positional: register
@@ -127,6 +127,11 @@ def postfix_relay_audit(hosts: t.Any, register: t.Any) -> t.Any:
         variables = hosts.get(name, {})
         if register in variables:
             results[name] = variables[register]
+    if not results:
+        raise AnsibleFilterError(
+            f"{_NAME}: no host has the variable {register!r}, so there is nothing to report on. Check its "
+            "spelling, and that the task with this register ran"
+        )
     return audit(results)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import time
 import typing as t
@@ -42,6 +43,8 @@ __all__ = ["MainCf", "Override", "overrides", "read_settings", "tokens"]
 _COOL_SECONDS = 3.0
 # What a file system may answer to extended attributes that it has not, or may not be copied.
 _NO_ATTRIBUTES = frozenset({errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.EINVAL})
+# After an option without a value, like -v, too.
+_JOINED = re.compile(r"-[A-Za-z]*?o(\w+)=(.*)")
 
 
 @dataclass(frozen=True)
@@ -195,7 +198,25 @@ def overrides(
         service, _slash, name = path.rpartition("/")
         if name in names:
             found.append(Override(service, name, value, _line(content, service, name)))
-    return found
+    return [*found, *_joined_overrides(content, names)]
+
+
+def _joined_overrides(content: str, names: t.Collection[str]) -> t.Iterator[Override]:
+    """Those in the form -oNAME=VALUE, which postconf takes apart at the next "o" in it.
+
+    Postfix's daemons read their options with getopt(3), so for them it is the same as -o NAME=VALUE.
+    """
+    service = ""
+    for number, line in enumerate(content.split("\n"), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        words = line.split()
+        if not line[0].isspace():
+            service = "/".join(words[:2])
+        for word in words:
+            match = _JOINED.match(word)
+            if match and match.group(1) in names:
+                yield Override(service, match.group(1), match.group(2), number)
 
 
 def read_overrides(postfix: Postfix, *, expanded: bool = False) -> dict[str, str]:

@@ -48,6 +48,14 @@ options:
         host whose name is not one of SES.
     type: str
     aliases: [aws_region]
+  regions:
+    description:
+      - The only regions for which this host gets passwords of the new key. An entry for another region is an error that
+        names it, and nothing is sent to the host.
+      - The managed host itself says which entries have the old key, and for which regions. Without this limit it gets the
+        passwords for all regions that it names. It cannot be proved that a host had the old key.
+    type: list
+    elements: str
   config_directory:
     description:
       - The configuration directory of the Postfix instance, if it is not the default one.
@@ -183,6 +191,7 @@ KEY_OPTIONS = {name: CONTROLLER_OPTIONS[name] for name in ("access_key", "secret
 ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     **KEY_OPTIONS,
     "old_access_key": {"type": "str", "no_log": False},
+    "regions": {"type": "list", "elements": "str"},
     "config_directory": {"type": "path"},
     "state": {
         "type": "str",

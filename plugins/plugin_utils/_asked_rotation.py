@@ -12,12 +12,19 @@ import typing as t
 
 from ansible_collections.mailops.ses.plugins.module_utils._redaction import REDACTED
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+    SMTP_REGIONS,
     SesSmtpError,
     check_access_key,
+    check_region,
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
     smtp_login,
     with_environment,
+)
+from ansible_collections.mailops.ses.plugins.plugin_utils._host_answer import (
+    LOGINS,
+    AnswerError,
+    checked,
 )
 
 __all__ = ("NewKey", "NewLogin", "entries_of")
@@ -43,6 +50,12 @@ class NewKey:
         """
         # A region from the environment would be a guess: entries say theirs.
         self._region = options.get("region")
+        self._regions = options.get("regions")
+        try:
+            for region in self._regions or ():
+                check_region(region)
+        except SesSmtpError as exc:
+            raise SesSmtpError(f"regions: {exc}") from None
         key = {name: options.get(name) for name in ("access_key", "secret_key")}
         self._key = with_environment(key)
         self.old_access_key = options.get("old_access_key")
@@ -66,9 +79,18 @@ class NewKey:
 
         ``entries`` are of mailops.ses.postfix_relay_info.
 
-        :raises SesSmtpError: if the region of one can't be told; the message says of which.
+        :raises SesSmtpError: if the region of one can't be told or is outside of the limit; the
+            message says of which.
         """
-        return [self._login(entry) for entry in entries if entry["username"] == self.old_access_key]
+        old = [entry for entry in entries if entry["username"] == self.old_access_key]
+        regions = {entry["region"] for entry in old}
+        if len(regions) > len(SMTP_REGIONS):
+            raise SesSmtpError(
+                f"the host has entries for {len(regions)} regions, and SES has"
+                f" {len(SMTP_REGIONS)} with an SMTP endpoint. Look at its password maps. No"
+                " password was sent to the host"
+            )
+        return [self._login(entry) for entry in old]
 
     def _login(self, entry: t.Mapping[str, t.Any]) -> NewLogin:
         if not entry["path"]:
@@ -89,6 +111,13 @@ class NewKey:
                 f"the region of the entry {entry['key']!r} of {entry['path']} can't be told, so"
                 " its password can't be derived. Give region, or remove the entry"
             )
+        if self._regions is not None and region not in self._regions:
+            raise SesSmtpError(
+                f"the entry {entry['key']!r} of {entry['path']} is for the region {region!r}, which"
+                f" is not in regions ({', '.join(self._regions)}). Add it to regions if this host is"
+                " to get the new key's password for it, or remove the entry. No password was sent to"
+                " the host"
+            )
         # An endpoint makes a region acceptable in which this collection knows none.
         options = {**self._key, "region": region, "endpoint": entry["key"]}
         username, password = smtp_login(options)
@@ -101,16 +130,23 @@ class NewKey:
         )
 
 
-def entries_of(
-    instances: t.Sequence[t.Mapping[str, t.Any]], config_directory: str | None
-) -> list[t.Mapping[str, t.Any]]:
+def entries_of(instances: t.Any, config_directory: str | None) -> list[t.Mapping[str, t.Any]]:
     """Return the entries of the instance that a task is about.
+
+    ``instances`` are those of postfix_relay_info.
 
     Without a directory that is the default one, which postmulti names "-".
 
-    :raises SesSmtpError: if it is not among ``instances``.
+    :raises SesSmtpError: if it is not among ``instances``, or these are malformed or too many.
     """
-    for instance in instances:
+    try:
+        known = checked(LOGINS, instances)
+    except AnswerError as exc:
+        raise SesSmtpError(
+            f"the host's answer is not one of postfix_relay_info: {exc}. No password was sent to the"
+            " host"
+        ) from None
+    for instance in known:
         if config_directory is not None or instance["name"] == "-":
             return list(instance["entries"])
     raise SesSmtpError(

@@ -11,56 +11,18 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.mailops.ses.plugins.plugin_utils._audit_lines import audit_lines
+from ansible_collections.mailops.ses.plugins.plugin_utils._host_answer import (
+    FINDING,
+    INFO,
+    AnswerError,
+    checked,
+    said,
+)
 
 __all__ = ("SEVERITIES", "audit")
 
 #: The most severe first. Of what a host without an answer has nobody knows: it may be the worst.
 SEVERITIES = ("critical", "unknown", "warning", "notice")
-
-
-class _Maybe(t.NamedTuple):
-    """A form that may be null instead."""
-
-    form: t.Any
-
-
-# The part of the module's result that a report has. A host is a stranger: what it sends may be
-# of any form, and must not end the report on the others.
-_TEXT = _Maybe(str)
-_FINDING = {
-    "severity": str,
-    "id": str,
-    "config_directory": _TEXT,
-    "file": _TEXT,
-    "key": _TEXT,
-    "message": str,
-    "cure": str,
-}
-_ENTRY = {
-    "table": _TEXT,
-    "path": _TEXT,
-    "line": _Maybe(int),
-    "key": str,
-    "username": _TEXT,
-    "version": _Maybe(int),
-    "in_force": bool,
-    "region": _TEXT,
-    "servers": [{"host": str, "port": int, "tls": _TEXT}],
-    "matches": _Maybe({"access_key": str, "region": _TEXT, "version": int}),
-}
-_INSTANCE = {
-    "name": str,
-    "config_directory": str,
-    "mail_version": _TEXT,
-    "running": _Maybe(bool),
-    "relayhost": [str],
-    "tls": _TEXT,
-    "tls_security_level": _TEXT,
-    "ca_file": _TEXT,
-    "maps": [{"table": str, "path": _TEXT, "mode": _TEXT}],
-    "entries": [_ENTRY],
-}
-_RESULT = {"instances": [_INSTANCE], "findings": [_FINDING]}
 
 
 def audit(results: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -92,12 +54,16 @@ def _rank(rated: t.Mapping[str, t.Any]) -> int:
 def _host(name: str, result: t.Any) -> dict[str, t.Any]:
     for state in ("unreachable", "failed"):
         if isinstance(result, dict) and result.get(state):
-            return _without_answer(name, state, " ".join(str(result.get("msg", "")).split()))
+            return _without_answer(name, state, said(result.get("msg")))
     try:
-        answer = _of_form(_RESULT, result)
-        findings = sorted(({"host": name, **row} for row in answer["findings"]), key=_rank)
-    except (KeyError, TypeError, ValueError):
-        return _without_answer(name, "failed", "What it answers is not from postfix_relay_info.")
+        answer = checked(INFO, result)
+        unknown = {row["severity"] for row in answer["findings"]}.difference(SEVERITIES)
+        if unknown:
+            raise AnswerError("the severity of a finding is none")
+    except AnswerError as exc:
+        message = f"The host's answer is not one of postfix_relay_info: {exc}."
+        return _without_answer(name, "failed", message)
+    findings = sorted(({"host": name, **row} for row in answer["findings"]), key=_rank)
     return {
         "host": name,
         "state": "audited",
@@ -108,36 +74,17 @@ def _host(name: str, result: t.Any) -> dict[str, t.Any]:
 
 
 def _without_answer(name: str, state: str, message: str) -> dict[str, t.Any]:
-    finding = dict.fromkeys(_FINDING)
-    said = {"severity": "unknown", "id": state, "message": message}
-    cure = "See to it that Ansible reaches the host, and audit it again."
+    finding = {**dict.fromkeys(FINDING), "severity": "unknown", "id": state, "message": message}
+    cure = "Make sure Ansible can connect to the host, and audit it again."
     if state == "failed":
-        cure = "See to what the message says, and audit the host again."
+        cure = "Correct what the message says, and audit the host again."
     return {
         "host": name,
         "state": state,
         "severity": "unknown",
         "instances": [],
-        "findings": [{"host": name, **finding, **said, "cure": cure}],
+        "findings": [{"host": name, **finding, "cure": cure}],
     }
-
-
-def _of_form(form: t.Any, value: t.Any) -> t.Any:
-    """Return what ``form`` names of ``value``.
-
-    :raises KeyError: if something is missing.
-    :raises TypeError: if something is of another type.
-    """
-    if isinstance(form, _Maybe):
-        return None if value is None else _of_form(form.form, value)
-    kind: t.Any = form if isinstance(form, type) else type(form)
-    if not isinstance(value, kind):
-        raise TypeError(f"not {kind.__name__}")
-    if isinstance(form, dict):
-        return {name: _of_form(part, value[name]) for name, part in form.items()}
-    if isinstance(form, list):
-        return [_of_form(form[0], item) for item in value]
-    return value
 
 
 def _summary(hosts: list[dict[str, t.Any]], findings: list[dict[str, t.Any]]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-__all__ = ("audit_lines",)
+__all__ = ("audit_lines", "plain")
 
 _TITLES = ("SEVERITY", "HOST", "FINDING", "KEY OR FILE", "MESSAGE")
 #: A longer one moves what follows in its own row, not in all of them.
@@ -21,8 +21,7 @@ _NAMED_HOSTS = 5
 def audit_lines(report: t.Mapping[str, t.Any]) -> list[str]:
     """Return the lines, the sum last: there it is seen after thousands of findings too."""
     usernames = [
-        f"User name {_plain(one['username'])}: {_hosts(one['hosts'])}"
-        for one in report["usernames"]
+        f"User name {plain(one['username'])}: {_hosts(one['hosts'])}" for one in report["usernames"]
     ]
     parts = [_table([_cells(finding) for finding in report["findings"]]), usernames]
     return [*(line for part in parts if part for line in [*part, ""]), _sum(report["summary"])]
@@ -31,10 +30,10 @@ def audit_lines(report: t.Mapping[str, t.Any]) -> list[str]:
 def _cells(finding: t.Mapping[str, t.Any]) -> tuple[str, ...]:
     where = finding["key"] or finding["file"] or finding["config_directory"] or "-"
     cells = (finding["severity"], finding["host"], finding["id"], where, finding["message"])
-    return tuple(_plain(cell) for cell in cells)
+    return tuple(plain(cell) for cell in cells)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return ``text`` in one line, without what a terminal would take as a command."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
@@ -55,7 +54,7 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def _hosts(names: list[str]) -> str:
-    named = ", ".join(map(_plain, names[:_NAMED_HOSTS]))
+    named = ", ".join(map(plain, names[:_NAMED_HOSTS]))
     more = len(names) - _NAMED_HOSTS
     return f"{_count(len(names), 'host')} ({named}{f' and {more} more' if more > 0 else ''})"
 

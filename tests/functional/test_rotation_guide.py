@@ -97,7 +97,7 @@ def test_the_command_is_for_a_playbook_of_this_collection(cli: AnsibleCli) -> No
     (command,) = guides.blocks(GUIDE, "console")
     assert "ansible-playbook mailops.ses.rotate" in command
     listing = cli.checked("ansible-playbook", "mailops.ses.rotate", "--list-tasks")
-    assert "It is safe to deactivate the old key" in listing
+    assert "Check that the old access key can be deactivated" in listing
     named = set(re.findall(r"``(rotate_\w+)``", guides.text(GUIDE)))
     playbooks = Path(__file__).parents[2] / "playbooks"
     used = {

@@ -28,11 +28,14 @@ _INSTANCE = {
     "tls": "starttls",
     "tls_security_level": "secure",
     "ca_file": "/etc/ssl/certs/ca-certificates.crt",
+    "rotation_pending": False,
     "maps": [
         {
             "table": "hash:/etc/postfix/sasl_passwd",
             "path": "/etc/postfix/sasl_passwd",
             "mode": "0600",
+            "settings": ["smtp_sasl_password_maps"],
+            "complete": True,
         }
     ],
     "entries": [
@@ -59,6 +62,8 @@ def relay_result(*findings: tuple[str, str], username: str = ACCESS_KEY) -> dict
     return {
         "changed": False,
         "failed": False,
+        "root": True,
+        "unreadable_instances": [],
         "instances": [instance],
         "findings": [{"severity": severity, "id": name, **_FINDING} for severity, name in findings],
     }

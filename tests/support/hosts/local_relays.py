@@ -90,15 +90,18 @@ class LocalRelays:
         self._stack.close()
 
     def write_inventory(self, path: Path) -> None:
-        """An inventory of them alone."""
-        hosts = {
-            name: {
+        """An inventory of them alone. To Postfix's programs, each is the default instance."""
+        hosts = {}
+        for name, relay in self.relays.items():
+            python = path.with_name(f"{name}.python")
+            command = f"MAIL_CONFIG={relay.config_directory} exec {sys.executable}"
+            python.write_text(f'#!/bin/sh\n{command} "$@"\n', "utf-8")
+            python.chmod(0o755)
+            hosts[name] = {
                 "ansible_connection": "local",
-                "ansible_python_interpreter": sys.executable,
+                "ansible_python_interpreter": str(python),
                 "postfix_relay_config_directory": str(relay.config_directory),
             }
-            for name, relay in self.relays.items()
-        }
         path.write_text(json.dumps({"all": {"hosts": hosts}}), "utf-8")
 
     def send(self, name: str, subject: str) -> None:

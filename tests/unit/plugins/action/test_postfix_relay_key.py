@@ -22,6 +22,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
 OLD = "AKIAEXAMPLE000000002"
 TASK = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "old_access_key": OLD}
 ENTRY: dict[str, t.Any] = {
+    "table": "hash:/etc/postfix/sasl_passwd",
     "path": "/etc/postfix/sasl_passwd",
     "key": "[email-smtp.eu-west-1.amazonaws.com]:587",
     "username": OLD,
@@ -118,6 +119,23 @@ def test_refused(task: Task) -> None:
     result = task.run(TASK)
     assert result["failed"] is True
     assert result["msg"].startswith("mailops.ses.postfix_relay_key: the region of the entry")
+    assert len(task.ran) == 1
+
+
+def test_a_region_outside_of_the_limit_sends_nothing(task: Task) -> None:
+    result = task.run({**TASK, "regions": ["us-east-1"]})
+    assert result["failed"] is True
+    assert "is for the region 'eu-west-1', which is not in regions (us-east-1)" in result["msg"]
+    assert len(task.ran) == 1
+    assert task.run({**TASK, "regions": ["us-east-1", "eu-west-1"]})["changed"] is True
+
+
+@pytest.mark.parametrize("found", [{}, {"instances": 3}, {"instances": [{"name": "-"}]}])
+def test_a_malformed_answer(task: Task, found: dict[str, t.Any]) -> None:
+    task.found = found
+    result = task.run(TASK)
+    assert result["failed"] is True
+    assert "the host's answer is not one of postfix_relay_info" in result["msg"]
     assert len(task.ran) == 1
 
 

@@ -29,7 +29,13 @@ def hosts_in(report: t.Any) -> list[str]:
 def test_hosts_without_the_variable_are_left_out() -> None:
     variables = {"mx1": {"found": relay_result(), "x": 1}, "mx2": {"x": 1}}
     assert hosts_in(plugin.postfix_relay_audit(variables, "found")) == ["mx1"]
-    assert hosts_in(plugin.postfix_relay_audit(variables, "other")) == []
+
+
+def test_a_variable_that_no_host_has() -> None:
+    with pytest.raises(AnsibleFilterError, match="no host has the variable 'misspelt'"):
+        plugin.postfix_relay_audit({"mx1": {"found": relay_result()}, "mx2": {}}, "misspelt")
+    with pytest.raises(AnsibleFilterError, match="nothing to report on"):
+        plugin.postfix_relay_audit({}, "found")
 
 
 def test_the_implicit_localhost_is_a_host() -> None:

@@ -28,6 +28,7 @@ OPTIONS: dict[str, t.Any] = {
 }
 SERVER = {"host": "email-smtp.eu-west-1.amazonaws.com", "port": 587, "tls": "starttls"}
 ENTRY: dict[str, t.Any] = {
+    "table": "hash:/etc/postfix/sasl_passwd",
     "path": "/etc/postfix/sasl_passwd",
     "key": "[email-smtp.eu-west-1.amazonaws.com]:587",
     "username": OLD,
@@ -45,6 +46,7 @@ REFUSED: list[tuple[dict[str, t.Any], str]] = [
     ({"secret_key": None}, "secret_key is missing"),
     ({"secret_key": f"{SECRET_KEY}\n"}, "secret_key has white space after it"),
     ({"region": "eu west"}, "region"),
+    ({"regions": ["eu-west-1", "eu west"]}, "regions: "),
 ]
 
 
@@ -109,9 +111,61 @@ def test_refused(said: dict[str, t.Any], says: str) -> None:
 
 
 def test_the_instance_that_a_task_is_about() -> None:
-    of_one, of_two = {**ENTRY, "line": 1}, {**ENTRY, "line": 2}
+    of_one, of_two = {**ENTRY, "key": "one"}, {**ENTRY, "key": "two"}
     instances = [{"name": "out", "entries": [of_one]}, {"name": "-", "entries": [of_two]}]
     assert entries_of(instances, None) == [of_two]
     assert entries_of(instances[:1], "/etc/postfix-out") == [of_one]
     with pytest.raises(SesSmtpError, match="Give the config_directory of the one"):
         entries_of(instances[:1], None)
+
+
+# what an entry has instead, or None for something else instead of all instances -> what is said
+MALFORMED: list[tuple[t.Any, str]] = [
+    ({"key": None}, r"\[0\].entries\[0\].key is not of the type str"),
+    ({"key": ["x"]}, "key is not of the type str"),
+    ({"servers": "x"}, "servers is not of the type list"),
+    ({"servers": [{"host": "a", "port": "587", "tls": None}]}, "port is not of the type int"),
+    ({"region": 4}, "region is not of the type str"),
+    ({"username": {}}, "username is not of the type str"),
+    ({"path": "/" * 5000}, "path has 5000 characters, and at most 4096"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "says"), MALFORMED)
+def test_a_host_that_answers_anything_else(wrong: dict[str, t.Any], says: str) -> None:
+    with pytest.raises(SesSmtpError, match=says):
+        entries_of([{"name": "-", "entries": [{**ENTRY, **wrong}]}], None)
+
+
+@pytest.mark.parametrize("instances", [None, {}, "text", [3], [{"name": "-"}], [{"entries": []}]])
+def test_a_host_without_instances(instances: t.Any) -> None:
+    with pytest.raises(
+        SesSmtpError, match=r"not one of postfix_relay_info: .*No password was sent"
+    ):
+        entries_of(instances, None)
+
+
+def test_a_host_with_too_many_entries() -> None:
+    with pytest.raises(SesSmtpError, match="entries has 100000 items, and at most 10000"):
+        entries_of([{"name": "-", "entries": [ENTRY] * 100_000}], None)
+
+
+def test_regions_are_a_limit() -> None:
+    """Of what a host says, whether the region is in its answer or given for it."""
+    central = {**ENTRY, "region": "eu-central-1"}
+    limited = {**OPTIONS, "regions": ["eu-west-1", "us-east-1"]}
+    assert len(NewKey(limited).logins([ENTRY])) == 1
+    with pytest.raises(SesSmtpError, match="is for the region 'eu-central-1', which is not in"):
+        NewKey(limited).logins([ENTRY, central])
+    with pytest.raises(SesSmtpError, match="'eu-central-1'"):
+        NewKey({**limited, "region": "eu-central-1"}).logins([{**ENTRY, "region": None}])
+    with pytest.raises(SesSmtpError, match="not in regions"):
+        NewKey({**OPTIONS, "regions": []}).logins([ENTRY])
+
+
+def test_no_host_has_more_regions_than_there_are() -> None:
+    many = [{**ENTRY, "region": f"xx-east-{number}"} for number in range(40)]
+    with pytest.raises(SesSmtpError, match="entries for 40 regions, and SES has"):
+        NewKey(OPTIONS).logins(many)
+    others = [{**entry, "username": ACCESS_KEY} for entry in many]
+    assert NewKey(OPTIONS).logins(others) == []

@@ -170,6 +170,10 @@ def without(result: dict[str, t.Any], *path: str | int) -> dict[str, t.Any]:
         {"instances": "text", "findings": []},
         relay_result(("catastrophic", "raw_secret")),
         without(relay_result(), "instances", 0, "entries", 0, "key"),
+        without(relay_result(), "root"),
+        {**relay_result(), "instances": [relay_result()["instances"][0]] * 101},
+        {**relay_result(), "findings": relay_result(("notice", "x"))["findings"] * 100_000},
+        relay_result(username="x" * 10_000_000),
         without(relay_result(("notice", "unused_entry")), "findings", 0, "cure"),
         json.loads(json.dumps(relay_result()).replace("587,", '"587",')),
     ],
@@ -179,7 +183,7 @@ def test_a_host_that_answers_anything_else_has_failed(answer: t.Any) -> None:
     assert report["summary"]["failed"] == 1
     (row,) = report["findings"]
     assert (row["host"], row["id"]) == ("liar", "failed")
-    assert row["message"] == "What it answers is not from postfix_relay_info."
+    assert row["message"].startswith("The host's answer is not one of postfix_relay_info: ")
 
 
 def test_no_value_may_be_what_only_some_have() -> None:
@@ -201,3 +205,20 @@ def test_only_what_is_known_is_passed_on() -> None:
 
 def test_the_severities_of_findings_are_those_of_the_module() -> None:
     assert [name for name in SEVERITIES if name != "unknown"] == ["critical", "warning", "notice"]
+
+
+def test_what_can_not_be_written_is_replaced() -> None:
+    """Half characters and NUL, which up to ansible-core 2.18 end the writing of a file."""
+    result = relay_result(("critical", "raw_secret"), username="a\ud800b\x00c")
+    result["findings"][0]["message"] = "\udcff"
+    failed = {"failed": True, "msg": "\udcff\x00 " + "x" * 5_000_000}
+    report = audit({"mx": result, "bare": failed, "odd": {"failed": True, "msg": [[]]}})
+    json.dumps(report, ensure_ascii=False).encode("utf-8")
+    assert (
+        report["usernames"][0]["username"]
+        == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c"
+    )
+    messages = [row["message"] for row in report["findings"]]
+    assert messages[0] == "\N{REPLACEMENT CHARACTER}"
+    assert len(messages[1]) < 1100
+    assert messages[2] == "(no message)"
