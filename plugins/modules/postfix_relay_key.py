@@ -181,6 +181,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._map_entry import Pass
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
     Postfix,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import is_harmless, redact
 from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
 from ansible_collections.mailops.ses.plugins.module_utils._relay_login import log_in
 from ansible_collections.mailops.ses.plugins.module_utils._run_module import run_module
@@ -228,7 +229,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         log_in(
             [server for login in logins for server in login.at_servers()],
             params["timeout"],
-            params["ca_file"] or instance.values.get("smtp_tls_CAfile") or None,
+            params["ca_file"] or _ca_file(instance.values.get("smtp_tls_CAfile", "")),
             retries=params["retries"],
             delay=params["delay"],
         )
@@ -245,6 +246,16 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         "reloaded": reloaded,
         "diff": diff(plan),
     }
+
+
+def _ca_file(value: str) -> str | None:
+    """The CA file that main.cf names, None if it names none. Errors of the login show its path."""
+    if not is_harmless(value):
+        raise PasswordMapError(
+            f"smtp_tls_CAfile in main.cf is {redact(value)!r}, which is not the path of a file. Set"
+            " it to one, or give ca_file. Nothing was changed"
+        )
+    return value or None
 
 
 if __name__ == "__main__":

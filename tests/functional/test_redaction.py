@@ -75,6 +75,8 @@ MAIN_CFS = {
     f"relay_transport = relay:{V2_PASSWORD}\n",
     "senders": f"sender_dependent_relayhost_maps = static:{ACCESS_KEY}:{PASSWORD}@{KEY}\n"
     f"smtp_tls_policy_maps = static:{SECRET_KEY}\n",
+    "a CA file": f"smtp_tls_CAfile = {PASSWORD}\nsmtp_tls_security_level = secure\n"
+    f"relayhost = {KEY}\nsmtp_sasl_auth_enable = yes\nsmtp_sasl_password_maps = MAP\n",
     "other settings": f"smtp_tls_CAfile = {PASSWORD}\nsmtp_tls_security_level = {V2_PASSWORD}\n"
     f"smtp_sasl_security_options = {SECRET_KEY}\nrelayhost = {KEY}\n",
 }

@@ -129,6 +129,16 @@ def test_a_refused_login_changes_nothing(module: Module, monkeypatch: pytest.Mon
     assert module.relay.files() == before
 
 
+def test_a_ca_file_that_may_be_a_password_is_not_shown(module: Module) -> None:
+    main_cf = module.relay.postfix.main_cf
+    path = str(module.relay.ca_file)
+    main_cf.write_text(main_cf.read_text("utf-8").replace(path, f"them:{SECRET}"), "utf-8")
+    failed = module.run(key(WEST))
+    assert "smtp_tls_CAfile in main.cf is 'REDACTED'" in failed["msg"]
+    assert "Nothing was changed" in failed["msg"]
+    assert module.tried == []
+
+
 def test_warnings_are_the_modules(module: Module) -> None:
     module.run(key(WEST), "[gone]:587")
     assert "the entry '[gone]:587' of" in module.warnings[0]
