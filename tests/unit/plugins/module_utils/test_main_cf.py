@@ -221,6 +221,23 @@ def test_overrides_are_found_with_their_lines(fake: FakePostfix, postfix: Postfi
     ]
 
 
+def test_overrides_that_are_joined_to_their_option(fake: FakePostfix, postfix: Postfix) -> None:
+    """Postfix's daemons take these, and postconf has another name for them."""
+    (fake.directory / "overrides").write_text("a/unix/rd_maps = x:/y\n", encoding="utf-8")
+    (fake.directory / "master.cf").write_text(
+        "# a unix - - n - - smtp -osmtp_sasl_password_maps=x:/no\n"
+        "a unix - - n - - smtp -osmtp_sasl_password_maps=x:/y\n"
+        "b unix - - n - - smtp -v\n"
+        "    -vosmtp_sasl_password_maps=x:/z -oother=1\n",
+        encoding="utf-8",
+    )
+    name = "smtp_sasl_password_maps"
+    assert overrides(postfix, str(fake.directory), {name}) == [
+        Override("a/unix", name, "x:/y", 2),
+        Override("b/unix", name, "x:/z", 4),
+    ]
+
+
 def test_postconf_is_not_asked_about_names_that_do_not_occur(
     fake: FakePostfix, postfix: Postfix
 ) -> None:

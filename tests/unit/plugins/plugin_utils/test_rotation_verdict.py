@@ -273,3 +273,15 @@ def test_the_lines_are_lines() -> None:
     """Whatever a host says, and whatever it is called."""
     found = verdict(**{"a\nb": HostRecord((GONE,), trouble="\x1b[2J\ud800\n" + "x" * 5000)})
     assert all(line.isprintable() and len(line) < 2500 for line in found["lines"])
+
+
+def test_the_old_key_is_reason_enough() -> None:
+    """Of its other keys a host is not blamed as well."""
+    assert verdict(a=both(OLD, THIRD))["blocking"] == [
+        {"host": "a", "reasons": ["has the old key"]}
+    ]
+
+
+def test_a_rotation_of_an_earlier_run_that_is_not_finished() -> None:
+    found = verdict(a=of_instance(rotation_pending=True), b=answer(OLD))
+    assert (found["may_hold_new_key"], found["not_touched"]) == (["a"], ["b"])
