@@ -46,8 +46,8 @@ class FileAttributes:
     def refuse_open_mode(self, paths: t.Iterable[str], mail_owner: t.Callable[[], str]) -> None:
         """Raise PasswordMapError if these files with passwords would be open to others.
 
-        `paths` are real ones, of files that may not be there yet; `mail_owner` gives
-        Postfix's own user. What postfix_relay_info calls open is refused, and nothing else. Changes nothing.
+        `paths` are real ones, of files that may not be there yet; `mail_owner` gives Postfix's own
+        user. What postfix_relay_info calls open is refused, and nothing else. Changes nothing.
         """
         group = self._group()
         for path in paths:
