@@ -253,27 +253,26 @@ def put(scene: Scene, name: str, plant: Plant) -> Path:
 @pytest.mark.parametrize(("name", "plant"), CASES, ids=[f"{n}-{p.__name__}" for n, p in CASES])
 def test_what_is_planted_leads_nowhere(scene: Scene, name: str, plant: Plant) -> None:
     """In a directory like /tmp: everybody can make names in it, but not change those of others."""
-    for what in ("map present", "relay present", "key replaced"):
+    for what in sorted(NAMES[name]):
         scene.reset(0o1777)
         path = put(scene, name, plant)
         before = scene.seen(scene.etc)
-        checked = scene.run(what, check=True).result
-        assert scene.seen(scene.etc) == before
-        if what in NAMES[name]:
-            done = scene.run(what).result
+        for check in (True, False):
+            done = scene.run(what, check=check).result
             assert done.get("failed"), (what, done)
             assert str(path) in done["msg"], done["msg"]
             assert "Nothing was changed" in done["msg"]
             assert scene.seen(scene.etc) == before, what
-            assert checked["msg"] == done["msg"]
-        assert scene.seen(scene.outside) == scene.precious, what
+            assert scene.seen(scene.outside) == scene.precious, what
+    # The survey reads what Postfix reads; it neither waits nor changes anything, nor shows a file.
     for what in ("map absent", "relay absent", "info "):
-        scene.reset(0o1777)
-        put(scene, name, plant)
-        outcome = scene.run(what)
-        assert outcome.result is not None
-        assert PRECIOUS.split(":", 1)[0] not in outcome.output.replace("outside/precious", "")
-        assert scene.seen(scene.outside) == scene.precious, what
+        if what != "map absent" or "map present" in NAMES[name]:
+            scene.reset(0o1777)
+            put(scene, name, plant)
+            outcome = scene.run(what)
+            assert outcome.result
+            assert "of root alone" not in outcome.output
+            assert scene.seen(scene.outside) == scene.precious, what
 
 
 def everybody_s(scene: Scene) -> str:
