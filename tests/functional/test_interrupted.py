@@ -103,6 +103,16 @@ class Trial:
         """The connections to SES that are not open yet."""
         return set(self.host.run("ss", "-Htn", "state", "syn-sent").splitlines())
 
+    def kill(self, program: str) -> None:
+        """Kill all processes of the controller that run it, by the name that the kernel knows."""
+        _nsenter, _target, first, *_rest = self.relays.network.beside_the_controller()
+        network = os.readlink(f"/proc/{first}/ns/net")
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                is_one = (folder / "comm").read_text().strip() == program
+                if is_one and os.readlink(folder / "ns" / "net") == network:
+                    os.kill(int(folder.name), signal.SIGKILL)
+
     def end_modules(self) -> None:
         """End the modules that run from a file, as they will when they have waited long enough."""
         self.host.run("sh", "-euc", END_MODULES)
@@ -142,33 +152,26 @@ def fixture_trial(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Trial]
         yield Trial(relays)
 
 
-def interrupt(process: subprocess.Popen[bytes]) -> None:
+Cut = t.Callable[[Trial, subprocess.Popen[bytes]], None]
+
+
+def interrupt(_trial: Trial, process: subprocess.Popen[bytes]) -> None:
     """Do what Ctrl-C does."""
     os.killpg(process.pid, signal.SIGINT)
     assert comes_true(lambda: process.poll() is not None)
 
 
-def kill_ssh(process: subprocess.Popen[bytes]) -> None:
+def kill_ssh(trial: Trial, process: subprocess.Popen[bytes]) -> None:
     """Kill all ssh of the controller; the play then ends by itself."""
-    kill(process, {"ssh"})
+    trial.kill("ssh")
     assert comes_true(lambda: process.poll() is not None)
 
 
-def kill(process: subprocess.Popen[bytes], programs: t.Container[str]) -> None:
-    """Kill all processes of the controller that run one of these ``programs``."""
-    network = os.readlink(f"/proc/{process.pid}/ns/net")
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            is_one = (folder / "comm").read_text().strip() in programs
-            if is_one and os.readlink(folder / "ns" / "net") == network:
-                os.kill(int(folder.name), signal.SIGKILL)
-
-
 @pytest.mark.parametrize("cut", [interrupt, kill_ssh])
-def test_nothing_is_left(trial: Trial, cut: t.Callable[[subprocess.Popen[bytes]], None]) -> None:
+def test_nothing_is_left(trial: Trial, cut: Cut) -> None:
     with trial.hanging() as process:
         assert trial.files() == []
-        cut(process)
+        cut(trial, process)
     assert trial.files() == []
 
 
@@ -222,13 +225,15 @@ def test_a_host_whose_sudo_needs_a_terminal(trial: Trial) -> None:
 
     look = {"tasks": [{"mailops.ses.postfix_relay_info": {}, "name": LOOK}]}
     way_out = {"mailops_ses_pipelining": False}
-    with trial.hanging(vars=way_out) as process:
+    with trial.hanging(vars=way_out):
         files = trial.files()
         assert len(files) == len(LOGINS)
         play = trial.relays.play({**look, "vars": way_out})
         assert left_overs(play) == {login: [] for login in LOGINS}, "these tasks are running"
-        # Ctrl-C would do. This way it is certain that no worker of ansible-playbook cleans up.
-        kill(process, {"ansible-playboo", "ssh"})
+        # Ctrl-C would do. This way it is certain that no worker of ansible-playbook cleans up:
+        # they end first, because one whose ssh has ended starts another one for that.
+        trial.kill("ansible-playboo")
+        trial.kill("ssh")
         trial.end_modules()
     assert sorted(trial.files()) == sorted(files)
     found = left_overs(trial.relays.play({**look, "vars": way_out}))
