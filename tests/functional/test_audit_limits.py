@@ -97,17 +97,23 @@ def test_a_liar_does_not_end_the_report_on_the_others(cli: AnsibleCli) -> None:
     assert status == 0, screen[-5000:]
     assert report is not None
     states = {each["host"]: each["state"] for each in report["hosts"]}
+    # The newest ansible-core refuses such an answer itself.
+    is_taken = states.pop("surrogates") == "audited"
     assert states == {
         "mx1": "audited",
         "mx2": "audited",
-        **{name: "failed" if says else "audited" for name, (_answer, says) in LIARS.items()},
+        **{
+            name: "failed" if says else "audited"
+            for name, (_answer, says) in LIARS.items()
+            if name != "surrogates"
+        },
     }
     messages = {row["host"]: row["message"] for row in report["findings"]}
     for name, (_answer, says) in LIARS.items():
         assert says is None or messages[name].startswith(says), name
-    assert messages["surrogates"] == "half \N{REPLACEMENT CHARACTER} and \N{REPLACEMENT CHARACTER}"
+    assert not is_taken or messages["surrogates"].count("\N{REPLACEMENT CHARACTER}") == 2
     assert messages["jinja"] == "{{ 6 * 7 }} {% raw"
-    assert "10 hosts: 5 audited" in screen
+    assert f"10 hosts: {5 if is_taken else 4} audited" in screen
     assert "{{ 6 * 7 }}" in (cli.folder / "liars.html").read_text("utf-8")
 
 
