@@ -254,7 +254,7 @@ def a_batch_that_fails_is_put_back(fleet: Fleet) -> None:
     (untouched,) = [line for line in rest if line.startswith("Not touched by this run: ")]
     assert untouched.endswith(", ".join(sorted(fleet.local.relays)))
     (why,) = [line for line in in_the_way if line.startswith(f"{blocked.name}: ")]
-    assert "has the old key, " in why
+    assert "has the old key; " in why
     assert "port 587" in why
 
 

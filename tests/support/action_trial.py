@@ -28,8 +28,9 @@ class ActionTrial:
     ) -> None:
         self._action = action
         self.module = action.module
-        #: What the module returns, or raises.
-        self.returns: dict[str, t.Any] | Exception = {"changed": True}
+        #: What the module returns, and what running it raises instead.
+        self.returns: dict[str, t.Any] = {"changed": True}
+        self.raises: Exception | None = None
         self.handed_on: dict[str, t.Any] = {}
         self.arguments: object = None
         self.warnings: list[str] = []
@@ -51,8 +52,8 @@ class ActionTrial:
 
         def execute(**kwargs: t.Any) -> dict[str, t.Any]:
             self.handed_on = kwargs
-            if isinstance(self.returns, Exception):
-                raise self.returns
+            if self.raises is not None:
+                raise self.raises
             return dict(self.returns)
 
         action._execute_module = execute  # type: ignore[method-assign]

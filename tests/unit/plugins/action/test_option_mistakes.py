@@ -97,7 +97,7 @@ def test_no_exception_shows_a_secret(
     monkeypatch: pytest.MonkeyPatch, module: str, error: Exception
 ) -> None:
     trial = ActionTrial(action_of(module), monkeypatch)
-    trial.returns = error
+    trial.raises = error
     result = trial.run(derivable(module, SECRET_KEY))
     assert result["failed"] is True
     assert result["msg"].startswith(f"mailops.ses.{module}: ")
@@ -111,7 +111,7 @@ def test_no_exception_shows_a_secret(
 
 def test_an_unreachable_host_stays_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     trial = ActionTrial(action_of("ses_smtp_ping"), monkeypatch)
-    trial.returns = AnsibleConnectionFailure(f"no route for {SECRET_KEY}")
+    trial.raises = AnsibleConnectionFailure(f"no route for {SECRET_KEY}")
     with pytest.raises(AnsibleConnectionFailure, match=r"no route for REDACTED"):
         trial.run(derivable("ses_smtp_ping", SECRET_KEY))
 

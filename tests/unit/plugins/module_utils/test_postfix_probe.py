@@ -61,7 +61,7 @@ PIECES: dict[str, list[bytes]] = {
     "with it": [PROTOCOL, WHOLE],
     "byte by byte": [bytes([each]) for each in PROTOCOL + WHOLE],
     "with more behind it": [PROTOCOL + WHOLE + b"and\0more"],
-    "with attributes of a later Postfix": [attributes(("new", "1")) [:-1] + WHOLE],
+    "with attributes of a later Postfix": [attributes(("new", "1"))[:-1] + WHOLE],
 }  # fmt: skip
 
 

@@ -64,7 +64,8 @@ class Core:
     """ansible-core's part: what the action and its connection answered when the module ran."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.result: dict[str, t.Any] | Exception = {"changed": True}
+        self.result: dict[str, t.Any] = {"changed": True}
+        self.error: Exception | None = None
         self.pipelined: list[bool] = []
         self.option: object = None
         core = self
@@ -75,8 +76,8 @@ class Core:
                 for style, wrap_async in [("new", False), ("new", True), ("binary", False)]
             ]
             core.option = action._connection.options.get("pipelining")
-            if isinstance(core.result, Exception):
-                raise core.result
+            if core.error is not None:
+                raise core.error
             return core.result
 
         monkeypatch.setattr(ActionBase, "_execute_module", execute)
@@ -186,7 +187,10 @@ def test_a_way_out_that_is_none() -> None:
     ],
 )
 def test_it_needs_a_terminal(core: Core, result: dict[str, t.Any] | Exception) -> None:
-    core.result = result
+    if isinstance(result, Exception):
+        core.error = result
+    else:
+        core.result = result
     connection = Connection()
     with pytest.raises(SesSmtpError, match="set the variable mailops_ses_pipelining to false"):
         Action(connection).run()
@@ -202,6 +206,6 @@ def test_it_needs_a_terminal(core: Core, result: dict[str, t.Any] | Exception) -
 def test_other_failures_stay(core: Core) -> None:
     core.result = {"failed": True, "msg": "no such relay"}
     assert Action(Connection()).run() == core.result
-    core.result = AnsibleError("Incorrect sudo password")
+    core.error = AnsibleError("Incorrect sudo password")
     with pytest.raises(AnsibleError, match="Incorrect sudo password"):
         Action(Connection()).run()
