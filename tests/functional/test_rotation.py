@@ -315,4 +315,5 @@ def nothing_is_lost(fleet: Fleet, sent: list[str]) -> None:
     for host in fleet.hosts.hosts:
         assert "status=bounced" not in fleet.hosts.log(host)
     for relay in fleet.local.relays.values():
-        assert {delivery.status for delivery in relay.deliveries()} == {"sent"}
+        # Postfix logs what became of a probe, too.
+        assert {each.status for each in relay.deliveries()} - {"deliverable"} == {"sent"}
