@@ -95,8 +95,8 @@ def check_ca_file(path: str, thoroughly: bool) -> None:
         problem = _problem_with_certificates(path)
     if problem:
         raise RelayError(
-            f"the CA file {redact(path)} {problem}. Without it Postfix would defer all mail. The system's"
-            " own comes with the package ca-certificates"
+            f"the CA file {path} {problem}. Without it Postfix would defer all mail. The system's own"
+            " comes with the package ca-certificates"
         )
 
 

@@ -320,7 +320,8 @@ def _ca_problem(client: Client) -> str | None:
     try:
         check_ca_file(path, thoroughly=False)
     except RelayError as exc:
-        return str(exc)
+        # The path is main.cf's here, not a task's.
+        return str(exc).replace(path, redact(path))
     return None
 
 
