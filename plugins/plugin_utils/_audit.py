@@ -105,13 +105,12 @@ def _summary(hosts: list[dict[str, t.Any]], findings: list[dict[str, t.Any]]) ->
 
 def _usernames(hosts: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
     """Who has an entry with which user name, the one that most hosts have first."""
-    found: dict[str, dict[str, bool]] = {}
+    found: dict[str, list[str]] = {}
     for host in hosts:
-        for instance in host["instances"]:
-            for entry in instance["entries"]:
-                if entry["username"]:
-                    found.setdefault(entry["username"], {})[host["host"]] = True
+        entries = [entry for each in host["instances"] for entry in each["entries"]]
+        for username in {entry["username"] for entry in entries if entry["username"]}:
+            found.setdefault(username, []).append(host["host"])
     return [
-        {"username": username, "hosts": list(names)}
+        {"username": username, "hosts": names}
         for username, names in sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
     ]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Mutation testing: would the unit tests notice if a line of the derivation were wrong?
+"""Mutation testing: would the unit tests notice a wrong line of the derivation, or of a verdict?
 
 mutmut makes every small change it knows to the modules below, one at a time, and runs the tests
 with it. As a program, in the folder that holds ansible_collections: ``python .../mutation.py``. It
@@ -27,11 +27,29 @@ from pathlib import Path
 import yaml
 
 COLLECTION = Path("ansible_collections", "mailops", "ses")
-UTILS = COLLECTION / "plugins" / "module_utils"
-MODULES = ("_map_entry", "_password_map", "_ses_smtp")
-TESTS = COLLECTION / "tests" / "unit" / "plugins" / "module_utils"
+#: The modules, by their paths in the collection: the derivation and the password map's format; what
+#: says "accepted", "no findings" and "safe".
+MODULES = {
+    Path(path).stem: COLLECTION / "plugins" / path
+    for path in (
+        "module_utils/_map_entry.py",
+        "module_utils/_password_map.py",
+        "module_utils/_relay_probe.py",
+        "module_utils/_ses_smtp.py",
+        "plugin_utils/_audit.py",
+        "plugin_utils/_rotation_verdict.py",
+    )
+}
+TESTS = COLLECTION / "tests" / "unit" / "plugins"
 #: The tests by example of these modules, by the beginning of their files' names.
-TESTED_BY = ("test_map_entry", "test_password_map", "test_ses_smtp")
+TESTED_BY = (
+    "module_utils/test_map_entry",
+    "module_utils/test_password_map",
+    "module_utils/test_relay_probe",
+    "module_utils/test_ses_smtp",
+    "plugin_utils/test_audit",
+    "plugin_utils/test_rotation_verdict",
+)
 SURVIVORS = Path(__file__).with_name("mutation_survivors.yml")
 ENOUGH_PERCENT = 95
 #: mutmut's exit codes for: a test failed, pytest did, the tests ran for too long (an endless loop).
@@ -59,7 +77,7 @@ def settings(tests: t.Iterable[Path]) -> str:
     """mutmut's configuration, for the folder that it runs in."""
     options: dict[str, t.Sequence[object]] = {
         "source_paths": [COLLECTION / "plugins"],
-        "only_mutate": [UTILS / f"{name}.py" for name in MODULES],
+        "only_mutate": list(MODULES.values()),
         "also_copy": [COLLECTION],
         "pytest_add_cli_args": [
             "-q",
@@ -95,8 +113,7 @@ def mutants() -> list[Mutant]:
     """What mutmut has found out, from its files."""
     diff_apply = importlib.import_module("mutmut.mutation.diff_apply")  # only its session has it
     found = []
-    for module in MODULES:
-        path = UTILS / f"{module}.py"
+    for module, path in MODULES.items():
         meta = json.loads(Path("mutants", f"{path}.meta").read_text(encoding="utf-8"))
         for name, status in meta["exit_code_by_key"].items():
             killed = status in KILLED

@@ -12,6 +12,7 @@ import typing as t
 
 import pytest
 from ansible_collections.mailops.ses.plugins.plugin_utils._audit import SEVERITIES, audit
+from ansible_collections.mailops.ses.plugins.plugin_utils._host_answer import FINDING
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY
 from ansible_collections.mailops.ses.tests.support.relay_results import relay_result
 
@@ -77,6 +78,47 @@ def test_who_has_which_user_name() -> None:
         {"username": ACCESS_KEY, "hosts": ["good", "mx1", "mx2"]},
         {"username": OTHER_KEY, "hosts": ["mx10"]},
     ]
+
+
+def test_of_user_names_on_as_many_hosts_the_first_comes_first() -> None:
+    # The order of the hosts is the other one.
+    fleet = {"a": relay_result(username=OTHER_KEY), "b": relay_result(username=ACCESS_KEY)}
+    names = sorted([OTHER_KEY, ACCESS_KEY])
+    assert [each["username"] for each in audit(fleet)["usernames"]] == names
+    fleet = {"a": relay_result(username=ACCESS_KEY), "b": relay_result(username=OTHER_KEY)}
+    assert [each["username"] for each in audit(fleet)["usernames"]] == names
+
+
+@pytest.mark.parametrize(
+    ("result", "message", "cure"),
+    [
+        (
+            {"unreachable": True, "msg": "timed out"},
+            "timed out",
+            "Make sure Ansible can connect to the host, and audit it again.",
+        ),
+        (
+            {"failed": True, "msg": "no Postfix"},
+            "no Postfix",
+            "Correct what the message says, and audit the host again.",
+        ),
+        (
+            relay_result(("severe", "table_stale")),
+            (
+                "The host's answer is not one of postfix_relay_info:"
+                " the severity of a finding is none."
+            ),
+            "Correct what the message says, and audit the host again.",
+        ),
+    ],
+)
+def test_a_host_without_an_answer_says_what_to_do(result: t.Any, message: str, cure: str) -> None:
+    report = audit({"a": result})
+    (finding,) = report["findings"]
+    assert finding["severity"] == "unknown"
+    assert (finding["message"], finding["cure"]) == (message, cure)
+    # It has what a finding of the module has, and the host.
+    assert set(finding) == {"host", *FINDING}
 
 
 def test_the_lines() -> None:

@@ -73,6 +73,24 @@ OTHERS: dict[str, t.Any] = {
 }
 EMPTY = of_instance(entries=[])
 
+#: what is known of a host -> all that is in the way, in full
+IN_FULL: list[tuple[t.Any, list[str]]] = [
+    (HostRecord(is_left_out=True), ["was left out by --limit, so nothing is known about it"]),
+    (HostRecord(), ["was not asked which keys it holds"]),
+    ({**relay_result(), "instances": []}, ["has no Postfix instance that was found"]),
+    (
+        answer(in_force=False),
+        ["has the new key in the source of a map only, where it is not active"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("record", "reasons"), IN_FULL)
+def test_the_words_of_a_reason(record: t.Any, reasons: list[str]) -> None:
+    found = verdict(bad=record, good=relay_result())
+    assert found["blocking"] == [{"host": "bad", "reasons": reasons}]
+
+
 #: what a host answered, or what is known of it -> why it is in the way
 BLOCKED: dict[str, tuple[t.Any, str]] = {
     "the old key": (answer(OLD), "has the old key"),
