@@ -88,23 +88,24 @@ class KillPoint:
         return self.syscall in _IDLE or (self.syscall == "openat" and "O_CREAT" not in self.call)
 
 
-def choose(points: t.Iterable[KillPoint]) -> list[KillPoint]:
-    """The points before each call that changes names, and one in ``ONE_IN`` of the others.
+def choose(points: t.Sequence[KillPoint]) -> list[KillPoint]:
+    """The points before each call that changes names, the last one, and one in ``ONE_IN`` of the others.
 
-    The others are counted by process and by who dies, so that each has its share.
+    All but the first kind by process and by who dies, so that each has its share.
     """
+    last = {(point.process, point.with_module): point for point in points}
     others: dict[tuple[str, bool], int] = collections.Counter()
     chosen = []
     for point in points:
-        if point.syscall == "close":
-            continue  # which is what a kill does itself; how many there are depends on chance
-        if point.syscall not in _NAMING:
-            kind = point.process, point.with_module
+        kind = point.process, point.with_module
+        if point.syscall in _NAMING or point is last[kind]:
+            chosen.append(point)
+        # A kill closes files itself, and how many there are to close depends on chance.
+        elif point.syscall != "close":
             others[kind] += 1
             # The two ways to die take turns.
-            if others[kind] % ONE_IN != 1 + point.with_module * (ONE_IN // 2):
-                continue
-        chosen.append(point)
+            if others[kind] % ONE_IN == 1 + point.with_module * (ONE_IN // 2):
+                chosen.append(point)
     return chosen
 
 
