@@ -9,9 +9,11 @@ The instance is a scratch one; SES is the stand-in, under its real names and por
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import os
+import re
 import shutil
 import typing as t
 from pathlib import Path
@@ -39,6 +41,7 @@ TYPES = table_types() if shutil.which("postconf", path="/usr/sbin:/usr/bin:/sbin
 FIRST = Account("AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001")
 SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
 RELOADED = "reload -- version"
+RESULT = "The result: "
 
 
 def destination(region: str, port: int = 587) -> str:
@@ -67,7 +70,6 @@ class Relay:
             asked.setdefault("ca_file", str(self._ca_file))
         if key:
             asked.update(access_key=key.access_key, secret_key=key.secret_key)
-        result = self._cli.folder / f"result-{number}.json"
         tasks = [
             {
                 "name": "Relay",
@@ -75,16 +77,9 @@ class Relay:
                 "register": "found",
                 "ignore_errors": True,
             },
-            {
-                "name": "Keep the result",
-                "ansible.builtin.copy": {
-                    "content": "{{ found | to_json }}",
-                    "dest": str(result),
-                    "mode": "0600",
-                },
-                "check_mode": False,
-                "diff": False,
-            },
+            # In this form no callback plugin changes it. A task that writes a file takes as long as
+            # the module.
+            {"ansible.builtin.debug": {"msg": f"{RESULT}{{{{ found | to_json | b64encode }}}}"}},
         ]
         variables = {
             "ansible_connection": "local",
@@ -93,7 +88,8 @@ class Relay:
         play = {"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": tasks}
         playbook = self._cli.write(f"playbook-{number}.yml", json.dumps([play]))
         self.output = self._cli.checked("ansible-playbook", playbook, "-vvvv", "--diff", *options)
-        said: dict[str, t.Any] = json.loads(result.read_text("utf-8"))
+        (encoded,) = re.findall(rf'"{RESULT}(\S+)"', self.output)
+        said: dict[str, t.Any] = json.loads(base64.b64decode(encoded))
         return said
 
 
