@@ -50,6 +50,8 @@ SAME_ON_EVERY_MINOR = (
     "symlinks",
     "yamllint",
 )
+#: What the minors that are like both their neighbours leave to these.
+OF_STYLE = ("pep8", "pylint")
 #: A module of tests/support as a program, where the staged collection is on Python's path.
 SUPPORT = "ansible_collections.mailops.ses.tests.support"
 
@@ -258,7 +260,8 @@ def sanity(minor: str) -> Check:
             # Without --python it compiles and imports with every Python that it finds.
             own = ("python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
             arguments += ["--python", str(session.run(*own, silent=True)).strip()]
-            for name in SAME_ON_EVERY_MINOR:
+            alike = minor in interpreters.LIKE_BOTH_NEIGHBOURS
+            for name in (*SAME_ON_EVERY_MINOR, *(OF_STYLE if alike else ())):
                 arguments += ["--skip-test", name]
         path = os.pathsep.join([session.bin, interpreters.search_path(CACHE / f"pythons-{minor}")])
         said = session.run(
