@@ -44,8 +44,23 @@ BEFORE: dict[str, list[dict[str, t.Any]]] = {
                 "verify": False,
             },
         }
-    ]
+    ],
+    "postfix_relay_rotation": [
+        {
+            "name": "Relay with the new access key",
+            "mailops.ses.postfix_relay": {
+                "access_key": ACCESS_KEY,
+                "secret_key": SECRET_KEY,
+                "region": "eu-west-1",
+                "verify": False,
+            },
+            # All hosts of the sandbox are this machine.
+            "run_once": True,
+        }
+    ],
 }
+#: Where the examples of a plugin run, if not on the mail servers alone.
+HOSTS = {"postfix_relay_rotation": "all"}
 HOST = "email-smtp.eu-west-1.amazonaws.com"
 LINE = f"[{HOST}]:587 {ACCESS_KEY}:{PASSWORD_OF['eu-west-1']}\n"
 
@@ -161,7 +176,7 @@ def test_the_examples_of_a_plugin(
             [
                 {
                     "name": f"The examples of {name}",
-                    "hosts": "mail",
+                    "hosts": HOSTS.get(name, "mail"),
                     "gather_facts": False,
                     "vars_files": ["vault.yml"],
                     "tasks": [*BEFORE.get(name, []), *examples],

@@ -169,9 +169,19 @@ def test_every_block_of_a_playbook_is_one() -> None:
     elsewhere = {
         path.stem for path in guides.FOLDER.glob("*.rst") if guides.blocks(path.stem, "yaml")
     }
-    # An image's definition, which is built in a test of its own.
-    assert elsewhere == {"guide_automation_platform"}
+    # An image's definition, which is built in a test of its own, and variables of the role.
+    assert elsewhere == {"guide_automation_platform", "guide_relay"}
     assert all(Path(__file__).with_name(test).is_file() for test in RUN_ELSEWHERE.values())
+
+
+def test_variables_for_the_role_are_variables_of_the_role() -> None:
+    """What they do, test_test_message.py shows on a host."""
+    role = guides.FOLDER.parents[2] / "roles" / "postfix_relay" / "meta" / "argument_specs.yml"
+    options = yaml.safe_load(role.read_text())["argument_specs"]["main"]["options"]
+    (block,) = guides.blocks("guide_relay", "yaml")
+    variables = yaml.safe_load(block)
+    assert variables
+    assert set(variables) <= set(options)
 
 
 def test_ten_lines_are_ten() -> None:
