@@ -66,7 +66,7 @@ _address = re.compile(rf"(?:[\w.+=-]{{1,64}}@|@|\.)(?:{_DOMAIN}|localhost)").ful
 _access_key = re.compile(_ACCESS_KEY).fullmatch
 _login_of_key = re.compile(rf"({_ACCESS_KEY}):.*", re.DOTALL).fullmatch
 _mail_manager_name = re.compile(r"inp-[a-z0-9]{1,40}").fullmatch
-_short = re.compile(r"\w{1,3}").fullmatch
+_short = re.compile(r"\w{1,3}|\*").fullmatch
 _number = re.compile(r"[0-9]{1,6}[smhdw]?").fullmatch
 _parameter = re.compile(_PARAMETER).fullmatch
 _short_parameter = re.compile(r"\$(?:[a-z]{1,30}|\{[a-z]{1,30}\}|\([a-z]{1,30}\))").fullmatch

@@ -104,7 +104,12 @@ MISTAKES: dict[str, Mistake] = {
     "group_of_postfix": Mistake("chgrp postfix sasl_passwd; chmod 640 sasl_passwd", []),
     "in_main_cf": Mistake(
         "set_ smtp_sasl_password_maps=static:them:sesame",
-        [("readable_by_others", "main.cf"), ("map_not_read", "main.cf")],
+        [
+            ("map_not_read", "main.cf"),
+            ("readable_by_others", "main.cf"),
+            # Whatever the server, this map has an entry for it.
+            ("username_not_access_key", "*"),
+        ],
     ),
     "raw_secret": Mistake(
         with_map(f"{KEYS[0]} {ACCESS_KEY}:{SECRET_KEY}", LINES[1]), [("raw_secret", KEYS[0])]
@@ -196,6 +201,8 @@ def test_a_right_relay_has_no_findings(relays: RelayHosts) -> None:
                 "table": f"{table_type}:/etc/postfix/sasl_passwd",
                 "path": "/etc/postfix/sasl_passwd",
                 "mode": "0600",
+                "settings": ["smtp_sasl_password_maps"],
+                "complete": True,
             }
         ]
         for entry, key, server, region in zip(

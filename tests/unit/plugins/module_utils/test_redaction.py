@@ -126,6 +126,7 @@ ENTRIES: list[tuple[str, str, str, str | None]] = [
     (f"{SERVER}:them:sesame", "x", "REDACTED", None),
     ("swordfish", "sesame", "REDACTED", None),
     ("abc", "sesame", "abc", None),
+    ("*", "sesame", "*", None),
     (f"{SECRET_KEY}@example.com", "them:sesame", "REDACTED", None),
     (f"[{SECRET_KEY}]", "them:sesame", "REDACTED", None),
 ]
