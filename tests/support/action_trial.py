@@ -11,6 +11,7 @@ import types
 import typing as t
 
 import pytest
+from ansible.module_utils.common import warnings
 from ansible.utils.display import Display
 from ansible_collections.mailops.ses.plugins.plugin_utils import _ses_action
 
@@ -39,6 +40,9 @@ class ActionTrial:
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(Display, "warning", lambda _self, msg: self.warnings.append(msg))
         monkeypatch.setattr(_ses_action, "register_secret", self.registered.append)
+        # What the check of options warns of would stay in this process, for the tests after this one.
+        empty = type(warnings._global_warnings)()
+        monkeypatch.setattr(warnings, "_global_warnings", empty)
 
     def run(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         """Run it; the module is not run."""
