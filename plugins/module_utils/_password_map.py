@@ -41,6 +41,8 @@ _CERTAIN_KEY = re.compile(
 _KEY = re.compile(rb'(?:[^\s"\\]|\\.|"(?:[^"\\]|\\.)*")*\\?', re.DOTALL)
 _NEEDS_CARE = re.compile(rb"[\x00\x80-\xff]")
 _PHYSICAL_LINE = re.compile(rb"[^\n]*\n|[^\n]+")
+# In a map without logins, a key is as harmless as that of any login.
+_ANY_LOGIN = b"u:p"
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,11 @@ class PasswordMap:
         """An entry for a diff, with a fixed word for the password where there is one."""
         if self.secret:
             return shown(key, value, password)
-        return f"{self.shown_key(key, value)} {redact(text(value))}"
+        return f"{shown_key(key, _ANY_LOGIN)} {redact(text(value))}"
 
     def shown_key(self, key: bytes, value: bytes) -> str:
         """The key of an entry for a result or a message, redacted."""
-        # In a map without logins, a key is as harmless as that of any login.
-        return shown_key(key, value if self.secret else b"u:p")
+        return shown_key(key, value if self.secret else _ANY_LOGIN)
 
     def line_number(self, number: int) -> int:
         """The physical line, counted from 1, at which a logical line begins."""

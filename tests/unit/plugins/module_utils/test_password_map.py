@@ -228,6 +228,7 @@ def test_the_keys_say_what_happened() -> None:
     assert change.keys_added == ("New",)
     assert change.keys_changed == ("changed", "twice")
     assert change.keys_removed == ("Gone",)
+    assert change.gone == (b"Gone",)
     assert change.before == (
         "changed u:PASSWORD",
         "twice u:PASSWORD",
@@ -248,6 +249,7 @@ def test_exclusive(source: bytes, wanted: list[Wanted], result: bytes, removed: 
     change = edit(read_map(source), wanted, exclusive=True)
     assert change.source == result
     assert list(change.keys_removed) == removed
+    assert [each.decode() for each in change.gone] == removed
 
 
 @pytest.mark.parametrize(("entry", "parts"), REFUSED.values(), ids=REFUSED)

@@ -57,6 +57,12 @@ def test_a_map_without_secrets_is_shown_as_it_is() -> None:
     current = read_map(b"k v\n", secret=False)
     assert edit(current, [], exclusive=True).before == ("k v",)
     assert read_map(b"k v\n").secret
+    line = b"@example.com [smtp.example.com]:587\n"
+    routes, logins = read_map(line, secret=False), read_map(line)
+    assert edit(routes, [], exclusive=True).before == (line.decode().strip(),)
+    # A sender, where a map without logins has one; with that value, perhaps a password in one with.
+    assert routes.shown_key(*routes.entry(0)) == "@example.com"
+    assert logins.shown_key(*logins.entry(0)) == "REDACTED"
 
 
 def test_what_is_not_ascii_before_the_first_entry() -> None:
