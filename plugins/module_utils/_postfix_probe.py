@@ -93,8 +93,12 @@ def forget_failures(queue_directory: str) -> None:
     """
     path = os.path.join(queue_directory, "public", "qmgr")
     try:
-        if stat.S_ISFIFO(os.stat(path).st_mode):
-            with open(os.open(path, os.O_WRONLY | os.O_NONBLOCK), "wb", buffering=0) as fifo:
+        # The directory is Postfix's own user's: what he puts there instead is not written to.
+        if stat.S_ISFIFO(os.stat(path, follow_symlinks=False).st_mode):
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+            with open(os.open(path, flags), "wb", buffering=0) as fifo:
+                if not stat.S_ISFIFO(os.fstat(fifo.fileno()).st_mode):
+                    raise OSError("it is no FIFO any more")
                 fifo.write(_FORGET)
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

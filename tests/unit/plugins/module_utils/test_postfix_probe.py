@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import typing as t
 
@@ -15,6 +16,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_probe import 
     Probe,
     ProbeError,
     Route,
+    forget_failures,
     probe,
     resolve,
     rewrite,
@@ -26,6 +28,9 @@ from ansible_collections.mailops.ses.tests.support.fake_services import (
     route,
     verified,
 )
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
 
 PROTOCOL = attributes(("protocol", "trivial_rewrite_protocol"))
 RECIPIENT = "success+0123@simulator.amazonses.com"
@@ -161,3 +166,41 @@ def test_a_request_has_no_nul() -> None:
 def test_a_path_that_is_too_long() -> None:
     with pytest.raises(ProbeError, match="too long"):
         rewrite("/" + "x" * 200, "me")
+
+
+def test_what_stands_in_the_place_of_the_queue_manager_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its directory is Postfix's own user's, and this runs as root."""
+    (tmp_path / "public").mkdir()
+    name, other = tmp_path / "public" / "qmgr", tmp_path / "other"
+    other.write_text("root")
+    os.mkfifo(tmp_path / "fifo")
+    reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    name.symlink_to(tmp_path / "fifo")
+    with pytest.raises(ProbeError, match="queue manager can't be reached"):
+        forget_failures(str(tmp_path))
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+
+    look = os.stat
+
+    def put(how: t.Callable[[], None]) -> None:
+        """Exchange the FIFO as soon as somebody has looked at it."""
+        name.unlink()
+        os.mkfifo(name)
+
+        def look_and_exchange(path: str, **options: bool) -> os.stat_result:
+            found = look(path, **options)
+            monkeypatch.setattr(os, "stat", look)
+            name.unlink()
+            how()
+            return found
+
+        monkeypatch.setattr(os, "stat", look_and_exchange)
+
+    for how in (lambda: name.symlink_to(other), lambda: os.link(other, name)):
+        put(how)
+        with pytest.raises(ProbeError, match="queue manager can't be reached"):
+            forget_failures(str(tmp_path))
+        assert other.read_text() == "root"
