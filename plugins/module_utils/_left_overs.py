@@ -123,11 +123,12 @@ class _Search:
                 if len(fields) == 7 and fields[5].startswith("/"):
                     homes.setdefault(os.path.normpath(fields[5]), fields[0])
         # Users of a directory service, which could take minutes to list them.
-        for name in self._names(self.places.homes, "", bool):
-            homes.setdefault(os.path.join(self.places.homes, name), name)
         remote = _network_mounts(self.places.mounts)
+        if not _is_below(self.places.homes, remote):
+            for name in self._names(self.places.homes, "", bool):
+                homes.setdefault(os.path.join(self.places.homes, name), name)
         for home, name in itertools.islice(homes.items(), _MOST_HOMES):
-            if not any(f"{home}/".startswith(f"{mount}/") for mount in remote):
+            if not _is_below(home, remote):
                 yield name, home
         self._limit(len(homes) <= _MOST_HOMES, self.places.homes, "")
 
@@ -238,6 +239,10 @@ def _has_password(name: str, directory: int) -> bool:
     return any(map(password_version, _PASSWORD(text)))
 
 
+def _is_below(path: str, mounts: t.Iterable[str]) -> bool:
+    return any(f"{path}/".startswith(f"{mount}/") for mount in mounts)
+
+
 def _network_mounts(mounts: str) -> list[str]:
     """Return the mount points that may hang when somebody looks at them."""
     with contextlib.suppress(OSError), open(mounts, "rb") as file:
@@ -250,8 +255,12 @@ def _network_mounts(mounts: str) -> list[str]:
 
 def _running_modules(processes: str) -> str:
     """Return the arguments of all processes that run a module from a file."""
-    found = []
-    for entry in os.listdir(processes):
+    found: list[str] = []
+    try:
+        entries = os.listdir(processes)
+    except OSError:  # not mounted in a chroot: what is found may be of a running task
+        return ""
+    for entry in entries:
         with contextlib.suppress(OSError):
             if entry.isdigit():
                 with open(os.path.join(processes, entry, "cmdline"), "rb") as file:

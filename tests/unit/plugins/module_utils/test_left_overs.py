@@ -180,3 +180,27 @@ def test_a_few_findings_say_it_all(machine: Machine) -> None:
     for number in range(30):
         machine.put(f"home/other/.ansible/tmp/{TASK}{number:02}/{RELAY}")
     assert len(incomplete(machine)) == 21
+
+
+def test_home_directories_on_a_network_file_system_are_not_even_listed(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is away would keep the search waiting for ever."""
+    homes = machine.places.homes
+    Path(machine.places.mounts).write_text(f"server:/home {homes} nfs4 rw 0 0\n")
+    opened: list[str] = []
+    really = os.open
+
+    def noting(path: str, *arguments: t.Any, **options: t.Any) -> int:
+        opened.append(path)
+        return really(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", noting)
+    assert machine.found() == []
+    assert homes not in opened
+
+
+def test_without_a_list_of_processes_what_is_there_is_reported(machine: Machine) -> None:
+    path = machine.put(f"home/deploy/.ansible/tmp/{TASK}/{RELAY}")
+    Path(machine.places.processes).rmdir()
+    assert machine.found() == [path]
