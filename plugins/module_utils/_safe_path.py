@@ -103,6 +103,8 @@ class Directory:
             return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
         except FileNotFoundError:
             return None
+        except OSError as exc:
+            raise named(exc, os.path.join(self.path, name)) from None
 
     def names(self) -> list[str]:
         """The names in it."""

@@ -77,6 +77,10 @@ class Places:
         return self._walk(path, to_file=False)[0]
 
     def _walk(self, path: str, to_file: bool = True) -> tuple[Directory, str]:
+        if "\0" in path or not _is_encodable(path):
+            raise SecretFileError(
+                f"the path {path!a} has a character that no file's name can have. {UNCHANGED}"
+            )
         parents = [self._open(None, "/", path)]
         pending = os.path.join(os.getcwd(), path).split("/")[::-1]
         links = 0
@@ -138,7 +142,7 @@ class Places:
                 f"{what} can be written to by everybody, who can exchange what root writes there."
                 f" Run: chmod o-w {directory.path}"
             )
-        elif found.st_mode & stat.S_IWGRP and not found.st_mode & stat.S_IWOTH:
+        elif found.st_mode & stat.S_IWGRP and not sticky:
             self.warn(
                 f"{what} can be written to by its group, whose members can exchange the files in"
                 f" it. Run: chmod g-w {directory.path}"
@@ -166,6 +170,14 @@ class Places:
         if not self.removing:
             raise UnsafePathError(f"{problem}. {UNCHANGED}")
         self.warn(problem)
+
+
+def _is_encodable(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def safe_path(path: str) -> SafePath:

@@ -119,7 +119,9 @@ def locked(path: str, seconds: float) -> t.Iterator[None]:
     descriptor = lock.open(os.O_RDWR | os.O_CREAT | os.O_NONBLOCK)
     try:
         found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, os.geteuid()):
+        is_own = stat.S_ISREG(found.st_mode) and found.st_uid in (0, os.geteuid())
+        # Where others can write, a second name may be that of any file of root's.
+        if not is_own or (lock.directory.shared and found.st_nlink > 1):
             raise UnsafePathError(
                 f"{lock} is in the way: it should be a file of root's. Remove it. Nothing was changed"
             )
