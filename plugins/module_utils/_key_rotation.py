@@ -33,6 +33,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import
     MAPS,
     RelayError,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._safe_path import UnsafePathError
 from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import MissingDirectoryError
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     Staging,
@@ -129,6 +130,12 @@ class KeyRotation:
         try:
             source = self._instance.places.find(path)
         except MissingDirectoryError:
+            return None, []
+        except UnsafePathError:
+            # Nothing of ours is there, so without the old key it does not matter who owns it.
+            real = os.path.realpath(path)
+            if any(os.path.realpath(login.path) == real for login in self._request.logins):
+                raise
             return None, []
         kept_path = kept_name(source)
         kept = kept_path.read()

@@ -21,6 +21,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._key_rotation import (
     RotationRequest,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import RelayError
+from ansible_collections.mailops.ses.plugins.module_utils._safe_path import UnsafePathError
 from ansible_collections.mailops.ses.tests.support.fake_relay import (
     USER,
     FakeRelay,
@@ -130,6 +131,22 @@ def test_what_is_confirmed_is_not_even_read_again(relay: FakeRelay) -> None:
         assert (plan.changed, plan.pending, plan.maps) == (False, False, ())
     assert relay.files() == before
     assert set(relay.postfix.calls) == {"postconf -x"}
+
+
+def test_a_map_that_another_user_can_exchange_matters_only_with_the_old_key(
+    tmp_path: Path,
+) -> None:
+    """Nothing is to be written there, so a rotation of the other maps goes on."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    ours = tmp_path / "ours" / "sasl_passwd"
+    main_cf = f"smtp_sasl_password_maps = hash:{ours}, hash:{theirs}/sasl_passwd\n"
+    relay = FakeRelay.make(tmp_path / "ours", main_cf, f"{key(WEST)} {OLD_LOGIN}\n")
+    (theirs / "sasl_passwd").write_text("[other] them:theirs\n")
+    theirs.chmod(0o777)
+    assert replace(relay, key(WEST)).keys_changed == [key(WEST)]
+    with pytest.raises(UnsafePathError, match="chmod o-w"):
+        rotation(relay, "replaced", "[other]", path=f"{theirs}/sasl_passwd").plan()
 
 
 def test_a_relay_that_somebody_else_has_set_up(by_hand: FakeRelay) -> None:
