@@ -84,7 +84,7 @@ class FileAttributes:
         """The ID of the group that the task gives; None if there is none of this name."""
         name = str(self._module.params["group"])
         try:
-            return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
+            return int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
         except KeyError:
             return None
 

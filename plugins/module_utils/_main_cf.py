@@ -44,7 +44,7 @@ _COOL_SECONDS = 3.0
 # What a file system may answer to extended attributes that it has not, or may not be copied.
 _NO_ATTRIBUTES = frozenset({errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.EINVAL})
 # After an option without a value, like -v, too.
-_JOINED = re.compile(r"-[A-Za-z]*?o(\w+)=(.*)")
+_JOINED = re.compile(r"-[A-Za-z]{0,20}?o(\w{1,100})=(.*)")
 
 
 @dataclass(frozen=True)

@@ -245,3 +245,13 @@ def test_postconf_is_not_asked_about_names_that_do_not_occur(
     (fake.directory / "master.cf").unlink()
     assert overrides(postfix, str(fake.directory), {"smtp_tls_security_level"}) == []
     assert fake.calls == []
+
+
+def test_a_word_of_master_cf_that_is_no_option_takes_no_time(
+    fake: FakePostfix, postfix: Postfix
+) -> None:
+    """Each "o" may begin a name. Of so many, a search for the name of each would take hours."""
+    (fake.directory / "overrides").write_text("", encoding="utf-8")
+    text = f"a unix - - n - - smtp -{'o' * 1_000_000}\n# relayhost\n"
+    (fake.directory / "master.cf").write_text(text, encoding="utf-8")
+    assert overrides(postfix, str(fake.directory), {"relayhost"}) == []

@@ -10,6 +10,7 @@ import grp
 import os
 import stat
 import typing as t
+from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
@@ -203,3 +204,9 @@ def test_postfix_is_asked_only_if_that_matters(path: Path) -> None:
 
 def test_without_postfixs_own_user_only_root_is_trusted() -> None:
     assert trusted_ids("no such user") == ({0}, {0})
+
+
+def test_a_group_whose_name_looks_like_a_number() -> None:
+    """Python calls the digit of an exponent a digit, and int() doesn't."""
+    attributes = FileAttributes(t.cast("AnsibleModule", SimpleNamespace(params={"group": "²"})))
+    assert attributes._group() is None
