@@ -135,8 +135,12 @@ def test_it_works_where_it_is_installed(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
     said = run("ansible-playbook", "play.yml", cwd=tmp_path, collections=target)
     assert "failed=0" in said
-    files = ("-e", "audit_html=audit.html", "-e", "audit_json=audit.json")
+    # A host that can answer nothing, and is reported as such.
+    host = "here ansible_connection=local ansible_python_interpreter=/no/such/python\n"
+    (tmp_path / "inventory").write_text(host, encoding="ascii")
+    files = ("-i", "inventory", "-e", "audit_html=audit.html", "-e", "audit_json=audit.json")
     said = run("ansible-playbook", "mailops.ses.audit", *files, cwd=tmp_path, collections=target)
-    assert "0 hosts: 0 audited" in said
-    assert json.loads((tmp_path / "audit.json").read_text())["summary"]["hosts"] == 0
+    assert "1 host: 0 audited" in said
+    summary = json.loads((tmp_path / "audit.json").read_text())["summary"]
+    assert (summary["hosts"], summary["failed"]) == (1, 1)
     assert "</html>" in (tmp_path / "audit.html").read_text()
