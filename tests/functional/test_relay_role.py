@@ -229,6 +229,8 @@ def send_test_message(relays: RelayHosts, host: Host, **options: t.Any) -> Play:
 @pytest.mark.slow
 def test_nothing_that_anybody_can_write_is_believed(relays: RelayHosts, booted: Host) -> None:
     """With mail of others in the queue, which a line of the log could have deleted."""
+    play = relays.role({**relays.key_of(FIRST), "region": REGIONS[0]}, hosts=booted.name)
+    assert play.status == 0, play.output
     booted.run("postconf", "-e", "header_checks = regexp:{{/^Subject:/ HOLD}}")
     booted.run("postfix", "reload")
     for number in range(3):
