@@ -50,7 +50,7 @@ SAME_ON_EVERY_MINOR = (
     "symlinks",
     "yamllint",
 )
-#: What the minors that are like both their neighbours leave to these.
+#: What the minors that are like another leave to that one.
 OF_STYLE = ("pep8", "pylint")
 #: A module of tests/support as a program, where the staged collection is on Python's path.
 SUPPORT = "ansible_collections.mailops.ses.tests.support"
@@ -224,8 +224,8 @@ def integration(minor: str) -> Check:
         session.run("ansible", "--version")
         integration_targets(session)
         marked = "every_minor or oldest_too" if minor == OLDEST else "every_minor"
-        if minor in interpreters.LIKE_BOTH_NEIGHBOURS:
-            # Those that take long, on hosts and with a Postfix, run on the minors beside it.
+        if minor in interpreters.LIKE_ANOTHER:
+            # The slow ones, on hosts and with a Postfix, run on the minor that it is like.
             marked = "every_minor and not slow"
         pytest(session, "-m", marked, "tests/functional", *session.posargs)
 
@@ -260,7 +260,7 @@ def sanity(minor: str) -> Check:
             # Without --python it compiles and imports with every Python that it finds.
             own = ("python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
             arguments += ["--python", str(session.run(*own, silent=True)).strip()]
-            alike = minor in interpreters.LIKE_BOTH_NEIGHBOURS
+            alike = minor in interpreters.LIKE_ANOTHER
             for name in (*SAME_ON_EVERY_MINOR, *(OF_STYLE if alike else ())):
                 arguments += ["--skip-test", name]
         path = os.pathsep.join([session.bin, interpreters.search_path(CACHE / f"pythons-{minor}")])

@@ -20,7 +20,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
 )
 from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
-pytestmark = pytest.mark.every_minor
+pytestmark = [pytest.mark.every_minor, pytest.mark.slow]
 
 CHOSEN = 'battery "horse"/staple+9'
 SECRETS = [SECRET_KEY, *PASSWORD_OF.values(), CHOSEN]

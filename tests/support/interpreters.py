@@ -26,9 +26,9 @@ CONTROLLER_PYTHONS = {
 }
 #: The minors of which there is no release yet: the package index has them as pre-releases.
 PRE_RELEASES = ("2.22",)
-#: The minors with the same code for templates and results as the one before and the one after, which
-#: run all tests. (2.18 is the last without data tagging, 2.19 the first with it.)
-LIKE_BOTH_NEIGHBOURS = ("2.17", "2.20")
+#: The minors whose templates and results are those of another, which runs all tests: up to 2.18
+#: without data tagging, as 2.16; from 2.19 on with it, as 2.19 and 2.21.
+LIKE_ANOTHER = ("2.17", "2.18", "2.20")
 ANSIBLE_CORE_PINS = Path(__file__).resolve().parent.parent / "requirements" / "ansible-core.txt"
 #: What the modules run on, on managed hosts.
 MANAGED_PYTHONS = ("3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
