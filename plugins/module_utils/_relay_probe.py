@@ -70,8 +70,8 @@ class RelayProbe:
     the server's reply, or Postfix's own words. `transport` and `nexthop` are None if unknown.
     """
 
-    accepted: bool | None
-    reason: str
+    accepted: bool | None = None
+    reason: str = ""
     recipient: str | None = None
     transport: str | None = None
     nexthop: str | None = None
@@ -105,7 +105,7 @@ def probe_relay(postfix: Postfix, facts: InstanceFacts, timeout: float) -> Relay
     try:
         return asked.outcome(timeout)
     except ProbeError as exc:
-        return replace(asked.found, accepted=None, reason=str(exc))
+        return replace(asked.found, reason=str(exc))
 
 
 def _new_recipient() -> str:
@@ -122,6 +122,11 @@ def _stranger(directory: str) -> str:
     return ""
 
 
+def _shown(answer: Probe, route: Route) -> str:
+    """The reason, without what main.cf or a table may have of a secret in the next hop."""
+    return answer.reason if is_harmless(route.nexthop) else redact_message(answer.reason)
+
+
 class _Asked:
     """One probe; `found` has what is known so far."""
 
@@ -130,16 +135,14 @@ class _Asked:
         self._facts = facts
         self._recipient = _new_recipient()
         self._settings = read_settings(postfix, _SETTINGS)
-        self._queue = self._settings.get("queue_directory", "")
-        self._relays = set(tokens(self._settings.get("relayhost", "").lower()))
-        self._is_harmless = False
-        self.found = RelayProbe(None, "", self._recipient)
+        self._queue = self._settings["queue_directory"]
+        self._relays = set(tokens(self._settings["relayhost"].lower()))
+        self.found = RelayProbe(recipient=self._recipient)
 
     def outcome(self, timeout: float) -> RelayProbe:
         """The verdict. Raises ProbeError if Postfix could not be asked."""
         sender = rewrite(self._queue, _SENDER)
         route = resolve(self._queue, sender, self._recipient)
-        self._is_harmless = is_harmless(route.nexthop)
         self.found = replace(
             self.found, transport=redact(route.transport), nexthop=redact(route.nexthop)
         )
@@ -153,13 +156,13 @@ class _Asked:
                 f" {redact(of_probe.transport)}:{redact(of_probe.nexthop)}, so that a probe proves"
                 " nothing"
             )
-        return self._judge(self._probe(timeout), route, timeout)
+        return self._judge(self._probe(route, timeout), route, timeout)
 
-    def _probe(self, timeout: float) -> Probe:
+    def _probe(self, route: Route, timeout: float) -> Probe:
         """The answer of an attempt that is made now. Raises ProbeError if Postfix makes none."""
         deadline = time.monotonic() + timeout
         for _attempt in range(_ATTEMPTS):
-            answer = probe(self._queue, self._recipient, max(deadline - time.monotonic(), 0.0))
+            answer = probe(self._queue, self._recipient, deadline - time.monotonic())
             if not answer.is_of_earlier_failure:
                 return answer
             forget_failures(self._queue)
@@ -167,7 +170,7 @@ class _Asked:
             self.found = replace(self.found, recipient=self._recipient)
         raise ProbeError(
             "Postfix made no attempt, because an earlier one failed. Run postqueue -f, then probe"
-            f" again. It said: {self._shown(answer)}"
+            f" again. It said: {_shown(answer, route)}"
         )
 
     def _judge(self, answer: Probe, route: Route, timeout: float) -> RelayProbe:
@@ -176,25 +179,20 @@ class _Asked:
         if _AFTER_LOGIN.fullmatch(answer.reason):
             self._refuse_ambiguity(route)
             reason = (
-                f"the login was accepted, and the probe's address was not: {self._shown(answer)}"
+                f"the login was accepted, and the probe's address was not: {_shown(answer, route)}"
             )
             return replace(self.found, accepted=True, reason=reason)
         if answer.status != "deliverable":
-            return replace(self.found, accepted=False, reason=self._shown(answer))
+            return replace(self.found, accepted=False, reason=_shown(answer, route))
         self._refuse_ambiguity(route)
         if not _REPLY.match(answer.reason):
-            raise ProbeError(f"the probe was not answered by a server: {self._shown(answer)}")
-        return replace(self.found, accepted=True, reason=self._shown(answer))
-
-    def _shown(self, answer: Probe) -> str:
-        """The reason, without what main.cf or a table may have of a secret in the next hop."""
-        return answer.reason if self._is_harmless else redact_message(answer.reason)
+            raise ProbeError(f"the probe was not answered by a server: {_shown(answer, route)}")
+        return replace(self.found, accepted=True, reason=_shown(answer, route))
 
     def _elsewhere(self, route: Route) -> str:
         """Why mail does not go to the relay, empty if it does."""
-        program = self._program(route.transport)
         hops = tokens(route.nexthop)
-        if program == "smtp" and hops and all(map(self._is_relay, hops)):
+        if self._is_smtp(route.transport) and hops and all(map(self._is_relay, hops)):
             return ""
         return (
             "mail does not go through the relay: Postfix hands it to the transport"
@@ -205,17 +203,16 @@ class _Asked:
     def _is_relay(self, hop: str) -> bool:
         return hop.lower() in self._relays or region_of_endpoint(host_of(hop) or "") is not None
 
-    def _program(self, transport: str) -> str:
-        """The program that master.cf has for a transport, empty if it has none."""
+    def _is_smtp(self, transport: str) -> bool:
+        """Whether master.cf has Postfix's SMTP client for a transport."""
         if not _SERVICE.fullmatch(transport):
-            return ""
+            return False
         _code, out, _err = self._postfix.run("postconf", "-M", f"{transport}/unix")
-        fields = os.fsdecode(out).split()
-        return fields[7] if len(fields) > 7 else ""
+        return out.split()[7:8] == [b"smtp"]
 
     def _refuse_ambiguity(self, route: Route) -> None:
         """Raise ProbeError if another server than the relay may have answered."""
-        fallback = self._settings.get(_FALLBACK, "")
+        fallback = self._settings[_FALLBACK]
         for override in overrides(self._postfix, self._facts.directory, (_FALLBACK,)):
             if override.service == f"{route.transport}/unix":
                 fallback = override.value
@@ -226,7 +223,7 @@ class _Asked:
                 " answered the probe"
             )
         for setting in _ALIASES:
-            for table in tokens(self._settings.get(setting, "")):
+            for table in tokens(self._settings[setting]):
                 if self._is_in(table):
                     raise ProbeError(
                         f"{setting} has another address for the probe's recipient, in"

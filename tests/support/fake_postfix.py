@@ -119,7 +119,9 @@ class FakePostfix:
             "postmap": self._postmap,
             "postqueue": lambda _config, _args, _data: (0, self.queue, b""),
         }
-        return run[program](config, rest, kwargs.get("data", b""))
+        data = kwargs.get("data", b"")
+        assert not data or kwargs["binary_data"]  # or AnsibleModule adds a newline
+        return run[program](config, rest, data)
 
     # The programs
 
@@ -191,9 +193,11 @@ class FakePostfix:
         pairs = [line.split(None, 1) for line in lines if len(line.split(None, 1)) == 2]
         if args[0] == "-s":
             return 0, b"".join(key.lower() + b"\t" + value + b"\n" for key, value in pairs), b""
+        assert args[:2] == ["-q", "-"]
         found = {key.lower(): value for key, value in reversed(pairs)}
         keys = [key for key in data.split(b"\n") if key.lower() in found]
-        return 0, b"".join(key + b"\t" + found[key.lower()] + b"\n" for key in keys), b""
+        out = b"".join(key + b"\t" + found[key.lower()] + b"\n" for key in keys)
+        return 0 if keys else 1, out, b""
 
 
 class FakeAttributes:

@@ -28,12 +28,13 @@ import yaml
 
 COLLECTION = Path("ansible_collections", "mailops", "ses")
 #: The modules, by their paths in the collection: the derivation and the password map's format; what
-#: says "no findings" and "safe".
+#: says "accepted", "no findings" and "safe".
 MODULES = {
     Path(path).stem: COLLECTION / "plugins" / path
     for path in (
         "module_utils/_map_entry.py",
         "module_utils/_password_map.py",
+        "module_utils/_relay_probe.py",
         "module_utils/_ses_smtp.py",
         "plugin_utils/_audit.py",
         "plugin_utils/_rotation_verdict.py",
@@ -44,6 +45,7 @@ TESTS = COLLECTION / "tests" / "unit" / "plugins"
 TESTED_BY = (
     "module_utils/test_map_entry",
     "module_utils/test_password_map",
+    "module_utils/test_relay_probe",
     "module_utils/test_ses_smtp",
     "plugin_utils/test_audit",
     "plugin_utils/test_rotation_verdict",

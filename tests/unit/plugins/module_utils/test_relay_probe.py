@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import re
+import types
 import typing as t
 
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._candidate_digests import Candidates
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import Postfix
+from ansible_collections.mailops.ses.plugins.module_utils._relay_probe import probe_relay
 from ansible_collections.mailops.ses.plugins.module_utils._relay_report import report
+from ansible_collections.mailops.ses.tests.support.fake_postfix import CLIENTS
 from ansible_collections.mailops.ses.tests.support.fake_services import (
     Answer,
     FakeServices,
@@ -80,7 +83,13 @@ def test_accepted(relay: FakeSurvey) -> None:
     assert ask(relay, services())["recipient"] != recipient
 
 
-#: What Postfix answers, with main.cf's settings -> accepted, and a part of the reason
+#: How the reasons begin that are given in full.
+WHOLE = ("mail does not go", "the settings", "smtp_fallback_relay is")
+ELSEWHERE = (
+    "mail does not go through the relay: Postfix hands it to the transport {}, next hop {!r}."
+    " Look at transport_maps, default_transport and relayhost"
+)
+#: What Postfix answers, with main.cf's settings -> accepted, and the reason or a part of it
 CASES: dict[str, tuple[dict[str, Answer], dict[str, str], bool | None, str]] = {
     "refused at MAIL": (services(NO_SENDER, "2"), {}, True, NO_SENDER),
     "refused at RCPT for now": (
@@ -105,7 +114,8 @@ CASES: dict[str, tuple[dict[str, Answer], dict[str, str], bool | None, str]] = {
     ),
     "unreachable": (services("connect to x: Connection refused", "1"), {}, False, "connect to x"),
     "another server": (
-        services(of_mail=("smtp", "[smtp.example.net]")), {}, False, "next hop '[smtp.example.net]'",
+        services(of_mail=("smtp", "[smtp.example.net]")), {}, False,
+        ELSEWHERE.format("smtp", "[smtp.example.net]"),
     ),
     "one other server of two": (
         services(of_mail=("smtp", f"{KEY} [smtp.example.net]")), {}, False, "does not go through",
@@ -122,11 +132,14 @@ CASES: dict[str, tuple[dict[str, Answer], dict[str, str], bool | None, str]] = {
     ),
     "nowhere": (services(of_mail=("smtp", "")), {}, False, "next hop ''"),
     "probes that go another way": (
-        services(of_probe=("smtp", "[smtp.example.net]")), {}, None, "address_verify_*",
+        services(of_probe=("smtp", "[smtp.example.net]")), {}, None,
+        ("the settings address_verify_* send probes another way than mail, to"
+        " smtp:[smtp.example.net], so that a probe proves nothing"),
     ),
     "a fallback": (
-        services(), {"smtp_fallback_relay": f"{KEY}, [smtp.example.net]"}, None,
-        "smtp_fallback_relay is [smtp.example.net], and",
+        services(), {"smtp_fallback_relay": f"{KEY}, [smtp.example.net] [other.example.net]"}, None,
+        ("smtp_fallback_relay is [smtp.example.net], [other.example.net], and Postfix does not say"
+        " which server answered the probe"),
     ),
     "a fallback that is a relay": (services(), {"smtp_fallback_relay": KEY}, True, "250 OK"),
     "a fallback that may have refused the sender": (
@@ -149,6 +162,8 @@ def test_what_is_accepted(relay: FakeSurvey, name: str) -> None:
     probe = ask(relay, answers, 0.01 if "in time" in name else 5, **settings)
     assert probe["accepted"] is accepted
     assert said in probe["reason"]
+    if said.startswith(WHOLE):
+        assert probe["reason"] == said
     if accepted is not None:
         assert probe["transport"]
 
@@ -179,7 +194,14 @@ def test_a_failure_that_is_over(relay: FakeSurvey, suspended: int) -> None:
     assert probe["accepted"] is (True if suspended < 3 else None)
     recipients = [each["address"] for each in running.requests if each["request"] == "query"]
     assert len(set(recipients)) == len(recipients) == min(suspended + 1, 3)
-    assert ("Run postqueue -f" in probe["reason"]) is (suspended == 3)
+    assert (probe["recipient"] == recipients[-1]) is (suspended < 3)
+    assert probe["recipient"]
+    assert probe["reason"] == (
+        "250 OK"
+        if suspended < 3
+        else "Postfix made no attempt, because an earlier one failed. Run postqueue -f, then probe"
+        f" again. It said: delivery temporarily suspended: {WRONG_LOGIN}"
+    )
 
 
 def test_a_queue_manager_that_cannot_be_reached(relay: FakeSurvey) -> None:
@@ -196,9 +218,10 @@ def test_another_fallback_in_master_cf(relay: FakeSurvey) -> None:
     (relay.folder / "master.cf").write_text("relay unix\n  -o smtp_fallback_relay=[x]\n")
     override = relay.folder / "overrides"
     override.write_text("relay/unix/smtp_fallback_relay = [x]\n")
-    assert ask(relay, services())["accepted"] is True
+    refused = services(NO_SENDER, "2")
+    assert ask(relay, services())["accepted"] is ask(relay, refused)["accepted"] is True
     override.write_text("smtp/unix/smtp_fallback_relay = [x]\n")
-    assert ask(relay, services())["accepted"] is None
+    assert ask(relay, services())["accepted"] is ask(relay, refused)["accepted"] is None
 
 
 @pytest.mark.parametrize(
@@ -210,6 +233,38 @@ def test_an_alias_for_the_recipient(relay: FakeSurvey, entry: str) -> None:
     probe = ask(relay, services(), virtual_alias_maps=f"hash:{aliases}")
     assert probe["accepted"] is (None if entry else True)
     assert ("virtual_alias_maps has another address" in probe["reason"]) is bool(entry)
+
+
+def test_what_a_table_is_asked(relay: FakeSurvey, monkeypatch: pytest.MonkeyPatch) -> None:
+    aliases = relay.map("root me\n", "virtual", 0o644)
+    asked: list[bytes] = []
+    run = relay.postfix.run_command
+
+    def remember(args: list[str], **kwargs: t.Any) -> tuple[int, bytes, bytes]:
+        asked.extend(kwargs.get("data", b"").splitlines() if args[-1].endswith("/virtual") else [])
+        return run(args, **kwargs)
+
+    monkeypatch.setattr(relay.postfix, "run_command", remember)
+    recipient = ask(relay, services(), virtual_alias_maps=f"hash:{aliases}")["recipient"]
+    assert asked == [
+        recipient.encode(),
+        b"success@simulator.amazonses.com",
+        b"@simulator.amazonses.com",
+    ]
+
+
+def test_options_of_a_client_in_master_cf(
+    relay: FakeSurvey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CLIENTS, "relay/unix", "smtp -o syslog_name=postfix/relay")
+    (relay.folder / "overrides").write_text("")
+    assert ask(relay, services(of_mail=("relay", KEY)))["accepted"] is True
+
+
+def test_an_answer_that_comes_later(relay: FakeSurvey) -> None:
+    answers = [verified("3", "busy"), verified("0", "250 OK")]
+    asked = {**services(), "verify": lambda _request: [answers.pop(0)]}
+    assert ask(relay, asked, 60)["accepted"] is True
 
 
 def test_a_table_that_cannot_be_asked(relay: FakeSurvey) -> None:
@@ -232,7 +287,7 @@ def test_only_root_can_ask(relay: FakeSurvey, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     probe = ask(relay, services())
     assert (probe["accepted"], probe["recipient"]) == (None, None)
-    assert "only root" in probe["reason"]
+    assert probe["reason"] == "only root can ask Postfix for a probe: set become"
 
 
 @pytest.mark.parametrize("name", ["", "main.cf"])
@@ -247,3 +302,24 @@ def test_settings_that_others_can_change(relay: FakeSurvey, name: str) -> None:
     assert running.requests == []
     assert instance["probe"]["accepted"] is None
     assert f"{path} can be changed by others" in instance["probe"]["reason"]
+
+
+@pytest.mark.parametrize(("owner", "accepted"), [(0, True), (1, None)])
+def test_the_owner_of_the_settings(
+    relay: FakeSurvey, monkeypatch: pytest.MonkeyPatch, owner: int, accepted: bool | None
+) -> None:
+    with FakeServices(services()) as running:
+        relay.set(queue_directory=running.queue_directory)
+        facts = relay.facts()
+        stat = os.stat
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getuid", lambda: 1000)
+            patch.setattr(
+                os,
+                "stat",
+                lambda path, **options: types.SimpleNamespace(
+                    st_uid=owner, st_mode=stat(path, **options).st_mode
+                ),
+            )
+            probe = probe_relay(Postfix(relay.postfix, str(relay.folder)), facts, 5)
+    assert probe.accepted is accepted
