@@ -93,15 +93,16 @@ def choose(points: t.Sequence[KillPoint]) -> list[KillPoint]:
 
     All but the first kind by process and by who dies, so that each has its share.
     """
-    last = {(point.process, point.with_module): point for point in points}
+    # A kill closes files itself, and how many there are to close depends on chance.
+    countable = [point for point in points if point.syscall != "close"]
+    last = {(point.process, point.with_module): point for point in countable}
     others: dict[tuple[str, bool], int] = collections.Counter()
     chosen = []
-    for point in points:
+    for point in countable:
         kind = point.process, point.with_module
         if point.syscall in _NAMING or point is last[kind]:
             chosen.append(point)
-        # A kill closes files itself, and how many there are to close depends on chance.
-        elif point.syscall != "close":
+        else:
             others[kind] += 1
             # The two ways to die take turns.
             if others[kind] % ONE_IN == 1 + point.with_module * (ONE_IN // 2):

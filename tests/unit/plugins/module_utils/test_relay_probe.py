@@ -89,6 +89,14 @@ ELSEWHERE = (
     "mail does not go through the relay: Postfix hands it to the transport {}, next hop {!r}."
     " Look at transport_maps, default_transport and relayhost"
 )
+ANOTHER_WAY = (
+    "the settings address_verify_* send probes another way than mail, to smtp:[smtp.example.net],"
+    " so that a probe proves nothing"
+)
+TWO_FALLBACKS = (
+    "smtp_fallback_relay is [smtp.example.net], [other.example.net], and Postfix does not say which"
+    " server answered the probe"
+)
 #: What Postfix answers, with main.cf's settings -> accepted, and the reason or a part of it
 CASES: dict[str, tuple[dict[str, Answer], dict[str, str], bool | None, str]] = {
     "refused at MAIL": (services(NO_SENDER, "2"), {}, True, NO_SENDER),
@@ -132,14 +140,11 @@ CASES: dict[str, tuple[dict[str, Answer], dict[str, str], bool | None, str]] = {
     ),
     "nowhere": (services(of_mail=("smtp", "")), {}, False, "next hop ''"),
     "probes that go another way": (
-        services(of_probe=("smtp", "[smtp.example.net]")), {}, None,
-        ("the settings address_verify_* send probes another way than mail, to"
-        " smtp:[smtp.example.net], so that a probe proves nothing"),
+        services(of_probe=("smtp", "[smtp.example.net]")), {}, None, ANOTHER_WAY,
     ),
     "a fallback": (
         services(), {"smtp_fallback_relay": f"{KEY}, [smtp.example.net] [other.example.net]"}, None,
-        ("smtp_fallback_relay is [smtp.example.net], [other.example.net], and Postfix does not say"
-        " which server answered the probe"),
+        TWO_FALLBACKS,
     ),
     "a fallback that is a relay": (services(), {"smtp_fallback_relay": KEY}, True, "250 OK"),
     "a fallback that may have refused the sender": (
