@@ -21,6 +21,15 @@ from pathlib import Path
 COLLECTIONS_PATH = Path(__file__).parents[5]
 CALLBACK_PLUGINS = Path(__file__).with_name("callback_plugins")
 
+#: Has a run tell all to every kind of callback: beside the screen, files in its folder ``logs``.
+#: What json_file writes is in logs/events.json.
+EVERY_CALLBACK = {
+    "ANSIBLE_CALLBACKS_ENABLED": "ansible.builtin.junit,ansible.builtin.tree,json_file",
+    "ANSIBLE_CALLBACK_TREE_DIR": "logs/tree",
+    "JSON_FILE": "logs/events.json",
+    "JUNIT_OUTPUT_DIR": "logs",
+}
+
 _FOREIGN = ("ANSIBLE_", "AWS_", "COVERAGE_", "LANG", "LC_", "PYTHON")
 _TIMEOUT = 600  # seconds; for what hangs, on a machine however busy
 

@@ -26,9 +26,9 @@ CONTROLLER_PYTHONS = {
 }
 #: The minors of which there is no release yet: the package index has them as pre-releases.
 PRE_RELEASES = ("2.22",)
-#: The minors whose templates and results are those of another, which runs all tests: up to 2.18
-#: without data tagging, as 2.16; from 2.19 on with it, as 2.19 and 2.21.
-LIKE_ANOTHER = ("2.17", "2.18", "2.20")
+#: The minors between the ends: their templates and results are those of another, which runs all
+#: tests. Up to 2.18 there is no data tagging, as in the oldest; from 2.19 on, as in the newest.
+LIKE_ANOTHER = ("2.17", "2.18", "2.19", "2.20")
 ANSIBLE_CORE_PINS = Path(__file__).resolve().parent.parent / "requirements" / "ansible-core.txt"
 #: What the modules run on, on managed hosts.
 MANAGED_PYTHONS = ("3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")

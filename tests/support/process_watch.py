@@ -31,7 +31,7 @@ class ProcessWatch(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        while not self._over.wait(0.005):
+        while not self._over.wait(0.02):
             for process in Path("/proc").glob("[0-9]*"):
                 try:
                     environment = (process / "environ").read_bytes()

@@ -36,7 +36,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
             "action": task.action,
             "result": getattr(result, "result", None) or result._result,
         }
-        self._display.display(json.dumps(told, default=str))
+        self._write(json.dumps(told, default=str))
+
+    def _write(self, line: str) -> None:
+        self._display.display(line)
 
     def v2_runner_on_ok(self, result: t.Any) -> None:
         """It went well."""
