@@ -161,13 +161,14 @@ class _Asked:
     def _probe(self, route: Route, timeout: float) -> Probe:
         """The answer of an attempt that is made now. Raises ProbeError if Postfix makes none."""
         deadline = time.monotonic() + timeout
-        for _attempt in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
+            if attempt > 0:
+                forget_failures(self._queue)
+                self._recipient = _new_recipient()
+                self.found = replace(self.found, recipient=self._recipient)
             answer = probe(self._queue, self._recipient, deadline - time.monotonic())
             if not answer.is_of_earlier_failure:
                 return answer
-            forget_failures(self._queue)
-            self._recipient = _new_recipient()
-            self.found = replace(self.found, recipient=self._recipient)
         raise ProbeError(
             "Postfix made no attempt, because an earlier one failed. Run postqueue -f, then probe"
             f" again. It said: {_shown(answer, route)}"
