@@ -245,7 +245,7 @@ def test_a_killed_test_run_leaves_nothing_running(tmp_path: Path) -> None:
     assert running(pids) == []
 
 
-FAKE_DEBOOTSTRAP = """#!/bin/sh
+FAKE_MMDEBSTRAP = """#!/bin/sh
 echo tried >>"$MAILOPS_SES_ROOTS/tries"
 for directory; do case $directory in */*.new) mkdir "$directory" ;; esac; done
 exit 1
@@ -255,9 +255,9 @@ exit 1
 def test_an_unfinished_root_is_never_taken_for_a_finished_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = tmp_path / "bin" / "debootstrap"
+    fake = tmp_path / "bin" / "mmdebstrap"
     fake.parent.mkdir()
-    fake.write_text(FAKE_DEBOOTSTRAP)
+    fake.write_text(FAKE_MMDEBSTRAP)
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
     monkeypatch.setenv("MAILOPS_SES_ROOTS", str(tmp_path))

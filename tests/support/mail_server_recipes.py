@@ -17,7 +17,9 @@ PLAYBOOKS: t.Mapping[str, str] = {
     block.splitlines()[0].split()[-1]: block for block in guides.blocks(_GUIDE, "yaml+jinja")
 }
 
-#: Debian packages that the recipes install, or that stand for an application.
+_APPLICATIONS = "python3-django python3-django-environ php-cli php-symfony-mailer ruby ruby-mail"
+#: Debian packages that the recipes install, each of which excludes the others, and those that stand
+#: for an application.
 OFFERED = (
     "exim4-daemon-light",
     "opensmtpd",
@@ -27,14 +29,8 @@ OFFERED = (
     "dma",
     "ssmtp",
     "esmtp-run",
-    "python3-django",
-    "python3-django-environ",
-    "php-cli",
-    "php-symfony-mailer",
-    "ruby",
-    "ruby-mail",
+    _APPLICATIONS,
 )
-_APPLICATIONS = [package for package in OFFERED if package.startswith(("python", "php", "ruby"))]
 
 
 _SENDMAIL = r"""
@@ -93,7 +89,7 @@ $mailer->send((new Symfony\\Component\\Mime\\Email())
 """
 _INSTALL_APPLICATIONS = f"""
 apt-get update --quiet
-apt-get install --quiet --yes --no-install-recommends ca-certificates {" ".join(_APPLICATIONS)}
+apt-get install --quiet --yes --no-install-recommends ca-certificates {_APPLICATIONS}
 cat >/root/send.py <<'END'
 {_DJANGO}
 END

@@ -5,50 +5,45 @@
 
 # Makes the root file system of a bare Debian host:
 #
-#     make_root.sh DIRECTORY SUITE SCRIPT MIRROR INSTALLED OFFERED
+#     make_root.sh DIRECTORY SUITE MIRROR INSTALLED OFFERED
 #
-# SCRIPT is debootstrap's script for the suite. INSTALLED are packages that are installed, OFFERED
-# packages that apt can install later without any network (both separated by commas). To be run in
-# mount and pid namespaces of its own: mounts are left behind.
+# INSTALLED are packages that are installed, OFFERED packages that apt can install later without
+# any network (both separated by commas). To be run in mount and pid namespaces of its own.
 set -eu
-directory=$1 suite=$2 script=$3 mirror=$4 installed=$5 offered=$6
+directory=$1 suite=$2 mirror=$3 installed=$4 offered=$5
 
-debootstrap --variant=minbase --include="$installed" \
-    "$suite" "$directory" "$mirror" "/usr/share/debootstrap/scripts/$script"
+# As on a host that the installer makes, /bin is /usr/bin from the start. Else bookworm has usrmerge
+# with all of Perl move it.
+for name in bin sbin lib lib64; do
+    mkdir -p "$directory/usr/$name"
+    ln -s "usr/$name" "$directory/$name"
+done
+preferences=$directory/etc/apt/preferences.d/no-usrmerge
+mkdir -p "${preferences%/*}"
+printf 'Package: usrmerge\nPin: version *\nPin-Priority: -1\n' >"$preferences"
+
+# A mirror may lag behind.
+mmdebstrap --mode=root --variant=minbase --include="$installed" \
+    --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
+    --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Languages "none"' \
+    --dpkgopt=force-unsafe-io --skip=check/empty,cleanup/apt/lists \
+    "$suite" "$directory" "$mirror"
 
 # The offered packages and what they depend on become a repository of their own below /srv, which
 # takes the place of the mirror: what apt does on the host, an update too, is what it always does.
-mount -t proc proc "$directory/proc"
-for file in hosts resolv.conf; do
-    touch "$directory/etc/$file"
-    mount --bind "/etc/$file" "$directory/etc/$file"
-done
-chroot "$directory" /bin/sh -eu -s "$(echo "$offered" | tr , ' ')" <<'END'
-export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
-# As debootstrap, which takes a mirror that lags behind.
-apt-get --quiet -o Acquire::Check-Valid-Until=false -o Acquire::Languages=none update
-apt-get clean
-mkdir -p /srv/offered/partial
-apt-get --quiet --yes --download-only -o Dir::Cache::archives=/srv/offered install $1
-cd /srv/offered
-rm -rf partial lock
-for deb in *.deb; do
-    dpkg-deb --field "$deb"
-    echo "Filename: ./$deb"
-    echo "Size: $(stat --format=%s "$deb")"
-    echo "SHA256: $(sha256sum "$deb" | cut -d ' ' -f 1)"
-    echo
-done >Packages
-rm -rf /var/lib/apt/lists/* /etc/apt/sources.list.d
-echo 'deb [trusted=yes] file:/srv/offered ./' >/etc/apt/sources.list
-apt-get --quiet update
-END
+mkdir -p "$directory/srv/offered/partial"
+# shellcheck disable=SC2046 # as many arguments as packages
+apt-get --quiet --yes --download-only -o Dir="$directory" \
+    -o Dir::State::status="$directory/var/lib/dpkg/status" \
+    -o Dir::Cache::archives="$directory/srv/offered" install $(echo "$offered" | tr , ' ')
+rm -rf "$directory/srv/offered/partial" "$directory/srv/offered/lock" \
+    "$directory"/var/lib/apt/lists/* "$directory"/var/cache/apt/*.bin
+rm "$preferences" "$directory/etc/apt/apt.conf.d/99mmdebstrap" \
+    "$directory/etc/dpkg/dpkg.cfg.d/99mmdebstrap"
+(cd "$directory/srv/offered" && apt-ftparchive packages . >Packages)
+echo 'deb [trusted=yes] file:/srv/offered ./' >"$directory/etc/apt/sources.list"
+LC_ALL=C.UTF-8 chroot "$directory" apt-get --quiet update
 
-for file in hosts resolv.conf; do
-    umount "$directory/etc/$file"
-    rm "$directory/etc/$file"
-done
-umount "$directory/proc"
-rm -f "$directory/etc/hostname"
+rm -f "$directory/etc/hostname" "$directory/etc/resolv.conf"
 # Else rsyslogd takes the messages of the kernel, which all hosts share, from the machine.
 sed -i '/imklog/d' "$directory/etc/rsyslog.conf"

@@ -5,12 +5,13 @@
 
 # Makes a layer for the root file system of a host, in which its repository offers more packages:
 #
-#     offer_more.sh LAYER ROOT SUITE MIRROR PACKAGES
+#     offer_more.sh LAYER ROOT SUITE MIRROR PACKAGES...
 #
-# PACKAGES (separated by commas) may exclude each other, as mail servers do. To be run in a mount
-# namespace of its own: mounts are left behind.
+# Each of PACKAGES, a package or several separated by blanks, may exclude the others, as mail servers
+# do. To be run in a mount namespace of its own: mounts are left behind.
 set -eu
-layer=$1 root=$2 suite=$3 mirror=$4 packages=$5
+layer=$1 root=$2 suite=$3 mirror=$4
+shift 4
 
 rm -rf "$layer.work"
 mkdir "$layer" "$layer.work"
@@ -20,16 +21,20 @@ mkdir -p /mnt/tmp/lists/partial /mnt/srv/offered/partial
 keys=/mnt/usr/share/keyrings/debian-archive-keyring.gpg
 echo "deb [signed-by=$keys] $mirror $suite main" >/mnt/tmp/sources.list
 
-# The machine's apt, asked what the host lacks.
+# The machine's apt, asked what the host lacks. It keeps what it knows of the mirror from one
+# question to the next, whatever the machine's own settings are.
 apt_for_host() {
     apt-get --quiet --yes -o Dir=/mnt -o Dir::State::lists=/mnt/tmp/lists \
         -o Dir::Etc::sourcelist=/mnt/tmp/sources.list -o Dir::Cache::archives=/mnt/srv/offered \
+        -o Dir::State::status=/mnt/var/lib/dpkg/status \
+        -o Dir::Cache::pkgcache=pkgcache.bin -o Dir::Cache::srcpkgcache=srcpkgcache.bin \
         -o Acquire::Check-Valid-Until=false -o Acquire::Languages=none "$@"
 }
 apt_for_host update
-for package in $(echo "$packages" | tr , ' '); do
+for packages; do
     # A recommended package may be one that excludes those which are installed.
-    apt_for_host --no-install-recommends --download-only install "$package"
+    # shellcheck disable=SC2086 # as many arguments as packages
+    apt_for_host --no-install-recommends --download-only install $packages
 done
 
 cd /mnt/srv/offered

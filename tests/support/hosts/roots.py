@@ -36,10 +36,9 @@ _OFFERED = ("postfix", "postfix-lmdb", "postfix-cdb", "libsasl2-modules", "ca-ce
 
 @dataclass(frozen=True)
 class Release:
-    """A release of Debian; ``script`` is debootstrap's, the others are what it comes with."""
+    """A release of Debian, and what it comes with."""
 
     suite: str
-    script: str
     postfix: str
     python: str
     table_type: str
@@ -49,11 +48,10 @@ class Release:
 RELEASES: t.Mapping[str, Release] = {
     release.suite: release
     for release in (
-        Release("bullseye", "bullseye", "3.5", "3.9", "hash"),
-        Release("bookworm", "bookworm", "3.7", "3.11", "hash"),
-        Release("trixie", "trixie", "3.10", "3.13", "hash"),
-        # Older debootstraps don't know it yet, and sid's script is the same.
-        Release("forky", "sid", "3.11", "3.14", "cdb"),
+        Release("bullseye", "3.5", "3.9", "hash"),
+        Release("bookworm", "3.7", "3.11", "hash"),
+        Release("trixie", "3.10", "3.13", "hash"),
+        Release("forky", "3.11", "3.14", "cdb"),
     )
 }
 
@@ -88,14 +86,15 @@ def root_file_systems(suites: t.Iterable[str]) -> list[Path]:
 def offering(suite: str, packages: t.Sequence[str]) -> Path:
     """A layer to put over the root file system of ``suite``: it offers these packages, too.
 
-    The packages may exclude each other. Raises RuntimeError where it can't be made.
+    Each of them, one or several separated by blanks, may exclude the others. Raises RuntimeError
+    where it can't be made.
     """
-    arguments = [str(_root_file_system(RELEASES[suite])), suite, mirror(), ",".join(packages)]
+    arguments = [str(_root_file_system(RELEASES[suite])), suite, mirror(), *packages]
     return _kept(f"{suite}-offering", _OFFER_MORE, arguments)
 
 
 def _root_file_system(release: Release) -> Path:
-    arguments = [release.suite, release.script, mirror(), ",".join(_INSTALLED), ",".join(_OFFERED)]
+    arguments = [release.suite, mirror(), ",".join(_INSTALLED), ",".join(_OFFERED)]
     return _kept(release.suite, _MAKE_ROOT, arguments)
 
 
@@ -118,8 +117,8 @@ def _make(name: str, path: Path, script: t.Sequence[str], lock: int) -> None:
 
     The script holds the ``lock`` too, which counts when it survives us.
     """
-    if shutil.which("debootstrap") is None:
-        raise RuntimeError("hosts for tests are made with debootstrap (Debian: debootstrap)")
+    if shutil.which("mmdebstrap") is None:
+        raise RuntimeError("hosts for tests are made with mmdebstrap (Debian: mmdebstrap)")
     new = path.with_suffix(".new")
     if new.exists():
         shutil.rmtree(new)
