@@ -14,8 +14,11 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
+import subprocess
 import typing as t
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -49,6 +52,17 @@ def destination(region: str, port: int = 587) -> str:
     return f"[email-smtp.{region}.amazonaws.com]:{port}"
 
 
+@dataclass
+class Ran:
+    """What the module did: its result, and all files of the configuration after it, see files()."""
+
+    result: dict[str, t.Any]
+    files: str
+
+    def __getitem__(self, name: str) -> t.Any:
+        return self.result[name]
+
+
 class Relay:
     """Runs the module on a scratch Postfix, with its hosts file."""
 
@@ -60,37 +74,49 @@ class Relay:
         self._numbers = itertools.count()
         self.output = ""
 
-    def run(
-        self, *options: str, key: Account | None = None, **arguments: t.Any
+    def run(self, *, key: Account | None = None, **arguments: t.Any) -> Ran:
+        """Run it once. ``failed`` is for the test to look at."""
+        (ran,) = self.run_all(self.task(key=key, **arguments))
+        return ran
+
+    def task(
+        self, *, key: Account | None = None, check_mode: bool = False, **arguments: t.Any
     ) -> dict[str, t.Any]:
-        """Run it; returns its result. ``failed`` is for the test to look at."""
-        number = next(self._numbers)
+        """A task that runs it."""
         asked = {"config_directory": str(self._postfix.config_directory), **arguments}
         if arguments.get("state") != "absent":
             asked.setdefault("ca_file", str(self._ca_file))
         if key:
             asked.update(access_key=key.access_key, secret_key=key.secret_key)
-        tasks = [
-            {
-                "name": "Relay",
-                "mailops.ses.postfix_relay": asked,
-                "register": "found",
-                "ignore_errors": True,
-            },
-            # In this form no callback plugin changes it. A task that writes a file takes as long as
-            # the module.
-            {"ansible.builtin.debug": {"msg": f"{RESULT}{{{{ found | to_json | b64encode }}}}"}},
-        ]
+        return {
+            "name": "Relay",
+            "mailops.ses.postfix_relay": asked,
+            "check_mode": check_mode,
+            "register": "found",
+            "ignore_errors": True,
+        }
+
+    def run_all(self, *to_run: dict[str, t.Any]) -> list[Ran]:
+        """Run these tasks, one after the other in a single play: the start of one takes longest."""
+        number = next(self._numbers)
+        found = "{'result': found, 'files': lookup('ansible.builtin.pipe', list_files)}"
+        # In this form no callback plugin changes it. A task that writes a file takes as long as the
+        # module.
+        tell = {
+            "ansible.builtin.debug": {"msg": f"{RESULT}{{{{ {found} | to_json | b64encode }}}}"}
+        }
+        tasks = [each for task in to_run for each in (task, tell)]
         variables = {
             "ansible_connection": "local",
             "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+            "list_files": shlex.join(list_files(self._postfix)),
         }
         play = {"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": tasks}
         playbook = self._cli.write(f"playbook-{number}.yml", json.dumps([play]))
-        self.output = self._cli.checked("ansible-playbook", playbook, "-vvvv", "--diff", *options)
-        (encoded,) = re.findall(rf'"{RESULT}(\S+)"', self.output)
-        said: dict[str, t.Any] = json.loads(base64.b64decode(encoded))
-        return said
+        self.output = self._cli.checked("ansible-playbook", playbook, "-vvvv", "--diff")
+        encoded = re.findall(rf'"{RESULT}(\S+)"', self.output)
+        assert len(encoded) == len(to_run), self.output
+        return [Ran(**json.loads(base64.b64decode(each))) for each in encoded]
 
 
 @pytest.fixture(name="relay")
@@ -105,21 +131,28 @@ def fixture_relay(
     return Relay(tmp_path, postfix, authority.ca_file)
 
 
-def files(postfix: ScratchPostfix) -> dict[str, tuple[bytes, int, int]]:
-    """Content, inode and time of all files of the configuration, but for the locks."""
-    found = {}
-    for folder, _folders, names in os.walk(postfix.config_directory):
-        for name in names:
-            path = Path(folder, name)
-            if not name.endswith(".lock"):
-                status = path.stat()
-                found[str(path)] = (path.read_bytes(), status.st_ino, status.st_mtime_ns)
-    return found
+def list_files(postfix: ScratchPostfix) -> list[str]:
+    """A command that lists all files of the configuration but for the locks.
+
+    With inode and times: a file that was written or replaced has others.
+    """
+    files = ["!", "-type", "d", "!", "-name", "*.lock"]
+    return ["find", str(postfix.config_directory), *files, "-printf", "%p %i %s %T@ %C@%%"]
+
+
+def files(postfix: ScratchPostfix) -> str:
+    """All files of the configuration, as list_files() has them."""
+    return subprocess.run(list_files(postfix), check=True, capture_output=True, text=True).stdout
 
 
 def contents(postfix: ScratchPostfix) -> dict[str, bytes]:
-    """The same without inode and time."""
-    return {name: content for name, (content, _inode, _time) in files(postfix).items()}
+    """The contents of these files."""
+    found = postfix.config_directory.rglob("*")
+    return {
+        str(path): path.read_bytes()
+        for path in found
+        if path.is_file() and not path.name.endswith(".lock")
+    }
 
 
 @pytest.mark.parametrize("map_type", TYPES)
@@ -127,11 +160,13 @@ def test_from_nothing_to_delivered_mail_and_back(
     postfix: ScratchPostfix, regional_ses: SesStandIn, relay: Relay, map_type: str
 ) -> None:
     postfix.set({"default_database_type": map_type})
-    before = contents(postfix)
+    before, nothing = contents(postfix), files(postfix)
 
-    predicted = relay.run("--check", key=FIRST, region=WEST)
-    assert contents(postfix) == before
-    done = relay.run(key=FIRST, region=WEST)
+    first = {"key": FIRST, "region": WEST}
+    predicted, done, again = relay.run_all(
+        relay.task(check_mode=True, **first), relay.task(**first), relay.task(**first)
+    )
+    assert predicted.files == nothing
     assert not done["failed"], done
     assert done["changed"]
     assert done["reloaded"]
@@ -140,7 +175,9 @@ def test_from_nothing_to_delivered_mail_and_back(
     assert done["keys_added"] == [destination(WEST)]
     assert done["settings"]["relayhost"] == {"before": None, "after": destination(WEST)}
     secrets = [FIRST.secret_key, password_v4(FIRST.secret_key, WEST)]
-    assert found_in(json.dumps(done), secrets) == []
+    assert found_in(json.dumps(done.result), secrets) == []
+    assert (again["changed"], again["reloaded"]) == (False, False)
+    assert again.files == done.files
 
     postfix.send("hello")
     (message,) = regional_ses.recorder.wait_for_messages(1)
@@ -149,16 +186,11 @@ def test_from_nothing_to_delivered_mail_and_back(
     verified = f"Verified TLS connection established to {destination(WEST)[1:-5]}["
     assert comes_true(lambda: verified in postfix.log()), postfix.log()
 
-    in_force = files(postfix)
     # Of postfix.set(), for the client, and for the routing: on a busy machine master(8) may take two
     # for one.
     comes_true(lambda: postfix.log().count(RELOADED) == 3)
     reloads = postfix.log().count(RELOADED)
     assert reloads in (2, 3)
-    again = relay.run(key=FIRST, region=WEST)
-    assert (again["changed"], again["reloaded"]) == (False, False)
-    assert files(postfix) == in_force
-
     rotated = relay.run(key=SECOND, region=WEST)
     assert (rotated["changed"], rotated["reloaded"]) == (True, map_type == "texthash")
     assert rotated["keys_changed"] == [destination(WEST)]
@@ -168,10 +200,11 @@ def test_from_nothing_to_delivered_mail_and_back(
     assert regional_ses.recorder.wait_for_messages(2)[1].username == SECOND.access_key
     assert postfix.log().count(RELOADED) == reloads
 
-    away = relay.run(state="absent")
+    away, gone = relay.run_all(relay.task(state="absent"), relay.task(state="absent"))
     assert (away["changed"], away["reloaded"], away["relayhost"]) == (True, True, "")
     assert contents(postfix) == before
-    assert not relay.run(state="absent")["changed"]
+    assert not gone["changed"]
+    assert gone.files == away.files
 
 
 def test_a_key_that_ses_refuses_changes_nothing(
@@ -179,15 +212,17 @@ def test_a_key_that_ses_refuses_changes_nothing(
 ) -> None:
     before = files(postfix)
     wrong = Account(FIRST.access_key, SECOND.secret_key)
-    refused = relay.run(key=wrong, regions=[CENTRAL, WEST])
+    refused, done, later = relay.run_all(
+        relay.task(key=wrong, regions=[CENTRAL, WEST]),
+        relay.task(key=FIRST, region=WEST),
+        relay.task(key=wrong, region=WEST),
+    )
     assert "535 Authentication Credentials Invalid" in refused["msg"]
     assert f"region {CENTRAL}: " in refused["msg"]
-    assert files(postfix) == before
-
-    assert not relay.run(key=FIRST, region=WEST)["failed"]
-    in_force = files(postfix)
-    assert relay.run(key=wrong, region=WEST)["failed"]
-    assert files(postfix) == in_force
+    assert refused.files == before
+    assert not done["failed"]
+    assert later["failed"]
+    assert later.files == done.files
     assert found_in(relay.output, [password_v4(wrong.secret_key, WEST), wrong.secret_key]) == []
     postfix.send("still")
     (message,) = regional_ses.recorder.wait_for_messages(1)
@@ -199,8 +234,10 @@ def test_each_sender_has_an_account_of_its_own(
 ) -> None:
     second = {"access_key": SECOND.access_key, "secret_key": SECOND.secret_key}
     senders = [{"sender": "@example.org", "region": CENTRAL, **second}]
-    assert not relay.run(key=FIRST, region=WEST, senders=senders)["failed"]
-    assert not relay.run(key=FIRST, region=WEST, senders=senders)["changed"]
+    task = relay.task(key=FIRST, region=WEST, senders=senders)
+    done, again = relay.run_all(task, task)
+    assert not done["failed"]
+    assert not again["changed"]
     postfix.send("first", sender="me@example.com")
     postfix.send("second", sender="me@example.org")
     messages = regional_ses.recorder.wait_for_messages(2)
@@ -223,9 +260,12 @@ def test_tls_from_the_first_byte(
     postfix.send("hello")
     (message,) = regional_ses.recorder.wait_for_messages(1)
     assert message.username == FIRST.access_key
-    assert relay.run(key=FIRST, region=WEST)["keys_removed"] == [destination(WEST, 465)]
+    usual, mixed = relay.run_all(
+        relay.task(key=FIRST, region=WEST),
+        relay.task(key=FIRST, region=WEST, senders=[{"sender": "@a.example", "port": 465}]),
+    )
+    assert usual["keys_removed"] == [destination(WEST, 465)]
     assert postfix.get("smtp_tls_wrappermode") == "no"
-    mixed = relay.run(key=FIRST, region=WEST, senders=[{"sender": "@a.example", "port": 465}])
     assert "begins with STARTTLS" in mixed["msg"]
 
 
@@ -241,10 +281,11 @@ def test_the_second_region_when_the_first_is_down(
     }
     with ScratchPostfix(hosts) as postfix:
         relay = Relay(tmp_path, postfix, authority.ca_file)
-        down = relay.run(key=FIRST, regions=[WEST, CENTRAL])
+        both = {"key": FIRST, "regions": [WEST, CENTRAL]}
+        down, unverified = relay.run_all(relay.task(**both), relay.task(**both, verify=False))
         assert f"region {WEST}: " in down["msg"]
         assert "refuses the connection" in down["msg"]
-        assert not relay.run(key=FIRST, regions=[WEST, CENTRAL], verify=False)["failed"]
+        assert not unverified["failed"]
         postfix.send("hello")
         (message,) = regional_ses.recorder.wait_for_messages(1)
     assert (message.region, message.username) == (CENTRAL, FIRST.access_key)
@@ -269,8 +310,10 @@ def test_main_cf_keeps_all_that_is_not_ours(
     main_cf.unlink()
     main_cf.symlink_to(real)
 
-    done = relay.run(key=FIRST, region=WEST)
+    task = relay.task(key=FIRST, region=WEST)
+    done, again = relay.run_all(task, task)
     assert not done["failed"], done
+    assert not again["changed"]
     maps = f"hash:{postfix.config_directory}/sasl_passwd, $theirs"
     assert done["settings"]["smtp_sasl_password_maps"] == {"before": "$theirs", "after": maps}
     assert postfix.get("smtp_sasl_password_maps") == maps
@@ -285,7 +328,6 @@ def test_main_cf_keeps_all_that_is_not_ours(
     lines = real.read_text("utf-8").splitlines()
     assert [line for line in lines if line in kept] == kept
 
-    assert not relay.run(key=FIRST, region=WEST)["changed"]
     relay.run(state="absent")
     assert real.read_text("utf-8") == text
     assert main_cf.is_symlink()
@@ -311,12 +353,12 @@ def test_what_postfix_check_does_not_find(postfix: ScratchPostfix, relay: Relay)
         (config / "main.cf").write_text(f"{main_cf}{setting}\n", encoding="utf-8")
         (config / "master.cf").write_text(master_cf.replace(smtp, smtp + override), "utf-8")
         before = files(postfix)
-        for options in (["--check"], []):
-            refused = relay.run(*options, key=FIRST, region=WEST, verify=False)
+        wanted = {"key": FIRST, "region": WEST, "verify": False}
+        for refused in relay.run_all(relay.task(check_mode=True, **wanted), relay.task(**wanted)):
             assert refused["failed"], says
             assert says in refused["msg"]
             assert "theirs" not in refused["msg"]
-        assert files(postfix) == before
+            assert refused.files == before
     line = 1 + (config / "master.cf").read_text("utf-8").splitlines().index(override.rstrip("\n"))
     assert f"master.cf, line {line}: " in refused["msg"]
 
@@ -325,10 +367,11 @@ def test_no_ca_file(tmp_path: Path, postfix: ScratchPostfix, relay: Relay) -> No
     empty = tmp_path / "empty.pem"
     empty.touch()
     before = files(postfix)
-    for path, says in ((empty, "has no certificate"), (tmp_path / "no.pem", "can't be read")):
-        refused = relay.run(key=FIRST, region=WEST, ca_file=str(path))
+    expected = {empty: "has no certificate", tmp_path / "no.pem": "can't be read"}
+    tasks = [relay.task(key=FIRST, region=WEST, ca_file=str(path)) for path in expected]
+    for refused, says in zip(relay.run_all(*tasks), expected.values(), strict=True):
         assert says in refused["msg"]
-    assert files(postfix) == before
+        assert refused.files == before
 
 
 def test_a_stopped_postfix_is_not_started(postfix: ScratchPostfix, relay: Relay) -> None:
