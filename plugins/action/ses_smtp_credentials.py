@@ -10,6 +10,9 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import regio
 from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
     AWS_ARGUMENT_SPEC,
     smtp_credentials,
+)
+from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
+    Place,
     with_environment,
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import SesAction
@@ -27,7 +30,7 @@ class ActionModule(SesAction):
         self, options: t.Mapping[str, t.Any], task_vars: dict[str, t.Any] | None
     ) -> dict[str, t.Any]:
         """Return the credentials, hidden from every output unless the task says reveal."""
-        credentials = smtp_credentials(with_environment(options))
+        credentials = smtp_credentials(with_environment(Place("the task", options)))
         warning = region_warning(credentials.region)
         if warning:
             self.warn(warning)

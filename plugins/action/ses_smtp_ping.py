@@ -13,6 +13,7 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._login_diagnosis impor
     diagnosis,
     login_and_key,
 )
+from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import Place
 from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import (
     LOGIN_OPTIONS,
     SesAction,
@@ -33,7 +34,7 @@ class ActionModule(SesAction):
         self, options: t.Mapping[str, t.Any], task_vars: dict[str, t.Any] | None
     ) -> dict[str, t.Any]:
         """Return the module's result; it gets the SMTP password, never the AWS secret."""
-        login, key = login_and_key(options)
+        login, key = login_and_key(Place("the task", options))
         credentials = smtp_credentials(login)
         warning = region_warning(credentials.region)
         if warning:

@@ -22,6 +22,8 @@ options:
     description:
       - The secret access key that belongs to O(access_key). It never leaves the controller.
       - Without it, the controller's environment variable E(AWS_SECRET_ACCESS_KEY) is used.
+      - An access key ID has exactly one secret. With only one of O(access_key) and O(secret_key), it is an error if the
+        environment holds another key.
     type: str
     aliases: [aws_secret_access_key, aws_secret_key]
   region:

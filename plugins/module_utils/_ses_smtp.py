@@ -25,6 +25,7 @@ __all__ = (
     "SesSmtpError",
     "check_access_key",
     "check_region",
+    "check_secret_key",
     "derive_password",
     "parse_version",
     "password_version",
@@ -134,7 +135,7 @@ def derive_password(
         and _PLAUSIBLE_SECRET.match(secret_key)
         and len(secret_key) != _PASSWORD_CHARACTERS
     ):
-        _check_secret_key(secret_key)
+        check_secret_key(secret_key)
     if version is not None:
         version = parse_version(version)
     if version == 2 or (version is None and region is None):
@@ -242,6 +243,45 @@ def check_access_key(access_key: str) -> str:
     return access_key
 
 
+def check_secret_key(secret_key: t.Any) -> None:
+    """Check that ``secret_key`` can be the secret access key of an IAM user.
+
+    :raises SesSmtpError: if not, with the mistake and its remedy.
+    """
+    if not isinstance(secret_key, str):
+        raise SesSmtpError(f"secret_key must be a string, not {type_name(secret_key)}")
+    if not secret_key:
+        raise SesSmtpError(
+            "secret_key is empty. Give the secret access key of an IAM user; "
+            "is the variable, or the environment variable, that should hold it set?"
+        )
+    if secret_key.lstrip().startswith("$ANSIBLE_VAULT;"):
+        raise SesSmtpError(
+            "secret_key is still encrypted by ansible-vault. Mark it with !vault in the YAML file, "
+            "or read the vaulted file with vars_files instead of a lookup without decryption"
+        )
+    place = _white_space_place(secret_key)
+    if place:
+        raise SesSmtpError(f"secret_key has white space {place}. {_HOW_TO_STORE}")
+    if password_version(secret_key):
+        raise SesSmtpError(
+            "secret_key is an SES SMTP password already, derived from a secret access key. "
+            "Use it as it is, as the password; don't convert it again"
+        )
+    if _LONG_TERM_OR_TEMPORARY_ID.fullmatch(secret_key):
+        raise SesSmtpError(
+            "secret_key is an access key ID, not the secret. The ID is the SMTP user name; "
+            "the secret access key that belongs to it is what is wanted here"
+        )
+    if secret_key[0] in "\"'":
+        raise SesSmtpError("secret_key begins with a quotation mark. Store it without the quotes")
+    if not _PLAUSIBLE_SECRET.match(secret_key):
+        raise SesSmtpError(
+            "secret_key contains a character that no secret access key has: one outside printable "
+            "ASCII, or a '$' in first place. Copy it again from where AWS shows it"
+        )
+
+
 def parse_version(version: int | str) -> int:
     """Return ``version``, given as a number or a numeric string, as 2 or 4.
 
@@ -308,42 +348,6 @@ def _sign(key: bytes, message: bytes) -> bytes:
 
 def _encode(version: bytes, signature: bytes) -> str:
     return binascii.b2a_base64(version + signature, newline=False).decode("ascii")
-
-
-def _check_secret_key(secret_key: t.Any) -> None:
-    """Raise SesSmtpError, with the mistake and its cure, unless this can be a secret access key."""
-    if not isinstance(secret_key, str):
-        raise SesSmtpError(f"secret_key must be a string, not {type_name(secret_key)}")
-    if not secret_key:
-        raise SesSmtpError(
-            "secret_key is empty. Give the secret access key of an IAM user; "
-            "is the variable, or the environment variable, that should hold it set?"
-        )
-    if secret_key.lstrip().startswith("$ANSIBLE_VAULT;"):
-        raise SesSmtpError(
-            "secret_key is still encrypted by ansible-vault. Mark it with !vault in the YAML file, "
-            "or read the vaulted file with vars_files instead of a lookup without decryption"
-        )
-    place = _white_space_place(secret_key)
-    if place:
-        raise SesSmtpError(f"secret_key has white space {place}. {_HOW_TO_STORE}")
-    if password_version(secret_key):
-        raise SesSmtpError(
-            "secret_key is an SES SMTP password already, derived from a secret access key. "
-            "Use it as it is, as the password; don't convert it again"
-        )
-    if _LONG_TERM_OR_TEMPORARY_ID.fullmatch(secret_key):
-        raise SesSmtpError(
-            "secret_key is an access key ID, not the secret. The ID is the SMTP user name; "
-            "the secret access key that belongs to it is what is wanted here"
-        )
-    if secret_key[0] in "\"'":
-        raise SesSmtpError("secret_key begins with a quotation mark. Store it without the quotes")
-    if not _PLAUSIBLE_SECRET.match(secret_key):
-        raise SesSmtpError(
-            "secret_key contains a character that no secret access key has: one outside printable "
-            "ASCII, or a '$' in first place. Copy it again from where AWS shows it"
-        )
 
 
 def _white_space_place(text: str) -> str | None:

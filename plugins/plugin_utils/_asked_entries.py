@@ -22,14 +22,19 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
     SMTP_LOGIN_ARGUMENT_SPEC,
     smtp_login,
     smtp_server,
+)
+from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
+    KEY_PAIR,
+    LOGIN,
+    Place,
+    check_one_secret_each,
+    merged,
     with_environment,
 )
 
-__all__ = ("AskedEntries", "AskedEntry", "asked_entries", "inherited")
+__all__ = ("AskedEntries", "AskedEntry", "asked_entries")
 
 _ENTRY_OPTIONS = (*AWS_ARGUMENT_SPEC, *SMTP_LOGIN_ARGUMENT_SPEC, "key", "state")
-_KEY_PAIR = ("access_key", "secret_key")
-_LOGIN = ("username", "password")
 _AMAZON = re.compile(r"\.(?:amazonaws\.com|api\.aws)\b", re.IGNORECASE)
 
 
@@ -72,51 +77,45 @@ def asked_entries(options: t.Mapping[str, t.Any]) -> AskedEntries:
     :raises SesSmtpError: if an option is missing, wrong, or contradicts another; the message says
         in which entry.
     """
-    own = {name: options[name] for name in _ENTRY_OPTIONS if options.get(name) is not None}
+    own = Place("the task", {name: options.get(name) for name in _ENTRY_OPTIONS})
     if options["exclusive"] and options["state"] == "absent":
         raise SesSmtpError(
             "exclusive removes what is not asked for, and with state 'absent' nothing is. Use"
             " exclusive with an empty list of entries to remove them all"
         )
     if options["entries"] is None:
-        asked = [("the task", own)]
-    elif "key" in own:
+        asked = [(own,)]
+    elif own.options["key"] is not None:
         raise SesSmtpError("key is for a single entry. Move it into the entries")
     else:
         asked = [
-            (f"entries[{number}]", inherited(own, entry))
+            (Place(f"entries[{number}]", entry), own)
             for number, entry in enumerate(options["entries"])
         ]
     entries = []
+    pairs = [own]
     warnings: dict[str, None] = {}
-    for place, said in asked:
+    for places in asked:
         try:
-            entry, about = _entry(said, place)
+            entry, pair, about = _entry(*places)
         except SesSmtpError as exc:
             if options["entries"] is None:
                 raise
-            raise SesSmtpError(f"{place}: {exc}") from None
+            raise SesSmtpError(f"{places[0].name}: {exc}") from None
         entries.append(entry)
+        pairs.append(pair)
         warnings.update(dict.fromkeys(about))
+    check_one_secret_each(pairs)
     return AskedEntries(entries, list(warnings))
 
 
-def inherited(own: t.Mapping[str, t.Any], entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return what ``entry`` says, and of ``own``, the task's options, what goes with it."""
-    said = {name: value for name, value in entry.items() if value is not None}
-    unwanted: tuple[str, ...] = ()
-    # Either kind of login is said by the entry or comes from the task, never one half of each.
-    if any(name in said for name in _LOGIN):
-        unwanted = _KEY_PAIR
-    elif any(name in said for name in _KEY_PAIR):
-        unwanted = _LOGIN
-    return {**{name: own[name] for name in own if name not in unwanted}, **said}
-
-
-def _entry(said: t.Mapping[str, t.Any], place: str) -> tuple[AskedEntry, list[str]]:
-    """Return an entry and what to warn of."""
-    options = with_environment(said)
-    present = options["state"] == "present"
+def _entry(*places: Place) -> tuple[AskedEntry, Place, list[str]]:
+    """Return the entry of the nearest of ``places``, its key pair, and what to warn of."""
+    place = places[0].name
+    present = merged(*places)["state"] == "present"
+    if not present:
+        places = tuple(_without_login(each) for each in places)
+    options = with_environment(*places)
     key = options.get("key")
     if key is None:
         key = smtp_server(options).relayhost
@@ -125,11 +124,17 @@ def _entry(said: t.Mapping[str, t.Any], place: str) -> tuple[AskedEntry, list[st
         key=str(key), username=username, password=password, present=present, asked_by=place
     )
     if not present:
-        return entry, []
-    if "password" in said:
-        return entry, _raw_secret_warning(said, entry)
-    unknown = region_warning(options["region"])
-    return entry, [unknown] if unknown else []
+        return entry, Place(place, {}), []
+    pair = Place(place, options)
+    if "password" in options:
+        return entry, pair, _raw_secret_warning(merged(*places), entry)
+    unknown = region_warning(options.get("region"))
+    return entry, pair, [unknown] if unknown else []
+
+
+def _without_login(place: Place) -> Place:
+    options = {name: place.options[name] for name in place.options if name not in KEY_PAIR + LOGIN}
+    return Place(place.name, options)
 
 
 def _raw_secret_warning(said: t.Mapping[str, t.Any], entry: AskedEntry) -> list[str]:

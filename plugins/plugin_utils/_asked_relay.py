@@ -16,7 +16,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     SesSmtpError,
     region_warning,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._asked_entries import inherited
 from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
     AWS_ARGUMENT_SPEC,
     SMTP_LOGIN_ARGUMENT_SPEC,
@@ -25,6 +24,10 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
 from ansible_collections.mailops.ses.plugins.plugin_utils._login_diagnosis import (
     diagnosis,
     login_and_key,
+)
+from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
+    Place,
+    check_one_secret_each,
 )
 
 __all__ = ("AskedLogin", "AskedRelay", "AskedSender", "asked_relay")
@@ -84,12 +87,15 @@ def asked_relay(options: t.Mapping[str, t.Any]) -> AskedRelay:
     regions = _regions(options, own)
     logins = []
     senders = []
+    pairs = [Place("the task", own)]
     warnings: dict[str, None] = {}
     for region in regions:
-        said = own if region is None else {**own, "region": region}
-        place = "the task" if region is None else f"region {region}"
-        login, about = _login(said, place)
+        of_region = pairs[0]
+        if region is not None:
+            of_region = Place(f"region {region}", {**own, "region": region})
+        login, pair, about = _login(of_region)
         logins.append(login)
+        pairs.append(pair)
         warnings.update(dict.fromkeys(about))
     seen: dict[str, int] = {}
     first = own if regions[0] is None else {**own, "region": regions[0]}
@@ -97,12 +103,17 @@ def asked_relay(options: t.Mapping[str, t.Any]) -> AskedRelay:
         place = f"senders[{number}]"
         sender = _sender(entry, place, seen)
         seen[sender.lower()] = number
+        given = _given(entry)
         try:
-            login, about = _login(_of_sender(first, _given(entry)), place)
+            login, pair, about = _login(
+                Place(place, given), Place("the task", _for_sender(first, given))
+            )
         except SesSmtpError as exc:
             raise SesSmtpError(f"{place}: {exc}") from None
         senders.append(AskedSender(**login, sender=sender))
+        pairs.append(pair)
         warnings.update(dict.fromkeys(about))
+    check_one_secret_each(pairs)
     return AskedRelay(logins, senders, list(warnings))
 
 
@@ -144,8 +155,8 @@ def _sender(entry: t.Mapping[str, t.Any], place: str, seen: t.Mapping[str, int])
     return sender
 
 
-def _of_sender(own: t.Mapping[str, t.Any], said: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """A sender's options with those of the task that go with them."""
+def _for_sender(own: t.Mapping[str, t.Any], said: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The task's options that go with what a sender says of its server."""
     unwanted = set()
     if "endpoint" in said:
         unwanted |= {"fips", "dualstack"}
@@ -154,12 +165,12 @@ def _of_sender(own: t.Mapping[str, t.Any], said: t.Mapping[str, t.Any]) -> dict[
         unwanted.add("endpoint")
     if "port" in said or "tls" in said:
         unwanted |= {"port", "tls"}
-    return inherited({name: own[name] for name in own if name not in unwanted}, said)
+    return {name: own[name] for name in own if name not in unwanted}
 
 
-def _login(said: t.Mapping[str, t.Any], place: str) -> tuple[AskedLogin, list[str]]:
-    """Return a server's login and what to warn of."""
-    login, key = login_and_key(said)
+def _login(*places: Place) -> tuple[AskedLogin, Place, list[str]]:
+    """Return the login of the nearest of ``places``, the pair it is of, and what to warn of."""
+    login, key = login_and_key(*places)
     credentials = smtp_credentials(login)
     unknown = region_warning(credentials.region)
     asked = AskedLogin(
@@ -168,7 +179,7 @@ def _login(said: t.Mapping[str, t.Any], place: str) -> tuple[AskedLogin, list[st
         tls=credentials.server.tls,
         username=credentials.username,
         password=credentials.password,
-        asked_by=place,
+        asked_by=places[0].name,
         diagnosis=diagnosis(credentials, key),
     )
-    return asked, [unknown] if unknown else []
+    return asked, Place(places[0].name, login), [unknown] if unknown else []

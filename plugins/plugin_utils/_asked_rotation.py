@@ -17,14 +17,16 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     check_access_key,
     check_region,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
-    smtp_login,
-    with_environment,
-)
+from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import smtp_login
 from ansible_collections.mailops.ses.plugins.plugin_utils._host_answer import (
     LOGINS,
     AnswerError,
     checked,
+)
+from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
+    KEY_PAIR,
+    Place,
+    with_environment,
 )
 
 __all__ = ("NewKey", "NewLogin", "entries_of")
@@ -56,8 +58,8 @@ class NewKey:
                 check_region(region)
         except SesSmtpError as exc:
             raise SesSmtpError(f"regions: {exc}") from None
-        key = {name: options.get(name) for name in ("access_key", "secret_key")}
-        self._key = with_environment(key)
+        key = {name: options.get(name) for name in KEY_PAIR}
+        self._key = with_environment(Place("the task", key))
         self.old_access_key = options.get("old_access_key")
         if self.old_access_key is None:
             raise SesSmtpError(

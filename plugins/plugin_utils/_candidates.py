@@ -22,6 +22,11 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     check_access_key,
     derive_password,
 )
+from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
+    KEY_PAIR,
+    Place,
+    check_one_secret_each,
+)
 
 __all__ = ("candidates_for_the_host",)
 
@@ -36,17 +41,28 @@ def candidates_for_the_host(options: t.Mapping[str, t.Any]) -> list[dict[str, st
     :raises SesSmtpError: for what is no key; the message says in which candidate.
     """
     salt = secrets.token_bytes(_SALT_BYTES)
-    asked = {f"candidates[{n}]: ": each for n, each in enumerate(options["candidates"] or ())}
-    if any(options[name] is not None for name in ("access_key", "secret_key")):
-        asked[""] = options
-    return [_for_the_host(candidate, salt, place) for place, candidate in asked.items()]
+    asked = [
+        Place(f"candidates[{number}]", each)
+        for number, each in enumerate(options["candidates"] or ())
+    ]
+    if any(options[name] is not None for name in KEY_PAIR):
+        asked.append(Place("the task", options))
+    handed_over = [_for_the_host(candidate, salt) for candidate in asked]
+    check_one_secret_each(asked)
+    return handed_over
 
 
-def _for_the_host(candidate: t.Mapping[str, t.Any], salt: bytes, place: str) -> dict[str, str]:
+def _for_the_host(candidate: Place, salt: bytes) -> dict[str, str]:
     try:
-        access_key = check_access_key(candidate["access_key"])
-        passwords = _passwords(candidate["secret_key"])
+        for name in KEY_PAIR:
+            if candidate.options[name] is None:
+                raise SesSmtpError(
+                    f"{name} is missing. Give access_key and secret_key together, or neither"
+                )
+        access_key = check_access_key(candidate.options["access_key"])
+        passwords = _passwords(candidate.options["secret_key"])
     except SesSmtpError as exc:
+        place = "" if candidate.name == "the task" else f"{candidate.name}: "
         raise SesSmtpError(f"{place}{exc}") from None
     return {"access_key": access_key, "secret_key": hand_over(salt, passwords)}
 

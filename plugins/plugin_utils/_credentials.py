@@ -12,7 +12,6 @@ It runs on the controller only: this is where the AWS secret ends and the SMTP p
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import typing as t
 from urllib.parse import quote
@@ -35,6 +34,10 @@ from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import (
     SmtpServer,
     region_of_endpoint,
 )
+from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
+    ENVIRONMENT_VARIABLES,
+    KEY_PAIR,
+)
 
 __all__ = (
     "AWS_ARGUMENT_SPEC",
@@ -45,7 +48,6 @@ __all__ = (
     "smtp_credentials",
     "smtp_login",
     "smtp_server",
-    "with_environment",
 )
 
 # "raw" where the derivation checks the type: Ansible would turn a list or a number into a str.
@@ -68,12 +70,6 @@ AWS_ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
 SMTP_LOGIN_ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "username": {"type": "str"},
     "password": {"type": "raw", "no_log": True},
-}
-
-_ENVIRONMENT = {
-    "access_key": ("AWS_ACCESS_KEY_ID",),
-    "secret_key": ("AWS_SECRET_ACCESS_KEY",),
-    "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
 }
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
@@ -103,22 +99,6 @@ class SmtpCredentials:
         scheme = "smtps" if self.server.tls == "wrapper" else "smtp"
         user = quote(self.username, safe="")
         return f"{scheme}://{user}:{self.quoted_password}@{self.server.host}:{self.server.port}"
-
-
-def with_environment(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return ``options`` with what they lack from this process's environment, the controller's.
-
-    An SMTP login that is given, or half of one, makes the AWS key of the environment unwanted.
-    """
-    result = dict(options)
-    login_is_given = any(options.get(name) is not None for name in ("username", "password"))
-    for option, variables in _ENVIRONMENT.items():
-        if option != "region" and login_is_given:
-            continue
-        if result.get(option) is None:
-            found = [os.environ[name] for name in variables if name in os.environ]
-            result[option] = max(found, key=bool, default=None)  # the first that isn't empty
-    return result
 
 
 def check_not_swapped(username: str, password: str = "") -> None:
@@ -197,10 +177,10 @@ def _given_login(
 
 
 def _derived_login(region: t.Any, options: t.Mapping[str, t.Any]) -> tuple[str, str]:
-    for option in ("access_key", "secret_key"):
+    for option in KEY_PAIR:
         if options.get(option) is None:
             raise SesSmtpError(
-                f"{option} is missing. Give the option, or set {_ENVIRONMENT[option][0]} in the "
+                f"{option} is missing. Give the option, or set {ENVIRONMENT_VARIABLES[option][0]} in the "
                 "environment of Ansible on the controller"
             )
     version = options.get("version")

@@ -16,36 +16,44 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     region_of_password,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import region_of_endpoint
-from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
-    SmtpCredentials,
+from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import SmtpCredentials
+from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
+    KEY_PAIR,
+    LOGIN,
+    Place,
     with_environment,
 )
 
 __all__ = ("diagnosis", "login_and_key")
 
-_LOGIN = ("username", "password")
-_KEY = ("access_key", "secret_key")
 
+def login_and_key(*places: Place) -> tuple[dict[str, t.Any], dict[str, t.Any] | None]:
+    """Return the options of a login, and a key that can tell more about its refusal.
 
-def login_and_key(options: t.Mapping[str, t.Any]) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
-    """Split ``options`` into those of the login and a key that can tell more about its refusal.
+    ``places`` give the options, the nearest first. A login that is given does without the key,
+    which then is, from the same place or the environment, for the diagnosis alone; it may be of no
+    use. For a login to derive there is no other key, which is None.
 
-    A login that is given does without the key, which then is, from the task or the environment,
-    for the diagnosis alone; it may be of no use. For a login to derive there is no other key.
+    :raises SesSmtpError: if the login could only be made of halves of two.
     """
-    if all(options.get(name) is None for name in _LOGIN):
-        return with_environment(options), {}
-    login = {name: value for name, value in options.items() if name not in _KEY}
-    return with_environment(login), with_environment({name: options.get(name) for name in _KEY})
+    options = with_environment(*places)
+    if all(options.get(name) is None for name in LOGIN):
+        return options, None
+    login = {name: value for name, value in options.items() if name not in KEY_PAIR}
+    try:
+        key = with_environment(Place("", {name: options.get(name) for name in KEY_PAIR}))
+    except SesSmtpError:  # half of a key is no help
+        key = {}
+    return login, key
 
 
-def diagnosis(credentials: SmtpCredentials, key: t.Mapping[str, t.Any]) -> str | None:
+def diagnosis(credentials: SmtpCredentials, key: t.Mapping[str, t.Any] | None) -> str | None:
     """Tell why SES may refuse ``credentials``, None if ``key`` can't help.
 
     ``key`` is of login_and_key(). The text holds no secret.
     """
     host, region = credentials.server.host, credentials.region
-    if not key:
+    if key is None:
         of_region = f"region {region}" if credentials.version == 4 else "no region (version 2)"
         return f"The password was derived for {of_region} and offered to {host}"
     secret_key = key.get("secret_key")

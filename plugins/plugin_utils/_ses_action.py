@@ -19,8 +19,8 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import SesSm
 from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
     AWS_ARGUMENT_SPEC,
     SMTP_LOGIN_ARGUMENT_SPEC,
-    with_environment,
 )
+from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import environment
 from ansible_collections.mailops.ses.plugins.plugin_utils._option_mistakes import option_mistakes
 from ansible_collections.mailops.ses.plugins.plugin_utils._pipelining import PipelinedAction
 from ansible_collections.mailops.ses.plugins.plugin_utils._task_secrets import (
@@ -111,7 +111,7 @@ class SesAction(PipelinedAction):
     def _note_secrets(self) -> None:
         """Take note of all secrets that the task can have, so that no message shows them."""
         known = self._secrets.add_options(self.spec, self.arguments)
-        of_environment = with_environment({})["secret_key"] or ""
+        of_environment = environment().options["secret_key"] or ""
         for secret in {*known, of_environment}:
             if len(secret) >= SHORT:  # ansible-core 2.22 would mask a single letter everywhere
                 self.keep_secret(secret)

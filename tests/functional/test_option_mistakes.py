@@ -27,8 +27,9 @@ from ansible_collections.mailops.ses.tests.support.option_mistakes import MODULE
 
 pytestmark = pytest.mark.every_minor
 
+OTHER_ACCESS_KEY = "AKIAEXAMPLE000000003"
 PASSWORDS = list(PASSWORD_OF.values())
-SECRETS = [SECRET_KEY[:20], SECRET_KEY[20:], *PASSWORDS]
+SECRETS = [SECRET_KEY[:20], SECRET_KEY[20:], SECRET_KEY[::-1], *PASSWORDS]
 #: a callback that tells all, and those that write files
 CHANNELS: dict[str, dict[str, str]] = {
     "json": {"ANSIBLE_STDOUT_CALLBACK": "json_lines"},
@@ -60,6 +61,42 @@ OF_ONE_MODULE: list[tuple[str, dict[str, t.Any], str]] = [
         "postfix_relay",
         {"senders": [{"sender": "@a.example", "secret_kye": "{{ vaulted_secret }}"}]},
         "senders[0].secret_kye",
+    ),
+    # Half of one key with half of another, of the task and of the environment.
+    (
+        "postfix_relay",
+        {"senders": [{"sender": "@a.example", "access_key": OTHER_ACCESS_KEY}]},
+        (
+            f"senders[0]: secret_key is missing beside access_key {OTHER_ACCESS_KEY}. The"
+            f" secret_key of the task belongs to the access_key {ACCESS_KEY} there"
+        ),
+    ),
+    (
+        "postfix_sasl_passwd",
+        {"entries": [{"aws_secret_key": "{{ vaulted_secret[::-1] }}"}]},
+        f"entries[0]: access_key is missing beside secret_key. The access_key {ACCESS_KEY} of the",
+    ),
+    *(
+        (
+            module,
+            {"access_key": OTHER_ACCESS_KEY, "secret_key": "{{ not_there | default(omit) }}"},
+            (
+                f"secret_key is missing beside access_key {OTHER_ACCESS_KEY}. The secret_key of"
+                f" the controller's environment belongs to the access_key {ACCESS_KEY} there"
+            ),
+        )
+        for module in MODULES
+        if module != "postfix_relay_info"
+    ),
+    (
+        "postfix_relay_info",
+        {"secret_key": "{{ not_there | default(omit) }}"},
+        "secret_key is missing. Give access_key and secret_key together",
+    ),
+    (
+        "postfix_relay_info",
+        {"candidates": [{"access_key": ACCESS_KEY, "secret_key": "{{ vaulted_secret[::-1] }}"}]},
+        "candidates[0] and the task give different values of secret_key for the same access_key",
     ),
     ("postfix_sasl_passwd", {"entries": ["{{ vaulted_secret }}"]}, "'entries[0]' is of type str"),
     ("postfix_sasl_passwd", {"entries": [{"tls": "ssl"}]}, "value of entries[0].tls must be one"),

@@ -19,6 +19,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
 )
 
 IAM = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
+OTHER = "AKIAEXAMPLE000000002"
 WEST, EAST = "eu-west-1", "us-east-1"
 
 # the task's arguments -> the passwords of its servers, and of its senders
@@ -50,6 +51,14 @@ REFUSED: dict[str, tuple[dict[str, t.Any], str]] = {
     "a sender": (
         {**IAM, "region": WEST, "senders": [{"sender": "@a", "secret_key": f"{SECRET_KEY}\n"}]},
         "senders[0]: secret_key has white space after it",
+    ),
+    "the forgotten secret of a sender": (
+        {**IAM, "region": WEST, "senders": [{"sender": "@a", "access_key": OTHER}]},
+        f"senders[0]: secret_key is missing beside access_key {OTHER}. The secret_key of the task",
+    ),
+    "two secrets for one key": (
+        {**IAM, "region": WEST, "senders": [{"sender": "@a", **IAM, "secret_key": "other+secret"}]},
+        f"the task and senders[0] give different values of secret_key for the same access_key {ACCESS_KEY}",
     ),
 }
 REFUSED_BY_ANSIBLE: dict[str, tuple[dict[str, t.Any], str]] = {

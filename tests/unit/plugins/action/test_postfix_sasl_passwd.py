@@ -110,6 +110,14 @@ REFUSED: dict[str, tuple[dict[str, t.Any], list[str]]] = {
         {**IAM, "region": EU, "entries": [{}, {"secret_key": f"{SECRET_KEY}\n"}]},
         ["entries[1]: secret_key has white space after it"],
     ),
+    "the forgotten secret of an entry": (
+        {**IAM, "region": EU, "entries": [{}, {"key": "a", "access_key": "AKIAEXAMPLE000000002"}]},
+        ["entries[1]: secret_key is missing beside access_key AKIAEXAMPLE000000002"],
+    ),
+    "two secrets for one key": (
+        {"region": EU, "entries": [IAM, {"key": "a", **IAM, "secret_key": "other+secret"}]},
+        ["entries[0] and entries[1] give different values of secret_key", ACCESS_KEY],
+    ),
 }
 
 REFUSED_BY_ANSIBLE: dict[str, tuple[dict[str, t.Any], str]] = {

@@ -86,8 +86,12 @@ def test_neither_secret_nor_password_leaves_the_controller_and_no_run_is_like_an
             "candidates[1]: secret_key has white space",
         ),
         ([{**KEY, "access_key": "joe"}], {}, "candidates[0]: access_key is not an access key ID"),
-        ([], {"access_key": ACCESS_KEY}, "secret_key must be a string, not nothing (null)"),
-        ([KEY], {"secret_key": SECRET_KEY}, "access_key must be a string, not nothing (null)"),
+        ([], {"access_key": ACCESS_KEY}, "secret_key is missing. Give access_key and secret_key"),
+        (
+            [KEY],
+            {"secret_key": SECRET_KEY},
+            "access_key is missing. Give access_key and secret_key",
+        ),
     ],
 )
 def test_refused(candidates: list[dict[str, t.Any]], own: dict[str, t.Any], says: str) -> None:

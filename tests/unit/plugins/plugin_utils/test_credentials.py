@@ -18,7 +18,6 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
     smtp_credentials,
     smtp_login,
     smtp_server,
-    with_environment,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
@@ -33,47 +32,6 @@ KEY: Options = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
 V2_PASSWORD = "An60U4ZD3sd4fg+FvXUjayOipTt8LO4rUUmhpdX6ctDy"
 HOST = "email-smtp.eu-west-1.amazonaws.com"
 
-
-# the environment, the options, what becomes of access_key, secret_key and region
-ENVIRONMENTS: list[tuple[str, dict[str, str], Options, tuple[t.Any, t.Any, t.Any]]] = [
-    ("nothing", {}, {}, (None, None, None)),
-    ("options", {}, {**KEY, "region": "eu-west-1"}, (ACCESS_KEY, SECRET_KEY, "eu-west-1")),
-    (
-        "environment",
-        {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "S", "AWS_REGION": "r"},
-        {},
-        ("A", "S", "r"),
-    ),
-    ("default region", {"AWS_DEFAULT_REGION": "d"}, {}, (None, None, "d")),
-    ("empty region", {"AWS_REGION": "", "AWS_DEFAULT_REGION": "d"}, {}, (None, None, "d")),
-    ("empty secret", {"AWS_SECRET_ACCESS_KEY": ""}, {}, (None, "", None)),
-    ("both regions", {"AWS_REGION": "r", "AWS_DEFAULT_REGION": "d"}, {}, (None, None, "r")),
-    (
-        "options win",
-        {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "S", "AWS_REGION": "r"},
-        {**KEY, "region": "eu-west-1"},
-        (ACCESS_KEY, SECRET_KEY, "eu-west-1"),
-    ),
-    ("empty option stays", {"AWS_SECRET_ACCESS_KEY": "S"}, {"secret_key": ""}, (None, "", None)),
-    (
-        "one of each",
-        {"AWS_SECRET_ACCESS_KEY": "S", "AWS_REGION": "r"},
-        {"access_key": ACCESS_KEY, "region": None},
-        (ACCESS_KEY, "S", "r"),
-    ),
-    (
-        "no key beside a login",
-        {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "S", "AWS_REGION": "r"},
-        {"username": "u", "password": "p"},
-        (None, None, "r"),
-    ),
-    (
-        "no key beside half a login",
-        {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "S"},
-        {"username": "u", "password": None},
-        (None, None, None),
-    ),
-]
 
 # the options, and the host, the port and tls that they name
 SERVERS: list[tuple[Options, tuple[str, int, str]]] = [
@@ -161,26 +119,6 @@ REFUSED_LOGINS: list[tuple[str, Options, list[str]]] = [
     ("empty username", {**LOGIN, "username": ""}, ["username is missing"]),
     ("password list", {**LOGIN, "password": [SECRET_KEY]}, ["password must be a string", "list"]),
 ]
-
-
-@pytest.mark.parametrize(
-    ("case", "environment", "options", "expected"), ENVIRONMENTS, ids=[r[0] for r in ENVIRONMENTS]
-)
-def test_environment(
-    case: str,
-    environment: dict[str, str],
-    options: Options,
-    expected: tuple[t.Any, t.Any, t.Any],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    before = dict(options)
-    result = with_environment(options)
-    assert tuple(map(result.get, ("access_key", "secret_key", "region"))) == expected
-    assert options == before
 
 
 @pytest.mark.parametrize(("options", "expected"), SERVERS)

@@ -23,6 +23,7 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._login_diagnosis impor
     diagnosis,
     login_and_key,
 )
+from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import Place
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
@@ -39,6 +40,12 @@ GIVEN = {"username": ACCESS_KEY, "password": PASSWORD}
 
 # case, the task's options, the environment, what is said: "" for nothing
 DIAGNOSES: list[tuple[str, dict[str, t.Any], dict[str, str], str]] = [
+    (
+        "half of another key",
+        {**GIVEN, "access_key": ACCESS_KEY, "region": "us-east-1"},
+        {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE000000002", "AWS_SECRET_ACCESS_KEY": OTHER_SECRET},
+        "",
+    ),
     (
         "derived",
         {**KEY, "region": "eu-west-1"},
@@ -142,7 +149,7 @@ def test_diagnosis(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    login, key = login_and_key(options)
+    login, key = login_and_key(Place("the task", options))
     text = diagnosis(smtp_credentials(login), key)
     if not says:
         assert text is None
@@ -155,7 +162,8 @@ def test_diagnosis(
 
 
 def test_half_a_login_is_no_key_to_derive() -> None:
-    login, _key = login_and_key({**KEY, "username": ACCESS_KEY, "region": "eu-west-1"})
+    options = {**KEY, "username": ACCESS_KEY, "region": "eu-west-1"}
+    login, _key = login_and_key(Place("the task", options))
     with pytest.raises(SesSmtpError, match="password is missing"):
         smtp_credentials(login)
 

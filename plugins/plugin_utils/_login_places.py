@@ -1,0 +1,161 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""The places that give the options of a login, and which halves of a login go together.
+
+An item has from the task what it does not give, and the task from the controller's environment.
+Half of one login with half of another is a login that SES can only refuse.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import is_access_key
+from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+    SesSmtpError,
+    check_access_key,
+    check_secret_key,
+)
+
+__all__ = (
+    "ENVIRONMENT_VARIABLES",
+    "KEY_PAIR",
+    "LOGIN",
+    "Place",
+    "check_one_secret_each",
+    "environment",
+    "merged",
+    "with_environment",
+)
+
+# Each half, with what checks its form.
+_CHECKS = {"access_key": check_access_key, "secret_key": check_secret_key}
+KEY_PAIR = ("access_key", "secret_key")
+LOGIN = ("username", "password")
+
+ENVIRONMENT_VARIABLES = {
+    "access_key": ("AWS_ACCESS_KEY_ID",),
+    "secret_key": ("AWS_SECRET_ACCESS_KEY",),
+    "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+}
+
+
+class Place(t.NamedTuple):
+    """The options, by their canonical names, that one place gives; None is not given.
+
+    ``name`` is the place's name in an error: "the task", "senders[0]".
+    """
+
+    name: str
+    options: t.Mapping[str, t.Any]
+
+
+def environment() -> Place:
+    """Return what this process's environment, the controller's, gives."""
+    options = {}
+    for option, variables in ENVIRONMENT_VARIABLES.items():
+        found = [os.environ[name] for name in variables if name in os.environ]
+        options[option] = max(found, key=bool, default=None)  # the first that isn't empty
+    return Place("the controller's environment", options)
+
+
+def merged(*places: Place) -> dict[str, t.Any]:
+    """Return the options that ``places`` give, the nearest place first."""
+    return {
+        name: value
+        for place in reversed(places)
+        for name, value in place.options.items()
+        if value is not None
+    }
+
+
+def with_environment(*places: Place) -> dict[str, t.Any]:
+    """Return the options of ``places``, the nearest first, and what they lack of the environment's.
+
+    The nearest place that gives any part of a login decides its kind: a key pair, or a user name
+    and a password. What the others give of the other kind is left out.
+
+    :raises SesSmtpError: if the half of a login that one place gives could only be completed with
+        the half of another login. The message says which half is missing, where the other login is,
+        and no secret.
+    """
+    everywhere = (*places, environment())
+    nearest = next((each for each in places if _part(each, KEY_PAIR + LOGIN)), everywhere[-1])
+    options = {
+        name: value for name, value in merged(*everywhere).items() if name not in KEY_PAIR + LOGIN
+    }
+    if _part(nearest, LOGIN):
+        return {**options, **_part(nearest, KEY_PAIR), **_completed(LOGIN, places)}
+    return {**options, **_completed(KEY_PAIR, everywhere)}
+
+
+def check_one_secret_each(places: t.Iterable[Place]) -> None:
+    """Check that no two of ``places`` give different secret keys for one access key ID.
+
+    :raises SesSmtpError: if two do; the message names them and the access key ID.
+    """
+    first_with: dict[str, Place] = {}
+    for place in places:
+        pair = _part(place, KEY_PAIR)
+        if len(pair) < len(KEY_PAIR) or not isinstance(pair["access_key"], str):
+            continue
+        first = first_with.setdefault(pair["access_key"], place)
+        if first.options["secret_key"] != pair["secret_key"]:
+            raise SesSmtpError(
+                f"{first.name} and {place.name} give different values of secret_key for the same"
+                f" access_key{_shown('access_key', pair)}, and an access key ID has exactly one"
+                " secret. Correct the one that is wrong"
+            )
+
+
+def _part(place: Place, names: t.Iterable[str]) -> dict[str, t.Any]:
+    return {name: place.options[name] for name in names if place.options.get(name) is not None}
+
+
+def _completed(pair: tuple[str, str], places: t.Iterable[Place]) -> dict[str, t.Any]:
+    """Return the nearest place's part of ``pair``, with the other half from where it may come."""
+    parts = [(place, part) for place in places if (part := _part(place, pair))]
+    if not parts:
+        return {}
+    (_nearest, given), *others = parts
+    if len(given) == len(pair):
+        return given
+    (half,) = given
+    (missing,) = set(pair) - {half}
+    owner = None  # the place whose login the other half may belong to
+    for place, part in others:
+        is_same = part.get(half) == given[half]
+        # A user name has another password for each region, so a password replaces another.
+        if not is_same and part.get(half) and half != "password":
+            owner = place
+        if missing in part:
+            if owner and not is_same:
+                raise _of_another_login(half, given, missing, place, owner)
+            return {**given, missing: part[missing]}
+    return given
+
+
+def _of_another_login(
+    half: str, given: t.Mapping[str, t.Any], missing: str, place: Place, owner: Place
+) -> SesSmtpError:
+    if half in _CHECKS:  # no half at all, which is the better message
+        _CHECKS[half](given[half])
+    there = "there" if owner is place else f"of {owner.name}"
+    return SesSmtpError(
+        f"{missing} is missing beside {half}{_shown(half, given)}. The"
+        f" {missing}{_shown(missing, place.options)} of {place.name} belongs to the"
+        f" {half}{_shown(half, owner.options)} {there}, which is another one. Give {half} and"
+        f" {missing} together, or neither"
+    )
+
+
+def _shown(name: str, options: t.Mapping[str, t.Any]) -> str:
+    """Return the value of an option with a blank before it, "" if it may be a secret."""
+    value = options.get(name)
+    is_shown = name in ("access_key", "username") and isinstance(value, str)
+    return f" {value}" if is_shown and is_access_key(t.cast(str, value)) else ""
