@@ -19,6 +19,8 @@ options:
   _input:
     description:
       - The secret access key of an IAM user, as it comes from a vault.
+      - A value that is certainly no secret access key is an error with the remedy, for example JSON text, an ARN or a
+        template that was not rendered. Any other value without the form of IAM's secrets is a warning.
       - An undefined value is passed on as it is, so that P(ansible.builtin.default#filter) works after this filter.
     type: str
     required: true
@@ -90,6 +92,9 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     password_version,
     region_warning,
 )
+from ansible_collections.mailops.ses.plugins.plugin_utils._secret_warning import (
+    warn_of_secret_key,
+)
 from ansible_collections.mailops.ses.plugins.plugin_utils._templating import (
     decrypted,
     first_undefined,
@@ -112,6 +117,7 @@ def ses_smtp_password(
     except SesSmtpError as exc:
         # The cause would be shown too, from ansible-core 2.19 on; it says the same.
         raise AnsibleFilterError(f"{_NAME}: {exc}") from None
+    warn_of_secret_key(secret_key)
     warning = None
     if password_version(password) == 4:
         warning = region_warning(region)

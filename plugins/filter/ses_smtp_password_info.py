@@ -72,6 +72,9 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     region_of_password,
     type_name,
 )
+from ansible_collections.mailops.ses.plugins.plugin_utils._secret_warning import (
+    warn_of_secret_key,
+)
 from ansible_collections.mailops.ses.plugins.plugin_utils._templating import (
     decrypted,
     first_undefined,
@@ -104,6 +107,7 @@ def ses_smtp_password_info(password: t.Any, secret: t.Any = None) -> t.Any:
         # It names the derivation's option, which is this one; the cause would be shown too.
         problem = str(exc).replace("secret_key", "secret", 1)
         raise AnsibleFilterError(f"{_NAME}: {problem}") from None
+    warn_of_secret_key(secret)
     info["matches"] = info["region"] is not None or password == version_2
     return info
 

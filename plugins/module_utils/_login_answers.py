@@ -17,7 +17,7 @@ import re
 import typing as t
 
 from ansible_collections.mailops.ses.plugins.module_utils._login_outcome import LoginRefused
-from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import is_raw_secret
+from ansible_collections.mailops.ses.plugins.module_utils._secret_mistakes import has_iam_form
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import password_version
 from ansible_collections.mailops.ses.plugins.module_utils._smtp_client import Reply
 from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import SmtpServer
@@ -100,7 +100,7 @@ def _mistake(username: str, password: str) -> str | None:
         )
     if any(character.isspace() for character in password):
         return "The password contains white space, which no SES password has. Store it without"
-    if is_raw_secret(password):
+    if has_iam_form(password):
         return (
             "The password looks like a secret access key. SES wants the password that is derived "
             "from it: give the secret access key as secret_key, with access_key and region"

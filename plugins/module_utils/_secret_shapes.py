@@ -12,19 +12,13 @@ import re
 
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import password_version
 
-__all__ = ["is_access_key", "is_raw_secret", "looks_secret"]
+__all__ = ["is_access_key", "looks_secret"]
 
-_RAW_SECRET = re.compile(r"[A-Za-z0-9/+]{40}")
 # A secret access key or an SMTP password, with quotes, white space or other things around it.
 _LONG_RUN = re.compile(r"[A-Za-z0-9/+]{40,}")
 _ACCESS_KEY = re.compile(r"A[KS]IA[A-Z0-9]{12,124}")
 # Other servers may have a hexadecimal number or capital letters for a user name.
 _NAME = re.compile(r"[0-9a-fA-F]+|[A-Z0-9]+")
-
-
-def is_raw_secret(password: str) -> bool:
-    """Whether a password has the form of a secret access key, which SES refuses."""
-    return _RAW_SECRET.fullmatch(password) is not None
 
 
 def is_access_key(password: str) -> bool:

@@ -18,6 +18,13 @@ import hmac
 import re
 import typing as t
 
+from ansible_collections.mailops.ses.plugins.module_utils._secret_mistakes import (
+    HOW_TO_TAKE,
+    find_mistake,
+    has_iam_form,
+    white_space_place,
+)
+
 __all__ = (
     "FIPS_REGIONS",
     "REGIONS_WITHOUT_SMTP",
@@ -91,19 +98,12 @@ _AROUND_A_REGION = re.compile(
     r"\s*\[?(?:email-smtp(?:-fips)?\.)?(?:[a-z]|\.amazonaws\.com|\.api\.aws)?\]?(?::[0-9]{1,5})?\s*"
 )
 
-# Printable ASCII from end to end, no opening quote or "$" of an undecrypted vault, no access key ID.
-_PLAUSIBLE_SECRET = re.compile(r"(?![\"'$])(?!A[KS]IA[A-Z0-9]{16}\Z)[!-~]+\Z")
-_LONG_TERM_OR_TEMPORARY_ID = re.compile(r"A[KS]IA[A-Z0-9]{16}")
 _ACCESS_KEY_FORM = re.compile(r"[A-Z0-9]{16,128}")
 
 _PASSWORD_CHARACTERS = 44
 _PASSWORD_BYTES = 33
 
 _REGION_EXPECTED = "a region name in lower case, like 'eu-west-1'"
-_HOW_TO_STORE = (
-    "Store it without: `ansible-vault encrypt_string --stdin-name NAME` with Ctrl-D pressed twice "
-    "and no Enter, or a plain YAML scalar instead of a '|' block"
-)
 
 
 class SesSmtpError(ValueError):
@@ -130,11 +130,7 @@ def derive_password(
     https://docs.aws.amazon.com/ses/latest/dg/smtp-credentials.html;
     version 2 is that of the same page before 2019.
     """
-    if not (
-        isinstance(secret_key, str)
-        and _PLAUSIBLE_SECRET.match(secret_key)
-        and len(secret_key) != _PASSWORD_CHARACTERS
-    ):
+    if not (isinstance(secret_key, str) and has_iam_form(secret_key)):
         check_secret_key(secret_key)
     if version is not None:
         version = parse_version(version)
@@ -228,7 +224,7 @@ def check_access_key(access_key: str) -> str:
     if not access_key:
         raise SesSmtpError(f"access_key is empty. Expected {expected}")
     if not _ACCESS_KEY_FORM.fullmatch(access_key):
-        if _white_space_place(access_key):
+        if white_space_place(access_key):
             raise SesSmtpError(f"access_key contains white space. Expected {expected}")
         # The value isn't shown: people swap the ID and the secret.
         raise SesSmtpError(
@@ -249,37 +245,21 @@ def check_secret_key(secret_key: t.Any) -> None:
     :raises SesSmtpError: if not, with the mistake and its remedy.
     """
     if not isinstance(secret_key, str):
-        raise SesSmtpError(f"secret_key must be a string, not {type_name(secret_key)}")
+        remedy = f". {HOW_TO_TAKE}" if isinstance(secret_key, (dict, list)) else ""
+        raise SesSmtpError(f"secret_key must be a string, not {type_name(secret_key)}{remedy}")
     if not secret_key:
         raise SesSmtpError(
             "secret_key is empty. Give the secret access key of an IAM user; "
             "is the variable, or the environment variable, that should hold it set?"
         )
-    if secret_key.lstrip().startswith("$ANSIBLE_VAULT;"):
-        raise SesSmtpError(
-            "secret_key is still encrypted by ansible-vault. Mark it with !vault in the YAML file, "
-            "or read the vaulted file with vars_files instead of a lookup without decryption"
-        )
-    place = _white_space_place(secret_key)
-    if place:
-        raise SesSmtpError(f"secret_key has white space {place}. {_HOW_TO_STORE}")
     if password_version(secret_key):
         raise SesSmtpError(
             "secret_key is an SES SMTP password already, derived from a secret access key. "
             "Use it as it is, as the password; don't convert it again"
         )
-    if _LONG_TERM_OR_TEMPORARY_ID.fullmatch(secret_key):
-        raise SesSmtpError(
-            "secret_key is an access key ID, not the secret. The ID is the SMTP user name; "
-            "the secret access key that belongs to it is what is wanted here"
-        )
-    if secret_key[0] in "\"'":
-        raise SesSmtpError("secret_key begins with a quotation mark. Store it without the quotes")
-    if not _PLAUSIBLE_SECRET.match(secret_key):
-        raise SesSmtpError(
-            "secret_key contains a character that no secret access key has: one outside printable "
-            "ASCII, or a '$' in first place. Copy it again from where AWS shows it"
-        )
+    mistake = find_mistake(secret_key)
+    if mistake:
+        raise SesSmtpError(f"secret_key {mistake}")
 
 
 def parse_version(version: int | str) -> int:
@@ -348,30 +328,6 @@ def _sign(key: bytes, message: bytes) -> bytes:
 
 def _encode(version: bytes, signature: bytes) -> str:
     return binascii.b2a_base64(version + signature, newline=False).decode("ascii")
-
-
-def _white_space_place(text: str) -> str | None:
-    """Tell where ``text`` has white space, None if nowhere."""
-    visible = [i for i, character in enumerate(text) if not _is_white_space(character)]
-    if len(visible) == len(text):
-        return None
-    if not visible:
-        return "in place of a value"
-    first, last = visible[0], visible[-1]
-    places = []
-    if first > 0:
-        places.append("before it")
-    if last + 1 < len(text):
-        places.append("after it (a newline at the end)" if text.endswith("\n") else "after it")
-    if len(visible) < last + 1 - first:
-        newline = "\n" in text[first:last]
-        places.append("inside it (a newline)" if newline else "inside it")
-    return " and ".join(places)
-
-
-def _is_white_space(character: str) -> bool:
-    # What is not seen on a screen counts too: a pasted zero-width space, a file's BOM.
-    return character.isspace() or character in "\u200b\u2060\ufeff"
 
 
 def _guess_region(text: str) -> str | None:

@@ -18,11 +18,11 @@ from dataclasses import replace
 
 from ansible_collections.mailops.ses.plugins.module_utils._map_entry import shown_key, text
 from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact_entry
+from ansible_collections.mailops.ses.plugins.module_utils._secret_mistakes import has_iam_form
 from ansible_collections.mailops.ses.plugins.module_utils._secret_mode import (
     lets_others_in,
     trusted_ids,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import is_raw_secret
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     SesSmtpError,
     check_access_key,
@@ -155,7 +155,7 @@ def _with_value(entry: Entry, key: bytes, value: bytes, candidates: Candidates) 
         username=shown.username,
         username_problem=problem,
         version=password_version(text(password)),
-        raw_secret=is_raw_secret(text(password)),
+        raw_secret=has_iam_form(text(password)),
         match=candidates.find(password) if colon else None,
     )
 

@@ -39,6 +39,8 @@ options:
       - Without it, the controller's environment variable E(AWS_SECRET_ACCESS_KEY) is used.
       - An access key ID has exactly one secret. With only one of O(access_key) and O(secret_key), it is an error if the
         environment holds another key.
+      - A value that is certainly no secret access key is an error with the remedy, for example JSON text, an ARN or a
+        template that was not rendered. Any other value without the form of IAM's secrets is a warning.
     type: str
     aliases: [aws_secret_access_key, aws_secret_key]
   old_access_key:

@@ -12,7 +12,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import is_raw_secret
+from ansible_collections.mailops.ses.plugins.module_utils._secret_mistakes import has_iam_form
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     SesSmtpError,
     region_warning,
@@ -84,7 +84,7 @@ def asked_entries(options: t.Mapping[str, t.Any]) -> AskedEntries:
             " exclusive with an empty list of entries to remove them all"
         )
     if options["entries"] is None:
-        asked = [(own,)]
+        asked: list[tuple[Place, ...]] = [(own,)]
     elif own.options["key"] is not None:
         raise SesSmtpError("key is for a single entry. Move it into the entries")
     else:
@@ -140,7 +140,7 @@ def _without_login(place: Place) -> Place:
 def _raw_secret_warning(said: t.Mapping[str, t.Any], entry: AskedEntry) -> list[str]:
     """Warn of an AWS secret as the password, the commonest cause of SES's answer 535."""
     to_amazon = "region" in said or _AMAZON.search(f"{said.get('endpoint')} {entry['key']}")
-    if not (to_amazon and is_raw_secret(entry["password"])):
+    if not (to_amazon and has_iam_form(entry["password"])):
         return []
     warning = (
         f"{entry['asked_by']}: the password for {entry['key']} looks like an AWS secret access"

@@ -27,6 +27,9 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
     Place,
     check_one_secret_each,
 )
+from ansible_collections.mailops.ses.plugins.plugin_utils._secret_warning import (
+    warn_of_secret_key,
+)
 
 __all__ = ("candidates_for_the_host",)
 
@@ -61,6 +64,7 @@ def _for_the_host(candidate: Place, salt: bytes) -> dict[str, str]:
                 )
         access_key = check_access_key(candidate.options["access_key"])
         passwords = _passwords(candidate.options["secret_key"])
+        warn_of_secret_key(candidate.options["secret_key"])
     except SesSmtpError as exc:
         place = "" if candidate.name == "the task" else f"{candidate.name}: "
         raise SesSmtpError(f"{place}{exc}") from None

@@ -38,6 +38,9 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
     ENVIRONMENT_VARIABLES,
     KEY_PAIR,
 )
+from ansible_collections.mailops.ses.plugins.plugin_utils._secret_warning import (
+    warn_of_secret_key,
+)
 
 __all__ = (
     "AWS_ARGUMENT_SPEC",
@@ -190,7 +193,9 @@ def _derived_login(region: t.Any, options: t.Mapping[str, t.Any]) -> tuple[str, 
         4 if version is None else version,
         endpoint=options.get("endpoint"),
     )
-    return check_access_key(options["access_key"]), password
+    username = check_access_key(options["access_key"])
+    warn_of_secret_key(options["secret_key"])
+    return username, password
 
 
 def _host(options: t.Mapping[str, t.Any]) -> str:

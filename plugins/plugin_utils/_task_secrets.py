@@ -35,6 +35,10 @@ _LONG = 16
 #: Long enough for a secret access key; what has the characters of several kinds is no word or path.
 _TOKEN = re.compile(r"[A-Za-z0-9/+]{40,}")
 _KINDS = (re.compile("[A-Z]"), re.compile("[a-z]"), re.compile("[0-9/+]"))
+#: A name in a dict that has a secret, as the stores of secrets have it; messages have it, too.
+_NAME_OF_SECRET = re.compile(
+    r"(?=.{1,32}\Z)[A-Za-z_]*(?:secret|access|key)[A-Za-z_]*", re.IGNORECASE
+)
 _LOGIN = re.compile(r"[\w.@+-]+:\S")
 #: Options that have a check of their own, with a better message.
 _CHECKED_ELSEWHERE = frozenset(["access_key", "region", "regions", "version"])
@@ -189,7 +193,8 @@ def _as_dict(given: t.Any) -> dict[t.Any, t.Any]:
 def _texts(value: t.Any) -> t.Iterator[str]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _texts(key)
+            if not (isinstance(key, str) and _NAME_OF_SECRET.fullmatch(key)):
+                yield from _texts(key)
             yield from _texts(item)
     elif isinstance(value, (list, tuple)):
         for item in value:

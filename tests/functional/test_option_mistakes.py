@@ -10,6 +10,7 @@ one of each kind for each module, with all that only a real run shows.
 
 from __future__ import annotations
 
+import json
 import textwrap
 import typing as t
 from pathlib import Path
@@ -30,6 +31,10 @@ pytestmark = pytest.mark.every_minor
 OTHER_ACCESS_KEY = "AKIAEXAMPLE000000003"
 PASSWORDS = list(PASSWORD_OF.values())
 SECRETS = [SECRET_KEY[:20], SECRET_KEY[20:], SECRET_KEY[::-1], *PASSWORDS]
+VAULTED = {
+    "vaulted_secret": SECRET_KEY,
+    "vaulted_json": json.dumps({"access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY}),
+}
 #: a callback that tells all, and those that write files
 CHANNELS: dict[str, dict[str, str]] = {
     "json": {"ANSIBLE_STDOUT_CALLBACK": "json_lines"},
@@ -39,6 +44,7 @@ CHANNELS: dict[str, dict[str, str]] = {
         "JUNIT_OUTPUT_DIR": "logs",
     },
 }
+KEY_OF_JSON = {"access_key": OTHER_ACCESS_KEY, "secret_key": "{{ vaulted_json | from_json }}"}
 #: where the secret key comes from: the play's variable that has it
 SOURCES = ("vaulted_secret", "inline_secret")
 OF_EACH_MODULE: list[tuple[dict[str, t.Any], str]] = [
@@ -107,10 +113,48 @@ OF_ONE_MODULE: list[tuple[str, dict[str, t.Any], str]] = [
         "candidates[0].secret_key",
     ),
     ("postfix_relay_key", {"state": "present"}, "value of state must be one of: confirmed"),
+    # Up to ansible-core 2.18 a template makes a dict of JSON text.
+    (
+        "ses_smtp_ping",
+        {"secret_key": "{{ vaulted_json }}"},
+        "Take the secret out of it, like `.secret_access_key`",
+    ),
+    (
+        "postfix_relay",
+        {"senders": [{"sender": "@a.example", **KEY_OF_JSON}]},
+        "senders[0]: secret_key must be a string, not dict. Take the secret out of it, like `.secret",
+    ),
+    (
+        "postfix_relay_info",
+        {"candidates": [{"access_key": ACCESS_KEY, "secret_key": "{{ vaulted_json }}"}]},
+        "Take the secret out of it, like",
+    ),
     ("ses_smtp_credentials", {"reveal": "{{ vaulted_secret }}"}, "'reveal' is of type str"),
     ("ses_smtp_ping", {"endpoint": "{{ vaulted_secret }}"}, "endpoint has a secret for its value"),
 ]
 FILTERS = [
+    ("vaulted_json | mailops.ses.ses_smtp_password('eu-west-1')", "secret_key is JSON text. Parse"),
+    (
+        "vaulted_json | from_json | mailops.ses.ses_smtp_password('eu-west-1')",
+        "`.secret_access_key`",
+    ),
+    (
+        "vaulted_json | from_json | string | mailops.ses.ses_smtp_password('eu-west-1')",
+        "secret_key is the text of a dict. Don't make text of it",
+    ),
+    (
+        f"('{ACCESS_KEY}:' ~ inline_secret) | mailops.ses.ses_smtp_password('eu-west-1')",
+        "secret_key is an access key ID and its secret in one text. Give the ID as access_key",
+    ),
+    ("vaulted_secret | b64encode | mailops.ses.ses_smtp_password", "Decode it with `| b64decode"),
+    (
+        "lookup('ansible.builtin.file', 'template.txt') | mailops.ses.ses_smtp_password",
+        "the template was not rendered",
+    ),
+    (
+        "'' | mailops.ses.ses_smtp_password_info('secret=' ~ vaulted_secret)",
+        "secret has its name before it",
+    ),
     ("vaulted_secret | mailops.ses.ses_smtp_password(regoin='eu-west-1')", "regoin"),
     ("vaulted_secret | mailops.ses.ses_smtp_password('eu-west-1', 4, 5, 6, 7)", "argument"),
     ("[vaulted_secret] | mailops.ses.ses_smtp_password('eu-west-1')", "must be a string, not list"),
@@ -147,7 +191,8 @@ def fixture_cli(tmp_path: Path) -> AnsibleCli:
     cli = AnsibleCli(tmp_path)
     (tmp_path / "logs").mkdir()
     cli.write("vault-password", "the vault password")
-    cli.write("vars.yml", yaml.safe_dump({"vaulted_secret": SECRET_KEY}))
+    cli.write("vars.yml", yaml.safe_dump(VAULTED))
+    cli.write("template.txt", "{{ vaulted_secret }}")
     vault = ("--vault-password-file", "vault-password")
     cli.checked("ansible-vault", "encrypt", *vault, "vars.yml")
     name = ("--name", "inline_secret")

@@ -107,9 +107,9 @@ WARNING_PLAYBOOK = """
     - ansible.builtin.assert:
         that: (secret | mailops.ses.ses_smtp_password(**arguments)) is string
     - ansible.builtin.set_fact:
-        number: "{{ [1, 2] | map('string') | map('mailops.ses.ses_smtp_password', **arguments) | length }}"
+        number: "{{ [secret, secret] | map('mailops.ses.ses_smtp_password', **arguments) | length }}"
     - ansible.builtin.debug:
-        msg: "{{ (item ~ secret) | mailops.ses.ses_smtp_password(**arguments) | length }}"
+        msg: "{{ (item ~ secret[1:]) | mailops.ses.ses_smtp_password(**arguments) | length }}"
       loop: [a, b, c]
 - name: Another play
   hosts: all
@@ -285,6 +285,32 @@ def test_no_warning_if_version_or_region_is_said(cli: AnsibleCli, arguments: str
 def test_unknown_region_is_warned_of_once(cli: AnsibleCli) -> None:
     output = run_warning_playbook(cli, '{"region": "eu-wset-1"}')
     assert count(output, of="[WARNING]: mailops.ses.ses_smtp_password: region 'eu-wset-1'") == 1
+
+
+def test_a_secret_of_another_form_is_warned_of_once(cli: AnsibleCli) -> None:
+    """Whichever plugins of the collection see it, and on however many hosts."""
+    cli.write("hosts", FIVE_HOSTS)
+    cli.write(
+        "play.yml",
+        """
+        - hosts: all
+          gather_facts: false
+          tasks:
+            - ansible.builtin.debug:
+                msg: "{{ (secret | mailops.ses.ses_smtp_password('eu-west-1')) is string }}"
+            - mailops.ses.ses_smtp_credentials:
+                access_key: AKIAIOSFODNN7EXAMPLE
+                secret_key: "{{ secret }}"
+                region: eu-west-1
+            - ansible.builtin.debug:
+                msg: "{{ ('' | mailops.ses.ses_smtp_password_info('another+secret+key')).matches }}"
+        """,
+    )
+    extra = ("-i", "hosts", "-e", "secret=some+secret+key")
+    output = cli.checked("ansible-playbook", *extra, "play.yml")
+    warning = "[WARNING]: mailops.ses: secret_key does not look like the secret access key of"
+    assert count(squeezed(output), of=warning) == 1
+    assert "some+secret+key" not in output
 
 
 def test_module_warns_of_an_unknown_region_once(cli: AnsibleCli) -> None:

@@ -16,6 +16,7 @@ import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible_collections.mailops.ses.tests.support.action_trial import ActionTrial
 from ansible_collections.mailops.ses.tests.support.example_key import (
+    ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
     found_in,
@@ -80,6 +81,40 @@ def test_no_mistake_shows_a_secret(
     }
     assert len(answers) > 50
     assert {title: problem for title, problem in answers.items() if problem} == {}
+
+
+@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize(
+    ("secret", "says"),
+    [
+        (f'{{"secret_access_key": "{SECRET_KEY}"}}', "secret_key is JSON text. Parse it with"),
+        (
+            {"secret_access_key": SECRET_KEY},
+            "not dict. Take the secret out of it, like `.secret_access_key`",
+        ),
+        (f"{ACCESS_KEY}:{SECRET_KEY}", "secret_key is an access key ID and its secret"),
+        ("VALUE_SPECIFIED_IN_NO_LOG_PARAMETER", "secret_key is what a program shows"),
+    ],
+)
+def test_every_module_refuses_what_is_no_secret(
+    monkeypatch: pytest.MonkeyPatch, module: str, secret: t.Any, says: str
+) -> None:
+    trial = ActionTrial(action_of(module), monkeypatch)
+    assert what_is_wrong(trial, derivable(module, secret), says, SECRET_KEY) == ""
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_warns_of_a_secret_of_another_form(
+    monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    trial = ActionTrial(action_of(module), monkeypatch)
+    trial.returns = {"changed": False, "instances": [{"name": "-", "entries": []}]}
+    assert not trial.run(derivable(module, "some+secret+key")).get("failed")
+    (warning,) = trial.warnings
+    assert warning.startswith("mailops.ses: secret_key does not look like")
+    trial.warnings.clear()
+    assert not trial.run(derivable(module, SECRET_KEY)).get("failed")
+    assert trial.warnings == []
 
 
 ERRORS = [

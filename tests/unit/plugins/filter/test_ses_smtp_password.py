@@ -10,6 +10,7 @@ import typing as t
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible.utils.display import Display
 from ansible_collections.mailops.ses.plugins.filter import ses_smtp_password as plugin
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
@@ -24,7 +25,7 @@ from ansible_collections.mailops.ses.tests.support.secret_register import (
 )
 from jinja2 import StrictUndefined, Undefined
 
-V2_PASSWORD = "AnkqhOiWEcszZZzTMCQbOY1sPGoLFgMH9zhp4eNgSjo4"
+V2_PASSWORD = "An60U4ZD3sd4fg+FvXUjayOipTt8LO4rUUmhpdX6ctDy"
 
 
 class InlineVault:
@@ -44,9 +45,9 @@ ACCEPTED: list[tuple[str, tuple[t.Any, ...], dict[str, t.Any], str]] = [
     ("positional", (SECRET_KEY, "eu-west-1"), {}, PASSWORD_OF["eu-west-1"]),
     ("version", (SECRET_KEY, "eu-west-1", 4), {}, PASSWORD_OF["eu-west-1"]),
     ("version as str", (SECRET_KEY, "eu-west-1", "4"), {}, PASSWORD_OF["eu-west-1"]),
-    ("version 2", ("some+secret+key",), {"version": 2}, V2_PASSWORD),
-    ("version 2 as str", ("some+secret+key",), {"version": "2"}, V2_PASSWORD),
-    ("version 2 and region", ("some+secret+key", "eu-west-1", 2), {}, V2_PASSWORD),
+    ("version 2", (SECRET_KEY,), {"version": 2}, V2_PASSWORD),
+    ("version 2 as str", (SECRET_KEY,), {"version": "2"}, V2_PASSWORD),
+    ("version 2 and region", (SECRET_KEY, "eu-west-1", 2), {}, V2_PASSWORD),
     ("vaulted", (InlineVault(SECRET_KEY), "eu-west-3"), {}, PASSWORD_OF["eu-west-3"]),
     ("region vaulted", (SECRET_KEY, InlineVault("eu-west-3")), {}, PASSWORD_OF["eu-west-3"]),
     ("endpoint", (SECRET_KEY, "eu-west-1"), {"endpoint": "h.example"}, PASSWORD_OF["eu-west-1"]),
@@ -60,6 +61,9 @@ REFUSED: list[tuple[str, tuple[t.Any, ...], list[str]]] = [
     ("vaulted newline", (InlineVault(f"{SECRET_KEY}\n"), "eu-west-1"), ["newline"]),
     ("derived", (PASSWORD_OF["eu-west-3"], "eu-west-3"), ["already", "Use it as it is"]),
     ("access key ID", (ACCESS_KEY, "eu-west-3"), ["access key ID", "not the secret"]),
+    ("JSON text", (f'{{"x": "{SECRET_KEY}"}}', "eu-west-3"), ["JSON text", "| from_json"]),
+    ("dict", ({"x": SECRET_KEY}, "eu-west-3"), ["not dict", "`.secret_access_key`"]),
+    ("template", ("{{ x }}", "eu-west-3"), ["the template was not rendered"]),
     ("zone", (SECRET_KEY, "eu-west-3a"), ["region", "Did you mean 'eu-west-3'?"]),
     ("secret as region", (SECRET_KEY, f"{SECRET_KEY} eu-west-1"), ["region"]),
     ("empty region", (SECRET_KEY, ""), ["region is empty"]),
@@ -71,6 +75,7 @@ REFUSED: list[tuple[str, tuple[t.Any, ...], list[str]]] = [
 WARNED: list[tuple[str, tuple[t.Any, ...], list[str]]] = [
     ("no region", (SECRET_KEY,), ["version 2", "reject", "region for version 4", "version=2"]),
     ("unknown region", (SECRET_KEY, "eu-wset-1"), ["'eu-wset-1'", "misspelt"]),
+    ("another form", ("some+secret+key", "eu-west-1"), ["40 characters", "Check the value"]),
     ("new region", (SECRET_KEY, "xx-new-1", 4), ["'xx-new-1'"]),
 ]
 NOT_WARNED: list[tuple[t.Any, ...]] = [
@@ -86,11 +91,7 @@ NOT_WARNED: list[tuple[t.Any, ...]] = [
 def fixture_warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     warnings: list[str] = []
 
-    class Recorder:
-        def warning(self, message: str) -> None:
-            warnings.append(message)
-
-    monkeypatch.setattr(plugin, "Display", Recorder)
+    monkeypatch.setattr(Display, "warning", lambda _self, message: warnings.append(message))
     return warnings
 
 
@@ -143,7 +144,7 @@ def test_undefined_is_handed_on(place: int, kind: type[Undefined]) -> None:
 def test_warned(case: str, args: tuple[t.Any, ...], says: list[str], warnings: list[str]) -> None:
     assert len(plugin.ses_smtp_password(*args)) == 44
     [warning] = warnings
-    assert warning.startswith("mailops.ses.ses_smtp_password: ")
+    assert warning.startswith("mailops.ses")
     assert not [part for part in says if part not in warning], warning
     assert len(longest_common_part(warning, SECRET_KEY)) < 8
 

@@ -10,6 +10,7 @@ import typing as t
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible.utils.display import Display
 from ansible_collections.mailops.ses.plugins.filter import ses_smtp_password_info as plugin
 from ansible_collections.mailops.ses.tests.support.example_key import (
     PASSWORD_OF,
@@ -58,6 +59,9 @@ REFUSED: list[tuple[tuple[t.Any, ...], str]] = [
     ((EU, f"{SECRET_KEY}\n"), "secret has white space after it (a newline at the end)"),
     ((EU, [SECRET_KEY]), "secret must be a string, not list"),
     ((EU, ""), "secret is empty"),
+    ((EU, f'{{"x": "{SECRET_KEY}"}}'), "secret is JSON text. Parse it with `| from_json`"),
+    ((EU, {"x": SECRET_KEY}), "secret must be a string, not dict. Take the secret out of it"),
+    ((EU, "{{ x }}"), "secret has a template in it: the template was not rendered"),
     ((EU, EU), "secret is an SES SMTP password already"),
 ]
 
@@ -82,6 +86,16 @@ def test_refused(args: tuple[t.Any, ...], says: str) -> None:
     assert SECRET_KEY not in message
     assert EU not in message
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(("secret", "warned"), [(SECRET_KEY, 0), ("some+secret+key", 1)])
+def test_a_secret_of_another_form_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, secret: str, warned: int
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(Display, "warning", lambda _self, message: warnings.append(message))
+    plugin.ses_smtp_password_info(EU, secret)
+    assert len(warnings) == warned
 
 
 @pytest.mark.parametrize("kind", [Undefined, StrictUndefined])

@@ -28,6 +28,7 @@ HOW_TO_STORE = (
     "Store it without: `ansible-vault encrypt_string --stdin-name NAME` with Ctrl-D pressed twice "
     "and no Enter, or a plain YAML scalar instead of a '|' block"
 )
+TRIM = ". Or remove it with `| trim`"
 EXPECTED_ID = "an access key ID, like AKIAIOSFODNN7EXAMPLE: 16 to 128 capital letters and digits"
 STILL_ENCRYPTED = (
     "secret_key is still encrypted by ansible-vault. Mark it with !vault in the YAML file, "
@@ -86,18 +87,18 @@ MESSAGES: list[tuple[t.Callable[..., t.Any], tuple[t.Any, ...], str]] = [
         ),
     ),
     *(
-        (derive_password, (secret,), f"secret_key has white space {place}. {HOW_TO_STORE}")
-        for secret, place in [
-            (" \n", "in place of a value"),
-            (" a", "before it"),
-            ("a ", "after it"),
-            ("a\n", "after it (a newline at the end)"),
-            ("a b", "inside it"),
-            ("a\nb", "inside it (a newline)"),
-            ("  a b", "before it and inside it"),
-            (" a b ", "before it and after it and inside it"),
-            ("   a  ", "before it and after it"),
-            ("\na b\n", "before it and after it (a newline at the end) and inside it"),
+        (derive_password, (secret,), f"secret_key has white space {place}. {HOW_TO_STORE}{trim}")
+        for secret, place, trim in [
+            (" \n", "in place of a value", ""),
+            (" a", "before it", TRIM),
+            ("a ", "after it", TRIM),
+            ("a\n", "after it (a newline at the end)", TRIM),
+            ("a b", "inside it", ""),
+            ("a\nb", "inside it (a newline)", ""),
+            ("  a b", "before it and inside it", ""),
+            (" a b ", "before it and after it and inside it", ""),
+            ("   a  ", "before it and after it", TRIM),
+            ("\na b\n", "before it and after it (a newline at the end) and inside it", ""),
         ]
     ),
     (check_access_key, (None,), "access_key must be a string, not nothing (null)"),
