@@ -16,6 +16,10 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import (
     LoginsAction,
     names,
 )
+from ansible_collections.mailops.ses.plugins.plugin_utils._task_options import (
+    REPLACED_DEFAULTS,
+    Replaces,
+)
 
 _SPEC = {
     **ARGUMENT_SPEC,
@@ -34,6 +38,12 @@ class ActionModule(LoginsAction):
     module = "mailops.ses.postfix_relay"
     spec = _SPEC
     answered_here = names(_SPEC, [*LOGIN_OPTIONS, "regions", "senders"])
+    replaced_defaults = (
+        Replaces(("region",), ("regions",)),
+        Replaces(("regions",), ("region",)),
+        Replaces(("regions",), ("endpoint",), lambda options: len(options["regions"]) > 1),
+        *REPLACED_DEFAULTS,
+    )
 
     def asked(self, options: t.Mapping[str, t.Any]) -> AskedRelay:
         """Return the servers and logins that the task asks for. Raises SesSmtpError."""

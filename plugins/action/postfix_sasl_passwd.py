@@ -16,6 +16,11 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import (
     LoginsAction,
     names,
 )
+from ansible_collections.mailops.ses.plugins.plugin_utils._task_options import (
+    LOGIN_REPLACES_KEY,
+    REPLACED_DEFAULTS,
+    Replaces,
+)
 
 _ENTRY = {**ARGUMENT_SPEC["entries"]["options"], **LOGIN_OPTIONS}
 _SPEC = {
@@ -31,6 +36,12 @@ class ActionModule(LoginsAction):
     module = "mailops.ses.postfix_sasl_passwd"
     spec = _SPEC
     answered_here = names(_SPEC, [*_ENTRY, "entries"])
+    replaced_defaults = (
+        Replaces(("key",), ("entries",)),
+        Replaces(("entries",), ("key",)),
+        LOGIN_REPLACES_KEY,
+        *REPLACED_DEFAULTS,
+    )
 
     def asked(self, options: t.Mapping[str, t.Any]) -> AskedEntries:
         """Return the entries that the task asks for. Raises SesSmtpError."""

@@ -26,7 +26,12 @@ attributes:
   action:
     description: Has an action plugin of the same name, which does its part on the controller.
   action_group:
-    description: Belongs to the action group, so that C(module_defaults) can give the group's common options once.
+    description:
+      - Belongs to the action group, so that C(module_defaults) can give the group's common options once.
+      - A task's own option replaces a default under any of its names. It also replaces a default that excludes it, such
+        as a C(port) that does not go with its C(tls).
+      - Half of a default key is never completed with half of the task's. Give both C(access_key) and C(secret_key) in a
+        task that uses another key.
 """
 
     # Used by modules that the action group mailops.ses.ses lists.

@@ -27,6 +27,7 @@ __all__ = (
     "KEY_PAIR",
     "LOGIN",
     "Place",
+    "check_halves",
     "check_one_secret_each",
     "environment",
     "merged",
@@ -92,6 +93,15 @@ def with_environment(*places: Place) -> dict[str, t.Any]:
     if _part(nearest, LOGIN):
         return {**options, **_part(nearest, KEY_PAIR), **_completed(LOGIN, places)}
     return {**options, **_completed(KEY_PAIR, everywhere)}
+
+
+def check_halves(*places: Place) -> None:
+    """Check that ``places``, the nearest first, give no half of one login with half of another.
+
+    :raises SesSmtpError: if they do, as with_environment() says.
+    """
+    for pair in (KEY_PAIR, LOGIN):
+        _completed(pair, places)
 
 
 def check_one_secret_each(places: t.Iterable[Place]) -> None:

@@ -20,17 +20,33 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
     AWS_ARGUMENT_SPEC,
     SMTP_LOGIN_ARGUMENT_SPEC,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import environment
+from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
+    KEY_PAIR,
+    LOGIN,
+    Place,
+    check_halves,
+    environment,
+)
 from ansible_collections.mailops.ses.plugins.plugin_utils._option_mistakes import option_mistakes
 from ansible_collections.mailops.ses.plugins.plugin_utils._pipelining import PipelinedAction
+from ansible_collections.mailops.ses.plugins.plugin_utils._task_options import (
+    REPLACED_DEFAULTS,
+    Replaces,
+    defaults_of,
+    one_name_each,
+    own_names,
+    without_replaced_defaults,
+)
 from ansible_collections.mailops.ses.plugins.plugin_utils._task_secrets import (
     SHORT,
     Spec,
     TaskSecrets,
+    canonical_names,
     secret_in_wrong_option,
     secret_values,
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._templating import (
+    decrypted,
     decrypted_arguments,
     register_secret,
 )
@@ -68,12 +84,14 @@ class SesAction(PipelinedAction):
     """An action whose options are decrypted and validated, and whose mistakes are a failed task.
 
     A subclass names itself in ``module``, and has in ``spec`` the options of the task and in
-    ``answered_here`` all names of those that its module does not get.
+    ``answered_here`` all names of those that its module does not get. ``replaced_defaults`` tells
+    which defaults, of ``answered_here``, a task's own options replace.
     """
 
     module: t.ClassVar[str]
     spec: t.ClassVar[Spec]
     answered_here: t.ClassVar[frozenset[str]]
+    replaced_defaults: t.ClassVar[t.Sequence[Replaces]] = REPLACED_DEFAULTS
 
     _supports_check_mode = True
 
@@ -98,7 +116,11 @@ class SesAction(PipelinedAction):
             # The task keeps its own arguments. They know their line in the playbook.
             self.arguments = decrypted_arguments(self._task.args)
             self._note_secrets()
-            self._result.update(self.answer(self._options(), task_vars))
+            own = own_names(self._task)
+            self.arguments = one_name_each(self.spec, self.arguments, own)
+            self._result.update(
+                self.answer(self._without_defaults(self._options(), own), task_vars)
+            )
         except AnsibleConnectionFailure as exc:
             raise AnsibleConnectionFailure(self._secrets.redacted(str(exc))) from None
         except (AnsibleError, SesSmtpError) as exc:
@@ -134,6 +156,40 @@ class SesAction(PipelinedAction):
                 " changed"
             )
         return {**self.arguments, **validation.validated_parameters}
+
+    def _without_defaults(
+        self, options: dict[str, t.Any], own: frozenset[str] | None
+    ) -> dict[str, t.Any]:
+        """Return ``options`` without the defaults that those of the task, ``own``, replace.
+
+        :raises SesSmtpError: if the task gives half of a login, and module_defaults have another.
+        """
+        if own is None:
+            return options
+        names = canonical_names(self.spec)
+        ours = {names[name] for name in own if name in names}
+        options = without_replaced_defaults(options, ours, self.replaced_defaults)
+        if options.get("state") != "absent":
+            for pair in (KEY_PAIR, LOGIN):
+                self._check_halves(pair, {name: options.get(name) for name in pair}, ours)
+        return options
+
+    def _check_halves(
+        self, pair: t.Sequence[str], options: t.Mapping[str, t.Any], own: t.Container[str]
+    ) -> None:
+        """Check that the task gives no half of a login whose other half is of another default."""
+        given = [name for name in pair if options[name] is not None]
+        ours = [name for name in given if name in own]
+        if len(given) != len(pair) or len(ours) != 1:
+            return
+        half = ours[0]
+        defaults = {name: options[name] for name in pair if name != half}
+        names = canonical_names(self.spec)
+        # Only now: a template may ask a store of secrets.
+        for name, value in defaults_of(self._task, self.module).items():
+            if names.get(name) == half:
+                defaults[half] = decrypted(self._templar.template(value))
+        check_halves(Place("the task", {half: options[half]}), Place("module_defaults", defaults))
 
     def _failed(self, message: str) -> dict[str, t.Any]:
         text = self._secrets.redacted(f"{self.module}: {message}")

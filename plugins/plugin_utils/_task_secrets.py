@@ -21,6 +21,7 @@ __all__ = (
     "REDACTED",
     "Spec",
     "TaskSecrets",
+    "as_dict",
     "canonical_names",
     "secret_in_wrong_option",
     "secret_values",
@@ -68,7 +69,7 @@ class TaskSecrets:
             self.add(text)
             self._texts.update(piece for piece in text.split() if len(piece) >= SHORT)
         names = canonical_names(spec)
-        for name, value in _as_dict(given).items():
+        for name, value in as_dict(given).items():
             if name not in names:
                 self._texts.update(text for text in _texts(value) if len(text) >= _LONG)
         return known
@@ -113,7 +114,7 @@ def secret_values(spec: Spec, *given: t.Any) -> t.Iterator[str]:
     """Yield every string among the values of the no_log options in ``given``, a task's or more."""
     names = canonical_names(spec)
     for options in given:
-        for name, value in _as_dict(options).items():
+        for name, value in as_dict(options).items():
             option = spec.get(names.get(name, ""), {})
             if option.get("no_log"):
                 yield from _texts(value)
@@ -130,7 +131,7 @@ def secret_in_wrong_option(spec: Spec, secrets: TaskSecrets, *given: t.Any) -> s
     """
     names = canonical_names(spec)
     for number, options in enumerate(given):
-        for name, value in _as_dict(options).items():
+        for name, value in as_dict(options).items():
             option = spec[names[name]]
             if option.get("no_log") or names[name] in _CHECKED_ELSEWHERE or value is None:
                 continue
@@ -181,7 +182,7 @@ def _is_mixed(token: str) -> bool:
     return all(kind.search(token) for kind in _KINDS)
 
 
-def _as_dict(given: t.Any) -> dict[t.Any, t.Any]:
+def as_dict(given: t.Any) -> dict[t.Any, t.Any]:
     """Return options as ansible-core reads them: a dict, JSON, or key=value."""
     try:
         options = check_type_dict(given)

@@ -36,6 +36,7 @@ class ActionTrial:
         self.arguments: object = None
         self.warnings: list[str] = []
         self.registered: list[str] = []
+        self.templated: list[object] = []
         for name in _VARIABLES:
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(Display, "warning", lambda _self, msg: self.warnings.append(msg))
@@ -44,14 +45,30 @@ class ActionTrial:
         empty = type(warnings._global_warnings)()
         monkeypatch.setattr(warnings, "_global_warnings", empty)
 
-    def run(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Run it; the module is not run."""
+    def run(
+        self,
+        arguments: dict[str, t.Any],
+        defaults: dict[str, t.Any] | None = None,
+        data: dict[str, t.Any] | None = None,
+    ) -> dict[str, t.Any]:
+        """Run it with module_defaults of its action group; the module is not run.
+
+        ``data`` is the task as it is written, if not as ``arguments`` say.
+        """
         task = types.SimpleNamespace(
-            args=arguments, async_val=0, action=self._action.module, diff=False,
+            args={**defaults, **arguments} if defaults else arguments,
+            async_val=0, action=self._action.module, diff=False,
             check_mode=False, no_log=False, delegate_to=None,
+            module_defaults=[{"group/mailops.ses.ses": defaults}] if defaults else [],
+            get_ds=lambda: data or {self.module: arguments},
+            _parent=types.SimpleNamespace(
+                _play=types.SimpleNamespace(_action_groups={self.module: ["mailops.ses.ses"]})
+            ),
         )  # fmt: skip
         connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="not used"))
-        action = self._action(task, connection, None, None, None, None)
+        self.templated.clear()
+        templar = types.SimpleNamespace(template=self._template)
+        action = self._action(task, connection, None, None, templar, None)
         action._load_name = task.action
 
         def execute(**kwargs: t.Any) -> dict[str, t.Any]:
@@ -64,6 +81,10 @@ class ActionTrial:
         result: dict[str, t.Any] = action.run(task_vars={})
         self.arguments = task.args
         return result
+
+    def _template(self, value: object) -> object:
+        self.templated.append(value)
+        return value
 
     @property
     def handed_over(self) -> t.Any:

@@ -139,6 +139,7 @@ def action_of(
         async_val=0,
         check_mode=check_mode,
         no_log=False,
+        module_defaults=[],
     )
     action = module.ActionModule(
         task=task,

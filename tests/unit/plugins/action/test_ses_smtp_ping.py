@@ -116,6 +116,7 @@ def run(
         args={"region": "eu-west-1", **arguments},
         async_val=0,
         check_mode=True,
+        module_defaults=[],
     )
     action = module.ActionModule(
         task=task,
