@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.mailops.ses.tests.support.ansible_cli import squeezed
+from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli, squeezed
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
@@ -32,6 +32,15 @@ PLUGINS = sorted(
     for path in (CHECKOUT / "plugins" / folder).glob("*.py")
     if path.stem != "__init__"
 )
+#: Plugins whose examples are run together, in a play each: none finds what another has written.
+TOGETHER = [
+    [plugin for plugin in PLUGINS if plugin[1].startswith("ses_smtp_") and plugin[0] == "filter"],
+    [("module", "postfix_relay_info"), ("filter", "postfix_relay_audit")],
+]
+RUNS_OF_PLUGINS = [
+    *TOGETHER,
+    *([plugin] for plugin in PLUGINS if not any(plugin in plugins for plugins in TOGETHER)),
+]
 #: What has to be there before the examples of a plugin can do anything.
 BEFORE: dict[str, list[dict[str, t.Any]]] = {
     "postfix_relay_key": [
@@ -114,7 +123,6 @@ def test_the_relay_of_the_readme_and_what_it_prints(sandbox: Sandbox, ses: SesSt
 @pytest.mark.parametrize(
     ("number", "file", "content"),
     [
-        (1, "postfix/sasl_passwd", LINE),
         (2, "postfix/sasl_passwd", LINE),
         (
             3,
@@ -124,13 +132,22 @@ def test_the_relay_of_the_readme_and_what_it_prints(sandbox: Sandbox, ses: SesSt
     ],
 )
 def test_a_playbook_of_the_readme(sandbox: Sandbox, number: int, file: str, content: str) -> None:
-    sandbox.play(PLAYBOOKS[number])
+    without_facts(sandbox).play(PLAYBOOKS[number])
     assert (sandbox.etc / file).read_text() == content
     assert (sandbox.etc / file).stat().st_mode & 0o777 == 0o600
 
 
+def without_facts(sandbox: Sandbox) -> Sandbox:
+    """Have its plays gather none, for they take a second, and no example uses them."""
+    sandbox.environment["ANSIBLE_GATHERING"] = "explicit"
+    return sandbox
+
+
 def test_the_map_alone_has_its_table_and_is_quiet_the_second_time(sandbox: Sandbox) -> None:
-    sandbox.play(PLAYBOOKS[1])
+    without_facts(sandbox).play(PLAYBOOKS[1])
+    source = sandbox.etc / "postfix" / "sasl_passwd"
+    assert source.read_text() == LINE
+    assert source.stat().st_mode & 0o777 == 0o600
     found = sandbox.run(
         "postmap -q '[email-smtp.eu-west-1.amazonaws.com]:587' /etc/postfix/sasl_passwd"
     )
@@ -161,30 +178,44 @@ def test_the_inline_vault_value_of_the_readme(sandbox: Sandbox) -> None:
     assert (sandbox.directory / "out").read_text() == PASSWORD_OF["eu-west-1"]
 
 
-@pytest.mark.parametrize(("kind", "name"), PLUGINS)
-def test_the_examples_of_a_plugin(
-    sandbox: Sandbox, ses: SesStandIn, *, kind: str, name: str
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, t.Any]]]:
+    """The tasks of every plugin's examples, by its name, as ansible-doc tells them."""
+    found: dict[str, list[dict[str, t.Any]]] = {}
+    cli = AnsibleCli(tmp_path_factory.mktemp("documentation"))
+    for kind in ("filter", "module"):
+        names = [f"mailops.ses.{name}" for each, name in PLUGINS if each == kind]
+        told = json.loads(cli.checked("ansible-doc", "--json", "-t", kind, *names))
+        found |= {name: yaml.safe_load(told[name]["examples"]) for name in names}
+    return found
+
+
+@pytest.mark.parametrize(
+    "plugins",
+    RUNS_OF_PLUGINS,
+    ids=["-".join(name for _kind, name in run) for run in RUNS_OF_PLUGINS],
+)
+def test_the_examples_of_plugins(
+    sandbox: Sandbox,
+    ses: SesStandIn,
+    *,
+    examples: dict[str, list[dict[str, t.Any]]],
+    plugins: list[tuple[str, str]],
 ) -> None:
-    documentation = json.loads(sandbox.run(f"ansible-doc --json -t {kind} mailops.ses.{name}"))
-    examples: list[dict[str, t.Any]] = yaml.safe_load(
-        documentation[f"mailops.ses.{name}"]["examples"]
-    )
+    plays: list[dict[str, t.Any]] = [
+        {
+            "name": f"The examples of {name}",
+            "hosts": HOSTS.get(name, "mail"),
+            "gather_facts": False,
+            "vars_files": ["vault.yml"],
+            "tasks": [*BEFORE.get(name, []), *examples[f"mailops.ses.{name}"]],
+        }
+        for _kind, name in plugins
+    ]
     # One example takes the key from the environment.
     sandbox.environment |= {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
-    output = sandbox.play(
-        yaml.safe_dump(
-            [
-                {
-                    "name": f"The examples of {name}",
-                    "hosts": HOSTS.get(name, "mail"),
-                    "gather_facts": False,
-                    "vars_files": ["vault.yml"],
-                    "tasks": [*BEFORE.get(name, []), *examples],
-                }
-            ]
-        )
-    )
-    assert f"ok={len(BEFORE.get(name, [])) + len(examples)} " in output
+    output = sandbox.play(yaml.safe_dump(plays))
+    assert f"ok={sum(len(play['tasks']) for play in plays)} " in output
     # With a login each, and two ports more in a loop: so that nothing passed without SES.
     sessions = {"ses_smtp_ping": 7, "postfix_relay": 5, "postfix_relay_key": 1}
-    assert len(ses.sessions) == sessions.get(name, 0)
+    assert len(ses.sessions) == sum(sessions.get(name, 0) for _kind, name in plugins)

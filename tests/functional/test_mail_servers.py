@@ -59,6 +59,7 @@ class MailServers:
 
     def __init__(self, relays: RelayHosts) -> None:
         self.relays = relays
+        self.second_runs: dict[str, Play] = {}
         names = list(RECIPES)
         hosts = relays.boot(*["trixie"] * len(names), names=names, offered=OFFERED)
         self.hosts = {host.name: host for host in hosts}
@@ -80,8 +81,11 @@ class MailServers:
         with concurrent.futures.ThreadPoolExecutor(_PLAYS_AT_ONCE) as pool:
             return dict(zip(self.hosts, pool.map(work, self.hosts.values()), strict=True))
 
-    def play(self, account: Account) -> dict[str, Play]:
-        """Run every recipe's playbook with this account's key in the vault."""
+    def play(self, account: Account, times: int = 1) -> dict[str, Play]:
+        """Run every recipe's playbook with this account's key in the vault; what each did last.
+
+        Several ``times`` are plays of one run: Ansible's start takes as long as the tasks.
+        """
         key = {"ses_access_key_id": account.access_key}
         self.relays.vault({**key, "ses_secret_access_key": account.secret_key})
 
@@ -89,9 +93,13 @@ class MailServers:
             if host not in self._prepared:
                 host.run("sh", "-euc", RECIPES[host.name].before)
                 self._prepared.add(host)
-            text = RECIPES[host.name].playbook
+            text = RECIPES[host.name].playbook * times
             play = self.relays.playbook(host.name, text, "--diff", "--limit", host.name)
             assert play.status == 0, play.output
+            tasks = [each["task"] for each in play.events]
+            starts = [number for number, task in enumerate(tasks) if task == tasks[0]]
+            assert len(starts) == times
+            play.events = play.events[starts[-1] :]
             return play
 
         return self.of_all(play)
@@ -141,7 +149,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[MailServers]
 
 
 def test_every_recipe_delivers(servers: MailServers) -> None:
-    servers.play(FIRST)
+    servers.second_runs = servers.play(FIRST, times=2)
     with ProcessWatch(
         [host for host in servers.hosts.values() if host.name != "applications"]
     ) as processes:
@@ -239,7 +247,8 @@ def test_the_password_survives_in_a_url(servers: MailServers, library: str) -> N
 
 
 def test_a_second_run_changes_nothing(servers: MailServers) -> None:
-    for name, play in servers.play(FIRST).items():
+    assert servers.second_runs.keys() == RECIPES.keys()
+    for name, play in servers.second_runs.items():
         assert play.changed(servers.hosts[name]) == []
 
 

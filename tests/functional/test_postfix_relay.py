@@ -79,9 +79,7 @@ class Relay:
         (ran,) = self.run_all(self.task(key=key, **arguments))
         return ran
 
-    def task(
-        self, *, key: Account | None = None, check_mode: bool = False, **arguments: t.Any
-    ) -> dict[str, t.Any]:
+    def task(self, *, key: Account | None = None, **arguments: t.Any) -> dict[str, t.Any]:
         """A task that runs it."""
         asked = {"config_directory": str(self._postfix.config_directory), **arguments}
         if arguments.get("state") != "absent":
@@ -91,7 +89,6 @@ class Relay:
         return {
             "name": "Relay",
             "mailops.ses.postfix_relay": asked,
-            "check_mode": check_mode,
             "register": "found",
             "ignore_errors": True,
         }
@@ -162,10 +159,8 @@ def test_from_nothing_to_delivered_mail_and_back(
     postfix.set({"default_database_type": map_type})
     before, nothing = contents(postfix), files(postfix)
 
-    first = {"key": FIRST, "region": WEST}
-    predicted, done, again = relay.run_all(
-        relay.task(check_mode=True, **first), relay.task(**first), relay.task(**first)
-    )
+    first = relay.task(key=FIRST, region=WEST)
+    predicted, done, again = relay.run_all({**first, "check_mode": True}, first, first)
     assert predicted.files == nothing
     assert not done["failed"], done
     assert done["changed"]
@@ -281,8 +276,9 @@ def test_the_second_region_when_the_first_is_down(
     }
     with ScratchPostfix(hosts) as postfix:
         relay = Relay(tmp_path, postfix, authority.ca_file)
-        both = {"key": FIRST, "regions": [WEST, CENTRAL]}
-        down, unverified = relay.run_all(relay.task(**both), relay.task(**both, verify=False))
+        down, unverified = relay.run_all(
+            *(relay.task(key=FIRST, regions=[WEST, CENTRAL], verify=each) for each in (True, False))
+        )
         assert f"region {WEST}: " in down["msg"]
         assert "refuses the connection" in down["msg"]
         assert not unverified["failed"]
@@ -353,8 +349,8 @@ def test_what_postfix_check_does_not_find(postfix: ScratchPostfix, relay: Relay)
         (config / "main.cf").write_text(f"{main_cf}{setting}\n", encoding="utf-8")
         (config / "master.cf").write_text(master_cf.replace(smtp, smtp + override), "utf-8")
         before = files(postfix)
-        wanted = {"key": FIRST, "region": WEST, "verify": False}
-        for refused in relay.run_all(relay.task(check_mode=True, **wanted), relay.task(**wanted)):
+        task = relay.task(key=FIRST, region=WEST, verify=False)
+        for refused in relay.run_all({**task, "check_mode": True}, task):
             assert refused["failed"], says
             assert says in refused["msg"]
             assert "theirs" not in refused["msg"]

@@ -72,6 +72,7 @@ class Sandbox:
             "PATH": os.pathsep.join([str(PROGRAMS), os.environ["PATH"], "/usr/sbin"]),
             "HOME": str(directory),
             "ANSIBLE_INVENTORY": str(directory / "hosts"),
+            "ANSIBLE_PIPELINING": "true",
             "ANSIBLE_VAULT_PASSWORD_FILE": str(directory / "vault-password"),
         }
 

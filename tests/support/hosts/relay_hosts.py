@@ -307,7 +307,7 @@ class ProcessWatch(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        while not self._ended.wait(0.005):
+        while not self._ended.wait(0.02):
             for folder in self._folders:
                 for process in folder.glob("[0-9]*"):
                     for name in ("cmdline", "environ"):
