@@ -56,7 +56,7 @@ def test_own_names(data: dict[str, t.Any] | None, own: set[str] | None) -> None:
 
 
 def test_everything_is_the_tasks_own_without_defaults() -> None:
-    assert own_names(task(None, [], region="r")) == {"region"}
+    assert own_names(task(None, [], region="r")) == frozenset(["region"])
 
 
 def test_defaults() -> None:
