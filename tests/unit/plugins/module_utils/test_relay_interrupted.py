@@ -4,8 +4,9 @@
 
 """A relay's run that ends at once at each of its steps: the next run finds its way from there.
 
-The steps are the calls that change files and those of programs. The functional tests do the same
-with real kills at system calls.
+The steps are the calls that change files and those of programs, of which those alone count before
+which something has changed: from the same files, the next run does the same. The functional tests
+do the same with real kills at system calls.
 """
 
 from __future__ import annotations
@@ -88,6 +89,17 @@ class Trial:
         if program == "postfix reload":
             self.start(self.relay.directory)
 
+    def state(self) -> list[tuple[object, ...]]:
+        """All that a run leaves behind: each file and folder, and what the processes have read."""
+        found: list[tuple[object, ...]] = []
+        for top in (self.relay.directory, self.read):
+            for path in sorted([top, *top.rglob("*")]):
+                status = path.lstat()
+                content = b"" if path.is_dir() else path.read_bytes()
+                kept = (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns)
+                found.append((path, content, status.st_ino, status.st_nlink, *kept))
+        return found
+
     def check(self) -> None:
         """Whichever processes have read which of the two: mail to SES finds its login."""
         main_cf = (self.read / "main.cf").read_text("utf-8")
@@ -96,46 +108,69 @@ class Trial:
             assert deliverable(routing, client)
 
 
-def killed_at(number: int, run: Run, trial: Trial) -> bool:
-    """Run in a process of its own, which ends before its step ``number``; whether it came to it."""
-    pid = os.fork()
-    if pid:
-        _pid, status = os.waitpid(pid, 0)
-        assert os.WEXITSTATUS(status) in (0, KILLED)
-        return os.WEXITSTATUS(status) == KILLED
-    with contextlib.suppress(BaseException):
-        _count_steps(number, trial)
+def steps_of(run: Run, trial: Trial) -> list[int]:
+    """The numbers of the steps before which something has changed since the one before."""
+    changed: list[int] = []
+    states: list[object] = [None]
+
+    def step(number: int) -> None:
+        state = trial.state()
+        if state != states[-1]:
+            states.append(state)
+            changed.append(number)
+
+    with stepwise(trial, step):
         run(trial.relay)
-        os._exit(0)
-    os._exit(1)
+    return changed
 
 
-def _count_steps(number: int, trial: Trial) -> None:
-    left = [number]
+def kill(number: int, run: Run, trial: Trial) -> None:
+    """Run in a process of its own, which ends before its step ``number``."""
 
-    def step(name: str = "") -> None:
-        left[0] -= 1
-        if left[0] < 0:
+    def step(reached: int) -> None:
+        if reached == number:
             os._exit(KILLED)
-        if name:
-            steps = {each: getattr(os, each) for each in STEPS}
-            for each in STEPS:
-                setattr(os, each, real[each])
-            trial.noticed(name)
-            for each, function in steps.items():
-                setattr(os, each, function)
 
-    def counted(function: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+    pid = os.fork()
+    if not pid:
+        with contextlib.suppress(BaseException), stepwise(trial, step):
+            run(trial.relay)
+        os._exit(1)
+    assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == KILLED
+
+
+@contextlib.contextmanager
+def stepwise(trial: Trial, step: t.Callable[[int], None]) -> t.Iterator[None]:
+    """Call ``step`` with its number before each step."""
+    real = {name: getattr(os, name) for name in STEPS}
+    numbers = itertools.count()
+
+    def use(functions: t.Mapping[str, t.Any]) -> None:
+        for name, function in functions.items():
+            setattr(os, name, function)
+
+    def reach(program: str = "") -> None:
+        use(real)
+        step(next(numbers))
+        if program:
+            trial.noticed(program)
+        use(counted)
+
+    def counting(function: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
         def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
-            step()
+            reach()
             return function(*args, **kwargs)
 
         return wrapper
 
-    real = {name: getattr(os, name) for name in STEPS}
-    for name, function in real.items():
-        setattr(os, name, counted(function))
-    trial.relay.postfix.before = step
+    counted = {name: counting(function) for name, function in real.items()}
+    trial.relay.postfix.before = reach
+    use(counted)
+    try:
+        yield
+    finally:
+        use(real)
+        trial.relay.postfix.before = lambda _program: None
 
 
 def deliverable(routing: FakeRelay, client: FakeRelay) -> bool:
@@ -169,19 +204,22 @@ def test_a_run_that_is_killed_at_any_step(tmp_path: Path, case: str) -> None:
     wanted = model.contents()
     trial = Trial(FakeRelay(model.postfix, model.attributes), tmp_path / "read")
     relay = trial.relay
-    points = 0
-    while True:
+
+    def begin() -> None:
         shutil.rmtree(model.directory)
         shutil.copytree(saved, model.directory)
         trial.start(saved)
-        if not killed_at(points, run, trial):
-            break
+
+    def again(program: str) -> None:
         trial.check()
+        trial.noticed(program)
 
-        def again(program: str) -> None:
-            trial.check()
-            trial.noticed(program)
-
+    begin()
+    points = steps_of(run, trial)
+    for point in points:
+        begin()
+        kill(point, run, trial)
+        trial.check()
         was = relay.contents()
         relay.postfix.before = again
         changed = run(relay).plan.changed
@@ -193,9 +231,8 @@ def test_a_run_that_is_killed_at_any_step(tmp_path: Path, case: str) -> None:
         assert not run(relay).plan.changed
         relay.absent()
         assert relay.contents() == original
-        points += 1
-    print(f"{case}: killed at {points} points")
-    assert points > 25
+    print(f"{case}: killed at {len(points)} points")
+    assert len(points) > 20
 
 
 @pytest.mark.parametrize("run", [to_central, away])
