@@ -39,6 +39,15 @@ NO_REGION = "region is not a region name in lower case, like 'eu-west-1'"
 # The function and its arguments, and the whole message.
 MESSAGES: list[tuple[t.Callable[..., t.Any], tuple[t.Any, ...], str]] = [
     (derive_password, (None,), "secret_key must be a string, not nothing (null)"),
+    *(
+        (
+            derive_password,
+            (value,),
+            f"secret_key must be a string, not {kind}. Take the secret out of it, like"
+            " `.secret_access_key`",
+        )
+        for kind, value in (("dict", {"secret_access_key": SECRET_KEY}), ("list", [SECRET_KEY]))
+    ),
     (
         derive_password,
         ("",),
