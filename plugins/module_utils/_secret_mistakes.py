@@ -192,7 +192,7 @@ def _mistake_of_structure(text: str) -> str:
 def _is_encoded(text: str) -> bool:
     """Return whether ``text`` is base64 of a secret, perhaps with a newline."""
     try:
-        decoded = base64.b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
-        return has_iam_form(decoded.decode("ascii").strip())
+        decoded = base64.b64decode(f"{text}==")  # more padding than there has to be does no harm
+        return has_iam_form(decoded.decode().strip())
     except (binascii.Error, ValueError):
         return False

@@ -28,6 +28,7 @@ HOW_TO_STORE = (
     "Store it without: `ansible-vault encrypt_string --stdin-name NAME` with Ctrl-D pressed twice "
     "and no Enter, or a plain YAML scalar instead of a '|' block"
 )
+TAKE = "Take the secret out of it, like `.secret_access_key`"
 TRIM = ". Or remove it with `| trim`"
 EXPECTED_ID = "an access key ID, like AKIAIOSFODNN7EXAMPLE: 16 to 128 capital letters and digits"
 STILL_ENCRYPTED = (
@@ -43,8 +44,7 @@ MESSAGES: list[tuple[t.Callable[..., t.Any], tuple[t.Any, ...], str]] = [
         (
             derive_password,
             (value,),
-            f"secret_key must be a string, not {kind}. Take the secret out of it, like"
-            " `.secret_access_key`",
+            f"secret_key must be a string, not {kind}. {TAKE}",
         )
         for kind, value in (("dict", {"secret_access_key": SECRET_KEY}), ("list", [SECRET_KEY]))
     ),
