@@ -45,6 +45,13 @@ FORKS = 3
 TIMEOUT = 120.0  # seconds, for what takes a few
 LONG = 600.0  # seconds, for a run; it takes about 15 on two processors that do nothing else
 
+#: The role does it, too, in twice the time. The service copies what the chroot needs.
+INSTALL = """
+apt-get -qq update
+apt-get -qq install --no-install-recommends postfix libsasl2-modules ca-certificates
+service postfix start
+"""
+
 VARIABLES: dict[str, t.Any] = {
     "rotate_access_key": NEW.access_key,
     "rotate_secret_key": f"{{{{ secrets['{NEW.access_key}'] }}}}",
@@ -136,10 +143,11 @@ def make_fleet(
     hosts = stack.enter_context(RelayHosts(folder, suites, [OLD, NEW]))
     local = LocalRelays(hosts.network, count, hosts.authority.ca_file, region=REGION, account=OLD)
     with concurrent.futures.ThreadPoolExecutor() as executor:
-        setting_up = executor.submit(hosts.role, {**hosts.key_of(OLD), "region": REGION})
+        installing = executor.map(lambda host: host.run("sh", "-euc", INSTALL), hosts.hosts)
         stack.enter_context(local)
-        play = setting_up.result()
-    assert play.status == 0, play.output
+        list(installing)
+    if hosts.hosts:
+        hosts.ensure({**hosts.key_of(OLD), "region": REGION})
     inventory = folder / "local.json"
     local.write_inventory(inventory)
     environment = hosts.network.ansible.environment
