@@ -42,8 +42,8 @@ options:
       - Senders whose mail goes through an account, a region or an endpoint of its own.
       - What a sender does not say, it has from the task's own options, the region from the first of O(regions). One
         with a O(senders[].password) or O(senders[].username) takes no IAM key from them, and the other way round.
-      - A sender with its own O(senders[].access_key) needs its own O(senders[].secret_key). Half of one key is never
-        completed with half of another.
+      - A sender that gives only one of O(senders[].access_key) and O(senders[].secret_key) is an error if the task, or
+        the environment, has the other half for another key only.
       - Sets C(sender_dependent_relayhost_maps) and C(smtp_sender_dependent_authentication). The table is the file
         C(ses_sender_relayhost) beside the password map.
     type: list

@@ -39,8 +39,8 @@ options:
       - Many entries at once, each with the options that a single entry has.
       - What an entry does not say, it has from the task's own options. An entry with a O(entries[].password) or
         O(entries[].username) takes no IAM key from them, and the other way round.
-      - An entry with its own O(entries[].access_key) needs its own O(entries[].secret_key). Half of one key is never
-        completed with half of another.
+      - An entry that gives only one of O(entries[].access_key) and O(entries[].secret_key) is an error if the task, or
+        the environment, has the other half for another key only.
       - An empty list with O(exclusive=true) removes all entries.
     type: list
     elements: dict

@@ -137,14 +137,6 @@ def test_a_known_mistake(secret_key: str, says: str) -> None:
         assert len(longest_common_part(message, secret)) < 8
 
 
-def test_a_dict_is_to_have_the_secret_taken_out() -> None:
-    for value in (PAIR, [SECRET_KEY]):
-        with pytest.raises(
-            SesSmtpError, match=r"not (dict|list)\. Take the secret out of it, like"
-        ):
-            check_secret_key(value)
-
-
 @pytest.mark.parametrize("secret_key", WARNED)
 def test_what_may_be_a_secret_is_warned_of(secret_key: str) -> None:
     check_secret_key(secret_key)
