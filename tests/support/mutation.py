@@ -85,6 +85,9 @@ def settings(tests: t.Iterable[Path]) -> str:
             "-q",
             "-p",
             "no:cacheprovider",
+            # It collects garbage five times at the end, which takes longer than most mutants' tests.
+            "-p",
+            "no:unraisableexception",
             "-c",
             COLLECTION / "pyproject.toml",
             "-m",

@@ -178,6 +178,7 @@ def test_vectors_cover_both_versions_and_mistakes() -> None:
     assert len(MISTAKES) >= 14
 
 
+@pytest.mark.slow
 def test_no_accepted_input_gives_a_mistaken_password() -> None:
     secrets = {
         SECRET_KEY,

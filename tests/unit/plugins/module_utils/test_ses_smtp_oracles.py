@@ -65,6 +65,7 @@ def openssl_password(secret: str) -> str:
     return done.stdout.rstrip("\n")
 
 
+@pytest.mark.ends_only
 @pytest.mark.parametrize("region", SMTP_REGIONS)
 def test_version_4_agrees_with_botocore(region: str) -> None:
     signer = BotocoreSigner(region)
