@@ -17,7 +17,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mailops.ses.tests.support.memory_disk import make_read_only, memory_disk
-from ansible_collections.mailops.ses.tests.support.module_runner import Outcome, run_module
+from ansible_collections.mailops.ses.tests.support.module_runner import (
+    ModuleServer,
+    Outcome,
+    run_module,
+)
 from ansible_collections.mailops.ses.tests.support.scratch_map import MODULE, ScratchMap, asked
 from ansible_collections.mailops.ses.tests.support.scratch_postfix import program, table_types
 
@@ -39,6 +43,12 @@ ENTRY = asked(KEY, *NEW.split(":"))
 
 PAGE = 4096
 MOST_PAGES = 40
+
+
+@pytest.fixture(name="module", scope="module")
+def fixture_module() -> t.Iterator[ModuleServer]:
+    with ModuleServer(MODULE) as module:
+        yield module
 
 
 @pytest.fixture(name="disk")
@@ -73,9 +83,9 @@ def unchanged(the_map: ScratchMap) -> None:
     assert the_map.exposed() == []
 
 
-def changes(the_map: ScratchMap) -> None:
+def changes(module: ModuleServer, the_map: ScratchMap) -> None:
     """Assert that the module does its work now."""
-    outcome = run_module(MODULE, the_map.arguments(ENTRY))
+    outcome = module.run(the_map.arguments(ENTRY))
     assert outcome.result["keys_changed"] == [KEY], outcome
     assert the_map.look_up(*ENTRIES) == {**ENTRIES, KEY: NEW}
     assert the_map.names() == the_map.right_names()
@@ -94,7 +104,7 @@ def fill(disk: Path, free_pages: int) -> None:
 
 @pytest.mark.parametrize("state", ["present", "absent"])
 @pytest.mark.parametrize("map_type", TYPES)
-def test_disk_full(tmp_path: Path, map_type: str, state: str) -> None:
+def test_disk_full(module: ModuleServer, tmp_path: Path, map_type: str, state: str) -> None:
     """With no page free, one, two ... until there are enough.
 
     For a type of Postfix 3.7, lmdb, postmap then makes an empty table and exits with 0.
@@ -105,7 +115,7 @@ def test_disk_full(tmp_path: Path, map_type: str, state: str) -> None:
         refused_with = []
         for pages in range(MOST_PAGES):
             fill(disk, pages)
-            outcome = run_module(MODULE, the_map.arguments(entry))
+            outcome = module.run(the_map.arguments(entry))
             if outcome.status == 0:
                 break
             refused(outcome, the_map, str(the_map.directory))
@@ -119,15 +129,15 @@ def test_disk_full(tmp_path: Path, map_type: str, state: str) -> None:
         assert the_map.names() == the_map.right_names()
 
 
-def test_read_only_file_system(disk: Path, the_map: ScratchMap) -> None:
+def test_read_only_file_system(module: ModuleServer, disk: Path, the_map: ScratchMap) -> None:
     make_read_only(disk)
-    outcome = run_module(MODULE, the_map.arguments(ENTRY))
+    outcome = module.run(the_map.arguments(ENTRY))
     refused(outcome, the_map, str(disk), "Read-only file system")
 
-    checked = run_module(MODULE, the_map.arguments(ENTRY, _ansible_check_mode=True))
+    checked = module.run(the_map.arguments(ENTRY, _ansible_check_mode=True))
     assert checked.result["changed"] is True
     assert checked.result["keys_changed"] == [KEY]
-    there = run_module(MODULE, the_map.arguments(asked(KEY, *OLD.split(":"))))
+    there = module.run(the_map.arguments(asked(KEY, *OLD.split(":"))))
     assert there.result["changed"] is False
 
 
@@ -145,7 +155,7 @@ def test_unwritable_directory(the_map: ScratchMap) -> None:
     refused(outcome, the_map, str(the_map.path), "Permission denied")
 
 
-def test_owner_can_not_be_given(the_map: ScratchMap) -> None:
+def test_owner_can_not_be_given(module: ModuleServer, the_map: ScratchMap) -> None:
     prefix = ["setpriv", "--bounding-set", "-chown"]
     arguments = the_map.arguments(ENTRY, owner="nobody")
     outcome = run_module(MODULE, arguments, prefix=prefix)
@@ -153,31 +163,31 @@ def test_owner_can_not_be_given(the_map: ScratchMap) -> None:
     refused(outcome, the_map, "chown failed")
     assert str(the_map.directory) in outcome.result["path"]
     assert "Operation not permitted" in outcome.output
-    outcome = run_module(MODULE, the_map.arguments(ENTRY, owner="no such user"))
+    outcome = module.run(the_map.arguments(ENTRY, owner="no such user"))
     refused(outcome, the_map, "no such user")
 
 
-def test_directory_missing(the_map: ScratchMap) -> None:
+def test_directory_missing(module: ModuleServer, the_map: ScratchMap) -> None:
     path = the_map.directory / "missing" / "sasl_passwd"
-    outcome = run_module(MODULE, the_map.arguments(ENTRY, path=str(path)))
+    outcome = module.run(the_map.arguments(ENTRY, path=str(path)))
     refused(outcome, the_map, f"the directory {path.parent} does not exist")
 
 
 @pytest.mark.parametrize("name", ["postmap", "postconf"])
-def test_program_missing(the_map: ScratchMap, name: str) -> None:
+def test_program_missing(module: ModuleServer, the_map: ScratchMap, name: str) -> None:
     """It is hidden by a file that can't be executed, in a mount namespace."""
     script = 'mount --bind /dev/null "$1" && shift && exec "$@"'
     shell = ["sh", "-c", script, "without", program(name)]
     prefix = ["unshare", "--mount", "--propagation", "private", *shell]
     outcome = run_module(MODULE, the_map.arguments(ENTRY), prefix=prefix)
     refused(outcome, the_map, f"{name} was not found", "Is Postfix installed?")
-    changes(the_map)
+    changes(module, the_map)
 
 
-def test_type_missing(the_map: ScratchMap, tmp_path: Path) -> None:
+def test_type_missing(module: ModuleServer, the_map: ScratchMap, tmp_path: Path) -> None:
     """A type that this Postfix does not have; the error tells which it has, and what to install."""
     fake = fake_program(tmp_path, "postconf", '[ "$3" = -m ] && exec printf "btree\\nhash\\n"')
-    outcome = run_module(MODULE, the_map.arguments(ENTRY, map_type="lmdb"), environment=fake)
+    outcome = module.run(the_map.arguments(ENTRY, map_type="lmdb"), environment=fake)
     said = ("no lookup tables of type lmdb", "it has hash, btree", "postfix-lmdb")
     refused(outcome, the_map, *said)
 
@@ -217,22 +227,26 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_postmap_fails(the_map: ScratchMap, tmp_path: Path, failure: str) -> None:
+def test_postmap_fails(
+    module: ModuleServer, the_map: ScratchMap, tmp_path: Path, failure: str
+) -> None:
     script, said = FAILURES[failure]
     environment = fake_program(tmp_path, "postmap", COMPILES % script)
-    outcome = run_module(MODULE, the_map.arguments(ENTRY), environment=environment)
+    outcome = module.run(the_map.arguments(ENTRY), environment=environment)
     refused(outcome, the_map, said)
-    changes(the_map)
+    changes(module, the_map)
 
 
-def test_postmap_can_not_be_executed(the_map: ScratchMap, tmp_path: Path) -> None:
+def test_postmap_can_not_be_executed(
+    module: ModuleServer, the_map: ScratchMap, tmp_path: Path
+) -> None:
     environment = fake_program(tmp_path, "postmap", "")
     (tmp_path / "fakes" / "postmap").write_text("#!/no/such/interpreter\n")
-    outcome = run_module(MODULE, the_map.arguments(ENTRY), environment=environment)
+    outcome = module.run(the_map.arguments(ENTRY), environment=environment)
     refused(outcome, the_map, "can't be run", "No such file or directory")
 
 
-def test_something_in_the_way(the_map: ScratchMap, tmp_path: Path) -> None:
+def test_something_in_the_way(module: ModuleServer, the_map: ScratchMap, tmp_path: Path) -> None:
     """What is not the module's is neither followed nor removed."""
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -241,28 +255,28 @@ def test_something_in_the_way(the_map: ScratchMap, tmp_path: Path) -> None:
     lock = the_map.directory / ".sasl_passwd.mailops.lock"
 
     staging.symlink_to(outside)
-    outcome = run_module(MODULE, the_map.arguments(ENTRY))
+    outcome = module.run(the_map.arguments(ENTRY))
     staging.unlink()
     refused(outcome, the_map, f"{staging} is in the way")
     assert (outside / "precious").read_text() == "of somebody"
 
     staging.write_text("a file")
-    outcome = run_module(MODULE, the_map.arguments(ENTRY))
+    outcome = module.run(the_map.arguments(ENTRY))
     assert staging.read_text() == "a file"
     staging.unlink()
     refused(outcome, the_map, f"{staging} is in the way")
 
     lock.symlink_to(outside / "made through a link")
-    outcome = run_module(MODULE, the_map.arguments(ENTRY))
+    outcome = module.run(the_map.arguments(ENTRY))
     lock.unlink()
     refused(outcome, the_map, str(lock))
     assert not (outside / "made through a link").exists()
-    changes(the_map)
+    changes(module, the_map)
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "socket"])
 @pytest.mark.parametrize("which", ["source", "table"])
-def test_no_regular_file(tmp_path: Path, which: str, kind: str) -> None:
+def test_no_regular_file(module: ModuleServer, tmp_path: Path, which: str, kind: str) -> None:
     """It says so; above all it does not wait for somebody to write into it."""
     the_map = ScratchMap(tmp_path / "map", "hash").make()
     path = the_map.path if which == "source" else the_map.table
@@ -272,16 +286,16 @@ def test_no_regular_file(tmp_path: Path, which: str, kind: str) -> None:
         os.mkfifo(path)
     else:
         os.mknod(path, stat.S_IFSOCK | 0o600)
-    outcome = run_module(MODULE, the_map.arguments(ENTRY))
+    outcome = module.run(the_map.arguments(ENTRY))
     assert outcome.status == 1
     assert str(path) in outcome.result["msg"]
     assert the_map.names() == {path.name}
 
 
-def test_without_selinux(the_map: ScratchMap) -> None:
+def test_without_selinux(module: ModuleServer, the_map: ScratchMap) -> None:
     """An option for SELinux changes nothing, as in ansible-core's modules, and does no harm."""
     context = {"seuser": "system_u", "serole": "object_r", "setype": "postfix_etc_t"}
-    outcome = run_module(MODULE, the_map.arguments(ENTRY, **context))
+    outcome = module.run(the_map.arguments(ENTRY, **context))
     assert outcome.result["keys_changed"] == [KEY]
-    outcome = run_module(MODULE, the_map.arguments(ENTRY, **context))
+    outcome = module.run(the_map.arguments(ENTRY, **context))
     assert outcome.result["changed"] is False
