@@ -166,6 +166,7 @@ os.setgroups([]), os.setgid(65534), os.setuid(65534)
 label = re.compile(r"success\+[0-9a-f]{16}@simulator\.amazonses\.com")
 arguments, recipient = set(), ""
 while not pathlib.Path("/tmp/over").exists():
+    time.sleep(0.002)
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             arguments.add((process / "cmdline").read_bytes().decode(errors="replace"))
