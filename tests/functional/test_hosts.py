@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """The hosts that other tests rely on: bare, of the right release, reachable by Ansible over SSH,
-able to become a relay, cut off from everything else, and gone without a trace at the end.
+cut off from everything else, and gone without a trace at the end.
 
-Postfix is configured by hand here: this is about the hosts, not about the collection.
+That each installs Postfix offline and becomes a relay that delivers, test_relay_on_hosts.py shows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ansible_collections.mailops.ses.tests.support.hosts.roots import (
     RELEASES,
     root_file_systems,
 )
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
+from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
 from ansible_collections.mailops.ses.tests.support.ses_program import StandInProgram
 from ansible_collections.mailops.ses.tests.support.ses_protocol import Mode
 
@@ -39,17 +39,6 @@ REGION = "eu-west-1"
 OTHER_REGION = "eu-central-1"
 SERVER = f"email-smtp.{REGION}.amazonaws.com"
 PACKAGES = ["postfix", "libsasl2-modules", "ca-certificates"]
-SETTINGS = [
-    f"relayhost = [{SERVER}]:587",
-    "smtp_sasl_auth_enable = yes",
-    "smtp_sasl_password_maps = texthash:/etc/postfix/sasl_passwd",
-    "smtp_sasl_tls_security_options = noanonymous",
-    "smtp_tls_security_level = secure",
-    "smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt",
-    "smtp_tls_loglevel = 1",
-]
-PASSWORD_LINE = f"[{SERVER}]:587 {ACCOUNT.access_key}:{password_v4(ACCOUNT.secret_key, REGION)}\n"
-LETTER = "From: sender@example.com\nSubject: from {0}\n\nfrom {0}\n"
 
 CONNECT = """
 import socket, sys
@@ -170,33 +159,6 @@ def test_a_man_in_the_middle_can_take_the_place_of_ses(
         assert connect(host, server, 587) == "connected"
         assert connect(host, server, 465) == "ConnectionRefusedError 111"
         assert [session.mode for session in stripped.wait_for_sessions(1)] == ["stripped"]
-
-
-def test_each_installs_postfix_offline_and_delivers(
-    net: HostNetwork, authority: CertificateAuthority, ses: StandInProgram
-) -> None:
-    for host in net.hosts:
-        host.trust(authority.ca_file)
-    package = f"name={','.join(PACKAGES)} update_cache=true"
-    net.ansible.checked("ansible", "all", "-m", "ansible.builtin.apt", "-a", package)
-    for host in net.hosts:
-        assert host.run("postconf", "-h", "mail_version").startswith(host.release.postfix + ".")
-        types = host.run("postconf", "-h", "default_database_type").strip()
-        assert types == host.release.table_type
-        host.write("/etc/postfix/sasl_passwd", PASSWORD_LINE)
-        host.run("chmod", "0600", "/etc/postfix/sasl_passwd")
-        host.run("postconf", "-e", *SETTINGS)
-    # Not `postfix start`: up to Debian 12 only the service gives Postfix's chroot its resolv.conf.
-    start = ["-m", "ansible.builtin.service", "-a", "name=postfix state=started"]
-    net.ansible.checked("ansible", "all", *start)
-    for host in net.hosts:
-        host.run("sendmail", "to@example.net", text=LETTER.format(host.name))
-    messages = ses.wait_for_messages(len(net.hosts))
-    assert {message.username for message in messages} == {ACCOUNT.access_key}
-    assert all(message.tls_version for message in messages)
-    for host in net.hosts:
-        assert any(f"Subject: from {host.name}".encode() in message.data for message in messages)
-        assert host.has_logged(f"Verified TLS connection established to {SERVER}")
 
 
 def running(pids: t.Iterable[int]) -> list[int]:

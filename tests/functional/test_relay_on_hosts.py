@@ -162,8 +162,9 @@ def search(host: Host, texts: t.Iterable[str]) -> dict[str, str]:
 def test_a_bare_host_becomes_a_relay(relays: RelayHosts, first_run: FirstRun) -> None:
     for host in relays.hosts:
         assert host.run("postconf", "-h", "mail_version").startswith(f"{host.release.postfix}.")
-        table_type = host.run("postconf", "-h", "smtp_sasl_password_maps").partition(":")[0]
-        assert table_type == host.release.table_type
+        default = host.run("postconf", "-h", "default_database_type").strip()
+        in_use = host.run("postconf", "-h", "smtp_sasl_password_maps").partition(":")[0]
+        assert (default, in_use) == (host.release.table_type,) * 2
         (probed,) = first_run.play.result(host, "Have Postfix probe its relay")["instances"]
         assert probed["probe"]["accepted"] is True
         assert probed["probe"]["nexthop"].startswith(f"[{ENDPOINTS[0]}]:587")
