@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .module_runner import ModuleServer, Outcome
-from .scratch_postfix import program
+from .scratch_postfix import SAME_ORDER, program
 
 _CALL = re.compile(r"(?:\d+ +)?(\w+)\(")
 # How often a module reads what a program prints depends on chance, so reads can't be counted. They
@@ -132,6 +132,7 @@ class Killer:
         )
         postmap.chmod(0o755)
         self._environment["PATH"] = f"{self.own}:/usr/sbin:/usr/bin:/sbin:/bin"
+        self._environment.update(SAME_ORDER)
 
     def run(self) -> Outcome:
         """Run it to its end."""

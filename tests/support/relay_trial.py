@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .kill_points import Killer, KillPoint, NotReachedError, choose
+from .left_behind import Seen, left_behind
 from .module_runner import ModuleServer
-from .scratch_postfix import Delivery, ScratchPostfix, program
+from .scratch_postfix import SAME_ORDER, Delivery, ScratchPostfix, program
 from .ses_accounts import Account, password_v4
 
 WEST, CENTRAL = "eu-west-1", "eu-central-1"
@@ -43,11 +44,13 @@ CALLS = {"fchmod", "fsync", "linkat", "mkdirat", "openat", "renameat", "unlinkat
 RELOADED = "reload -- version"
 ROUTING = b"relayhost"
 
+PROGRAMS = ("postconf", "postfix", "postmap")
 # Stands in for a program of Postfix's: KILL_AT is the number of a call and before or after.
 # $PPID is the module.
 STAND_IN = """\
 #!/bin/sh
-number=$(($(cat {own}/count) + 1))
+read -r number <{own}/count
+number=$((number + 1))
 echo $number >{own}/count
 echo {name} >>{own}/called
 if [ "$KILL_AT" = "$number before" ]; then kill -KILL $PPID; exit 1; fi
@@ -108,6 +111,7 @@ class Trial:
     ca_file: Path
     folder: Path
     scenario: Scenario
+    seen: Seen
     #: The senders of all messages, each of which has its own.
     sent: list[str] = field(default_factory=list)
     tried: set[State] = field(default_factory=set)
@@ -122,6 +126,7 @@ class Trial:
         self.folder.mkdir()
         self._before = self.folder / "before"
         self._own = self.folder / "own"
+        self._counted = self.folder / "counted"
         config = self.postfix.config_directory
         source = config / "sasl_passwd"
         source.touch(mode=0o600)
@@ -135,10 +140,15 @@ class Trial:
         shutil.copytree(config, self._before)
         wanted = self.arguments(self.scenario.after)
         self.killer = Killer(self.server, config, self._own, wanted, umask=0o022)
-        for name in ("postconf", "postfix", "postmap"):
-            script = self._own / name
-            script.write_text(STAND_IN.format(own=self._own, name=name, path=program(name)))
-            script.chmod(0o755)
+        # It stands in for what is not killed here.
+        (self._own / "postmap").unlink()
+        self._counted.mkdir()
+        # All of them only where their calls are counted: each costs a shell.
+        for folder, names in ((self._own, ["postfix"]), (self._counted, PROGRAMS)):
+            for name in names:
+                script = folder / name
+                script.write_text(STAND_IN.format(own=self._own, name=name, path=program(name)))
+                script.chmod(0o755)
         self.reset()
         self._old = self.state()
         result = self.killer.run().result
@@ -189,7 +199,7 @@ class Trial:
         while self._reloads() == before or managers & self._processes("qmgr"):
             assert time.monotonic() < deadline, self.postfix.log()[-3000:]
             time.sleep(0.01)
-        (self._own / "count").write_text("0")
+        (self._own / "count").write_text("0\n")
         (self._own / "called").write_text("")
         (self._own / "reloads").write_text("")
 
@@ -218,14 +228,23 @@ class Trial:
         return [*choose(calls), *around]
 
     def check(self, point: Point) -> None:
-        """Kill a run there, look at what it leaves, send mail, and run it again."""
+        """Kill a run there, look at what it leaves, send mail, and run it again.
+
+        What another kill has left, nobody looks at again; nor at what runs have made of it.
+        """
         pid = self.postfix.pid
         self.kill(point)
+        if self.seen.is_new("left", (self.files(), self._times_told())):
+            self._check_left_behind(point)
+        assert self.postfix.pid == pid
+
+    def _check_left_behind(self, point: Point) -> None:
         left = self.state()
         assert left.main_cf in (self._old.main_cf, self._between, self._new.main_cf)
         self._check_logins(left)
         assert self.exposed() == []
-        if left not in self.tried:
+        if self.seen.is_new("state", left):
+            self.tried.add(left)
             self._try_mail(point, left)
 
         again = self.killer.run().result
@@ -236,21 +255,44 @@ class Trial:
         assert (now.main_cf, now.found) == (self._new.main_cf, self._new.found)
         assert self.names() == self._names
         assert self.exposed() == []
-        identities = self._identities()
-        again = self.killer.run().result
-        assert (again["changed"], again["reloaded"]) == (False, False)
-        assert self._identities() == identities
-        assert self.postfix.pid == pid
+        if self.seen.is_new("finished", self.files()):
+            identities = self._identities()
+            again = self.killer.run().result
+            assert (again["changed"], again["reloaded"]) == (False, False)
+            assert self._identities() == identities
+        self._clear_queue()
+
+    def files(self) -> tuple[str, ...]:
+        """All that a run can find; the same for all trials."""
+        aliases = {
+            str(self.postfix.directory): "DIRECTORY",
+            str(self.ca_file): "CA_FILE",
+            self.postfix.address: "ADDRESS",
+        }
+        return left_behind(self.postfix.config_directory, aliases)
+
+    def check_mixture(self, point: ProgramPoint, ended: str) -> None:
+        """Kill a run there, end processes, and send mail through those that read main.cf now."""
+        self.kill(point, with_mail=True)
+        self.end(ended)
+        assert self.deliver().status in self.allowed
+        assert not self.killer.run().result.get("failed")
         self._clear_queue()
 
     def state(self) -> State:
-        """What Postfix has now."""
-        main_cf = tuple(
-            sorted((self.postfix.config_directory / "main.cf").read_bytes().split(b"\n"))
-        )
-        logins = {**LOGINS, **FOREIGN}
-        found = frozenset(name for name, login in logins.items() if self._look_up(name) == login)
-        return State(main_cf, found, (self._own / "reloads").read_text().count("reload"))
+        """What Postfix has now; the same for all trials."""
+        main_cf = (self.postfix.config_directory / "main.cf").read_bytes()
+        main_cf = main_cf.replace(bytes(self.postfix.directory), b"DIRECTORY")
+        logins = {f"{name}\t{login}": name for name, login in {**LOGINS, **FOREIGN}.items()}
+        names = "".join(f"{name}\n" for name in logins.values())
+        answers = ""
+        with suppress(RuntimeError):  # which says that there is none
+            answers = self.postfix.run("postmap", "-q", "-", self.table, text=names)
+        found = frozenset(logins[line] for line in answers.splitlines() if line in logins)
+        return State(tuple(sorted(main_cf.split(b"\n"))), found, self._times_told())
+
+    def _times_told(self) -> int:
+        return (self._own / "reloads").read_text().count("reload")
 
     @property
     def _between(self) -> tuple[bytes, ...]:
@@ -270,11 +312,6 @@ class Trial:
         return (
             f"{names[state.main_cf]} main.cf, reloads: {state.reloads}, finds {sorted(state.found)}"
         )
-
-    def _look_up(self, name: str) -> str:
-        with suppress(RuntimeError):  # which says that there is none
-            return self.postfix.run("postmap", "-q", name, self.table).rstrip("\n")
-        return ""
 
     def _check_logins(self, left: State) -> None:
         """What running processes have read, and what new ones read: both need their login."""
@@ -298,7 +335,6 @@ class Trial:
 
     def _try_mail(self, point: Point, left: State) -> None:
         """In each state that there can be, a message on a Postfix with processes from before."""
-        self.tried.add(left)
         self.kill(point, with_mail=True)
         again = self.state()
         assert (again.main_cf, again.found) == (left.main_cf, left.found)
@@ -369,18 +405,13 @@ class Trial:
             else:
                 return
 
-    def reload_point(self) -> ProgramPoint:
-        """Before the reload: main.cf is new, and no process knows."""
-        points = [point for point in self.points() if isinstance(point, ProgramPoint)]
-        return [each for each in points if (each.program, each.when) == ("postfix", "before")][-1]
-
     def _run_with(self, kill_at: str) -> int:
-        path = f"{self._own}:/usr/sbin:/usr/bin:/sbin:/bin"
-        environment = {"PATH": path, "KILL_AT": kill_at}
+        path = f"{self._counted}:/usr/sbin:/usr/bin:/sbin:/bin"
+        environment = {"PATH": path, "KILL_AT": kill_at, **SAME_ORDER}
         return self.server.run(self.killer.arguments, environment=environment).status
 
     def _checked(self, arguments: t.Mapping[str, t.Any]) -> None:
-        result = self.server.run(arguments).result
+        result = self.server.run(arguments, environment=SAME_ORDER).result
         assert result.get("changed"), result
 
     def _reloads(self) -> int:

@@ -84,6 +84,9 @@ scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
 
+#: Has postconf add settings in the same order each time.
+SAME_ORDER = {"NORANDOMIZE": "yes"}
+
 _DELIVERY = re.compile(
     r": (?P<queue_id>[0-9A-Za-z]+): to=<(?P<recipient>[^>]*)>,.* relay=(?P<relay>[^,]+),"
     r".* status=(?P<status>\w+) \((?P<text>.*)\)$",
@@ -158,7 +161,7 @@ class ScratchPostfix:
         self._prefix = list(prefix)
         self._hosts = dict(hosts or {})
         self._settings = dict(settings or {})
-        self._address = loopback_address()
+        self.address = loopback_address()
         self.directory = Path(os.devnull)
         self.config_directory = Path(os.devnull)
         self.log_file = Path(os.devnull)
@@ -253,7 +256,7 @@ class ScratchPostfix:
 
     def send(self, *bodies: str, sender: str = "sender@example.com") -> None:
         """Hand in messages by SMTP, each with the subject and the body ``BODY``."""
-        with smtplib.SMTP(self._address, _SMTPD_PORT, timeout=30) as client:
+        with smtplib.SMTP(self.address, _SMTPD_PORT, timeout=30) as client:
             for body in bodies:
                 text = f"From: {sender}\r\nSubject: {body}\r\n\r\n{body}\r\n"
                 client.sendmail(sender, ["recipient@example.net"], text)
@@ -322,12 +325,12 @@ class ScratchPostfix:
         main_cf = _MAIN_CF.format(directory=self.directory) + settings
         (self.config_directory / "main.cf").write_text(main_cf, encoding="utf-8")
         _cool(self.config_directory / "main.cf")
-        master_cf = MASTER_CF.format(address=self._address, port=_SMTPD_PORT)
+        master_cf = MASTER_CF.format(address=self.address, port=_SMTPD_PORT)
         (self.config_directory / "master.cf").write_text(master_cf, encoding="utf-8")
 
     def _call(self, command: t.Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
         # Without MAIL_CONFIG and the like of a caller that is itself run by Postfix.
-        environment = {"PATH": _PATH, "LC_ALL": "C.UTF-8"}
+        environment = {"PATH": _PATH, "LC_ALL": "C.UTF-8", **SAME_ORDER}
         return subprocess.run(
             command,
             input=text,
