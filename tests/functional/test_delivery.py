@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import collections
 import email
-import functools
 import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import typing as t
@@ -34,6 +32,7 @@ from ansible_collections.mailops.ses.tests.support.scratch_postfix import (
 )
 from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
 from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+from ansible_collections.mailops.ses.tests.support.vaulted import vaulted
 from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
@@ -98,18 +97,6 @@ def account(number: int) -> Account:
     return Account(f"AKIAEXAMPLE{number:09d}", f"secret/access+key/of+the+number/{number:08d}")
 
 
-@functools.cache
-def _vault(accounts: tuple[Account, ...]) -> str:
-    """A vault's file with these accounts, once for all tests: it takes a second."""
-    with tempfile.TemporaryDirectory() as folder:
-        cli = AnsibleCli(Path(folder))
-        cli.write("vault-password", VAULT_PASSWORD)
-        content = {"accounts": [vars(account) for account in accounts]}
-        vault = cli.write("vault.yml", json.dumps(content))
-        cli.checked("ansible-vault", "encrypt", "--vault-password-file", "vault-password", vault)
-        return vault.read_text("ascii")
-
-
 class Rotator:
     """Runs the module on a scratch Postfix, for one key after the other, with a vault."""
 
@@ -133,7 +120,8 @@ class Rotator:
 
         Fails with what Ansible said if not all were written.
         """
-        self._cli.write("vault.yml", _vault(accounts))
+        content = json.dumps({"accounts": [vars(account) for account in accounts]})
+        self._cli.write("vault.yml", vaulted(content, VAULT_PASSWORD))
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "playbook.yml"]
         process = subprocess.Popen(
             [*command, *self._arguments, *self._variables],

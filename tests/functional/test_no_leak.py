@@ -23,6 +23,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     SECRET_KEY,
     found_in,
 )
+from ansible_collections.mailops.ses.tests.support.vaulted import vaulted
 
 pytestmark = pytest.mark.every_minor
 
@@ -36,6 +37,7 @@ MASKS = importlib.util.find_spec("ansible.module_utils.secrets") is not None
 
 # From ansible-core 2.22 on what is in a vaulted file is masked. The password is in none that a
 # run without an error reads, so that it is this collection that has to hide it there.
+VAULT_PASSWORD = "the vault password"
 VAULTED = {"secret": SECRET_KEY}
 VAULTED_MISTAKES = {
     "secret_newline": f"{SECRET_KEY}\n",
@@ -193,12 +195,10 @@ SUCCESS_TASKS: list[dict[str, t.Any]] = [
 def fixture_cli(tmp_path: Path) -> AnsibleCli:
     cli = AnsibleCli(tmp_path)
     (tmp_path / "logs").mkdir()
-    cli.write("vault-password", "the vault password")
+    cli.write("vault-password", VAULT_PASSWORD)
     cli.write("template.j2", "{{ secret | mailops.ses.ses_smtp_password('eu-west-3') }}")
-    cli.write("vars.yml", yaml.safe_dump(VAULTED))
-    cli.write("mistakes.yml", yaml.safe_dump(VAULTED_MISTAKES))
-    files = ("vars.yml", "mistakes.yml")
-    cli.checked("ansible-vault", "encrypt", "--vault-password-file", "vault-password", *files)
+    cli.write("vars.yml", vaulted(yaml.safe_dump(VAULTED), VAULT_PASSWORD))
+    cli.write("mistakes.yml", vaulted(yaml.safe_dump(VAULTED_MISTAKES), VAULT_PASSWORD))
     return cli
 
 

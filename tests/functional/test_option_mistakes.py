@@ -25,12 +25,14 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     found_in,
 )
 from ansible_collections.mailops.ses.tests.support.option_mistakes import MODULES, derivable
+from ansible_collections.mailops.ses.tests.support.vaulted import inline, vaulted
 
 pytestmark = pytest.mark.every_minor
 
 OTHER_ACCESS_KEY = "AKIAEXAMPLE000000003"
 PASSWORDS = list(PASSWORD_OF.values())
 SECRETS = [SECRET_KEY[:20], SECRET_KEY[20:], SECRET_KEY[::-1], *PASSWORDS]
+VAULT_PASSWORD = "the vault password"
 VAULTED = {
     "vaulted_secret": SECRET_KEY,
     "vaulted_json": json.dumps({"access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY}),
@@ -190,14 +192,10 @@ def tasks() -> list[tuple[dict[str, t.Any], str]]:
 def fixture_cli(tmp_path: Path) -> AnsibleCli:
     cli = AnsibleCli(tmp_path)
     (tmp_path / "logs").mkdir()
-    cli.write("vault-password", "the vault password")
-    cli.write("vars.yml", yaml.safe_dump(VAULTED))
+    cli.write("vault-password", VAULT_PASSWORD)
+    cli.write("vars.yml", vaulted(yaml.safe_dump(VAULTED), VAULT_PASSWORD))
     cli.write("template.txt", "{{ vaulted_secret }}")
-    vault = ("--vault-password-file", "vault-password")
-    cli.checked("ansible-vault", "encrypt", *vault, "vars.yml")
-    name = ("--name", "inline_secret")
-    inline = cli.checked("ansible-vault", "encrypt_string", *vault, *name, SECRET_KEY)
-    cli.write("inline.yml", inline[inline.index("inline_secret:") :])
+    cli.write("inline.yml", f"inline_secret: {inline(SECRET_KEY, VAULT_PASSWORD, 2)}")
     return cli
 
 

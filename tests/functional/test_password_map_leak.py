@@ -40,6 +40,7 @@ from ansible_collections.mailops.ses.tests.support.own_syslog import OwnSyslog
 from ansible_collections.mailops.ses.tests.support.process_watch import ProcessWatch
 from ansible_collections.mailops.ses.tests.support.scratch_map import ScratchMap
 from ansible_collections.mailops.ses.tests.support.scratch_postfix import program
+from ansible_collections.mailops.ses.tests.support.vaulted import vaulted
 
 pytestmark = [
     pytest.mark.root,
@@ -51,6 +52,7 @@ pytestmark = [
 REGION = "eu-west-3"  # its password has a "/" and a "+"
 KEY = f"[email-smtp.{REGION}.amazonaws.com]:587"
 PASSWORD = PASSWORD_OF[REGION]
+VAULT_PASSWORD = "the vault password"
 GIVEN_PASSWORD = "Given+Password/of=one"
 FOREIGN_PASSWORDS = [f"Foreign+Password/of={number}" for number in ("one", "two", "three", "four")]
 SMTP_PASSWORDS = [*PASSWORD_OF.values(), GIVEN_PASSWORD]
@@ -187,12 +189,9 @@ class Stage:
         self._fake(folder / "failing", FAILS_LOUDLY, "postmap")
         self.cli.environment["PATH"] = f"{folder / 'talkative'}:{self.cli.environment['PATH']}"
         self._variables = {"failing": str(folder / "failing")}
-        self.cli.write("vault-password", "the vault password")
+        self.cli.write("vault-password", VAULT_PASSWORD)
         secrets = {"secret": SECRET_KEY, "given": GIVEN_PASSWORD, "derived": PASSWORD}
-        self.cli.write("vars.yml", yaml.safe_dump(secrets))
-        self.cli.checked(
-            "ansible-vault", "encrypt", "--vault-password-file", "vault-password", "vars.yml"
-        )
+        self.cli.write("vars.yml", vaulted(yaml.safe_dump(secrets), VAULT_PASSWORD))
 
     def _fake(self, folder: Path, script: str, *names: str) -> None:
         folder.mkdir()
@@ -324,7 +323,7 @@ def test_payload_has_no_aws_secret(stage: Stage) -> None:
         texts = [part for path in payloads for part in unpacked(path.read_text())]
         assert len(texts) > 10
         sent[name] = "\n".join(texts)
-        assert found_in(sent[name], [SECRET_KEY, "the vault password"]) == []
+        assert found_in(sent[name], [SECRET_KEY, VAULT_PASSWORD]) == []
     for region in (REGION, "eu-west-1"):
         assert found_in(sent["postfix_sasl_passwd"], [PASSWORD_OF[region]])
     assert "digests" in sent["postfix_relay_info"]

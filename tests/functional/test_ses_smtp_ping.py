@@ -35,6 +35,7 @@ from ansible_collections.mailops.ses.tests.support.scripted_server import Script
 from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
 from ansible_collections.mailops.ses.tests.support.ses_protocol import Listener, Mode
 from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+from ansible_collections.mailops.ses.tests.support.vaulted import vaulted
 
 pytestmark = [pytest.mark.every_minor, pytest.mark.slow]
 
@@ -62,9 +63,9 @@ def fixture_ses(authority: CertificateAuthority) -> t.Iterator[SesStandIn]:
 def fixture_cli(tmp_path: Path) -> AnsibleCli:
     cli = AnsibleCli(tmp_path / "ansible")
     cli.environment["ANSIBLE_STDOUT_CALLBACK"] = "json_lines"
-    cli.write("vaulted.yml", yaml.safe_dump({"key_id": ACCESS_KEY, "secret": SECRET_KEY}))
-    cli.write("vault-password", "for a test\n")
-    cli.checked("ansible-vault", "encrypt", "--vault-password-file=vault-password", "vaulted.yml")
+    password = cli.write("vault-password", "for a test\n").read_text()
+    login = {"key_id": ACCESS_KEY, "secret": SECRET_KEY}
+    cli.write("vaulted.yml", vaulted(yaml.safe_dump(login), password))
     return cli
 
 

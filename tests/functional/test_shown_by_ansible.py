@@ -24,6 +24,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     SECRET_KEY,
     found_in,
 )
+from ansible_collections.mailops.ses.tests.support.vaulted import inline, vaulted
 
 pytestmark = [pytest.mark.every_minor, pytest.mark.root, pytest.mark.postfix]
 
@@ -32,6 +33,7 @@ SECRETS = [SECRET_KEY, *PASSWORD_OF.values()]
 OTHER_KEY = "AnotherMadeUpSecretKeyForTests/0123456+9"
 MODULE = "mailops.ses.postfix_sasl_passwd"
 KEY = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
+VAULT_PASSWORD = "the vault password"
 VAULTED = {
     "ses_access_key_id": ACCESS_KEY,
     "ses_secret_access_key": SECRET_KEY,
@@ -61,9 +63,8 @@ TASKS: dict[str, tuple[dict[str, t.Any], tuple[str, ...], tuple[int, int]]] = {
 @pytest.fixture(name="cli")
 def fixture_cli(tmp_path: Path) -> AnsibleCli:
     cli = AnsibleCli(tmp_path)
-    cli.write("vault-password", "the vault password")
-    cli.write("vault.yml", yaml.safe_dump(VAULTED))
-    cli.checked("ansible-vault", "encrypt", "--vault-password-file", "vault-password", "vault.yml")
+    cli.write("vault-password", VAULT_PASSWORD)
+    cli.write("vault.yml", vaulted(yaml.safe_dump(VAULTED), VAULT_PASSWORD))
     (tmp_path / "postfix").mkdir()
     (tmp_path / "postfix" / "main.cf").write_text("compatibility_level = 3.6\n")
     return cli
@@ -141,8 +142,6 @@ def test_what_ansible_debug_shows(cli: AnsibleCli) -> None:
 
 def test_what_a_role_and_the_tasks_arguments_show(cli: AnsibleCli) -> None:
     vault = ("--vault-password-file", "vault-password")
-    inline = cli.checked("ansible-vault", "encrypt_string", *vault, OTHER_KEY)
-    vaulted = inline[inline.index("!vault") :].replace("\n", "\n" + " " * 8)
     text = f"""
 - hosts: localhost
   gather_facts: false
@@ -151,7 +150,7 @@ def test_what_a_role_and_the_tasks_arguments_show(cli: AnsibleCli) -> None:
     - name: An option that is an inline value
       {MODULE}:
         unknown: 1
-        secret_key: {vaulted}
+        secret_key: {inline(OTHER_KEY, VAULT_PASSWORD, 10)}
       ignore_errors: true
     - name: A secret in the wrong variable of the role
       ansible.builtin.include_role:

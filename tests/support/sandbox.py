@@ -6,12 +6,10 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from ansible_collections.mailops.ses.tests.support.example_key import (
@@ -20,6 +18,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     SECRET_KEY,
 )
 from ansible_collections.mailops.ses.tests.support.own_etc import with_own_etc
+from ansible_collections.mailops.ses.tests.support.vaulted import vaulted
 
 PROGRAMS = Path(sys.executable).parent
 
@@ -33,22 +32,6 @@ _VAULT = {
     "billing_smtp_username": ACCESS_KEY,
     "billing_smtp_password": PASSWORD_OF["eu-west-3"],
 }
-
-
-@functools.cache
-def _encrypted_vault() -> str:
-    """The vault's file, once for all sandboxes: it takes a second."""
-    with tempfile.NamedTemporaryFile("w") as password_file:
-        password_file.write(_VAULT_PASSWORD)
-        password_file.flush()
-        done = subprocess.run(
-            [PROGRAMS / "ansible-vault", "encrypt", "--vault-password-file", password_file.name],
-            input=json.dumps(_VAULT),
-            text=True,
-            capture_output=True,
-            check=True,
-        )
-    return done.stdout
 
 
 class Sandbox:
@@ -66,7 +49,7 @@ class Sandbox:
             )
         )
         (directory / "vault-password").write_text(_VAULT_PASSWORD)
-        (directory / "vault.yml").write_text(_encrypted_vault())
+        (directory / "vault.yml").write_text(vaulted(json.dumps(_VAULT), _VAULT_PASSWORD))
         self.environment = {
             **os.environ,
             "PATH": os.pathsep.join([str(PROGRAMS), os.environ["PATH"], "/usr/sbin"]),

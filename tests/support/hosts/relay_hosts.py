@@ -23,6 +23,7 @@ from ..ses_accounts import Account, password_v4
 from ..ses_program import StandInProgram
 from ..ses_protocol import Mode
 from ..ses_records import Message
+from ..vaulted import vaulted
 from .host import Host
 from .network import PORTS, HostNetwork
 
@@ -30,6 +31,7 @@ REGIONS = ("eu-west-1", "eu-central-1")
 ROLE = "mailops.ses.postfix_relay"
 RELAY_TASK = "Relay"
 REMOTE_TEMP = "/root/.ansible/tmp"  # Ansible's default
+_VAULT_PASSWORD = "for a test\n"
 _QUEUE_TIMEOUT = 30.0  # seconds
 
 #: Everything about all files in a directory, a line each; one that is written anew has another inode.
@@ -199,15 +201,14 @@ class RelayHosts:
 
     def vault(self, variables: t.Mapping[str, t.Any]) -> None:
         """Have these in the vault that playbooks read."""
-        ansible = self.network.ansible
-        vault = ansible.write("vault.yml", yaml.safe_dump(dict(variables)))
-        ansible.checked("ansible-vault", "encrypt", "--vault-password-file=vault-password", vault)
+        text = vaulted(yaml.safe_dump(dict(variables)), _VAULT_PASSWORD)
+        self.network.ansible.write("vault.yml", text)
 
     def _provide_playbooks(self) -> None:
         ansible = self.network.ansible
         ansible.environment["ANSIBLE_STDOUT_CALLBACK"] = "json_lines"
         ansible.environment["ANSIBLE_REMOTE_TEMP"] = REMOTE_TEMP
-        ansible.write("vault-password", "for a test\n")
+        ansible.write("vault-password", _VAULT_PASSWORD)
         secrets = {account.access_key: account.secret_key for account in self.accounts}
         self.vault({"secrets": secrets})
 
