@@ -96,29 +96,55 @@ VAULTED_PLAYBOOK = """
       ignore_errors: true
 """
 
-# Five hosts, and templates in the worker processes (tasks) and in the main one (a play's name).
-WARNING_PLAYBOOK = """
-- name: Four tasks on five hosts
+# Two hosts, and templates in the worker processes (tasks) and in the main one (a play's name).
+FILTER_PLAYS = """
+- name: Four tasks on two hosts
   hosts: all
   gather_facts: false
+  vars:
+    arguments: {arguments}
   tasks:
     - ansible.builtin.debug:
-        msg: "{{ (secret | mailops.ses.ses_smtp_password(**arguments)) is string }}"
+        msg: "{{{{ (secret | mailops.ses.ses_smtp_password(**arguments)) is string }}}}"
     - ansible.builtin.assert:
         that: (secret | mailops.ses.ses_smtp_password(**arguments)) is string
     - ansible.builtin.set_fact:
-        number: "{{ [secret, secret] | map('mailops.ses.ses_smtp_password', **arguments) | length }}"
+        number: "{{{{ [secret, secret] | map('mailops.ses.ses_smtp_password', **arguments) | length }}}}"
     - ansible.builtin.debug:
-        msg: "{{ (item ~ secret[1:]) | mailops.ses.ses_smtp_password(**arguments) | length }}"
+        msg: "{{{{ (item ~ secret[1:]) | mailops.ses.ses_smtp_password(**arguments) | length }}}}"
       loop: [a, b, c]
 - name: Another play
   hosts: all
   gather_facts: false
+  vars:
+    arguments: {arguments}
   tasks:
     - ansible.builtin.debug:
-        msg: "{{ secret | mailops.ses.ses_smtp_password(**arguments) | length }}"
+        msg: "{{{{ secret | mailops.ses.ses_smtp_password(**arguments) | length }}}}"
 """
-FIVE_HOSTS = "".join(f"host{number} ansible_connection=local\n" for number in range(5))
+#: Whichever plugins of the collection see it, and on however many hosts.
+OTHER_WARNINGS = """
+- name: A secret of another form, and a region that the module does not know
+  hosts: all
+  gather_facts: false
+  vars:
+    other: some+secret+key
+  tasks:
+    - ansible.builtin.debug:
+        msg: "{{ (other | mailops.ses.ses_smtp_password('eu-west-1')) is string }}"
+    - mailops.ses.ses_smtp_credentials:
+        access_key: AKIAIOSFODNN7EXAMPLE
+        secret_key: "{{ other }}"
+        region: eu-west-1
+    - ansible.builtin.debug:
+        msg: "{{ ('' | mailops.ses.ses_smtp_password_info('another+secret+key')).matches }}"
+    - mailops.ses.ses_smtp_credentials:
+        region: eu-wset-2
+    - mailops.ses.ses_smtp_credentials:
+        region: eu-wset-2
+        tls: wrapper
+"""
+HOSTS = "".join(f"host{number} ansible_connection=local\n" for number in range(2))
 
 
 def indented(vaulted: str, spaces: int) -> str:
@@ -255,12 +281,13 @@ def test_environment_of_the_task_is_not_the_controllers(cli: AnsibleCli) -> None
     assert squeezed("secret_key is missing") in squeezed(done.stdout)
 
 
-def run_warning_playbook(cli: AnsibleCli, arguments: str) -> str:
-    cli.write("hosts", FIVE_HOSTS)
-    cli.write("play.yml", WARNING_PLAYBOOK)
-    extra = ("-e", f'{{"secret": "{SECRET_KEY}", "arguments": {arguments}}}')
-    output: str = cli.checked("ansible-playbook", "-i", "hosts", "-f", "5", *extra, "play.yml")
-    assert output.count("failed=0") == 5
+def run_plays(cli: AnsibleCli, *plays: str) -> str:
+    """Run them at once, on all hosts; what is on the screen, without white space."""
+    cli.write("hosts", HOSTS)
+    (cli.folder / "play.yml").write_text("".join(plays), encoding="utf-8")
+    extra = ("-i", "hosts", "-e", f"secret={SECRET_KEY}")
+    output: str = cli.checked("ansible-playbook", *extra, "play.yml", environment=ENVIRONMENT)
+    assert output.count("failed=0") == 2
     return squeezed(output)
 
 
@@ -268,66 +295,26 @@ def count(text: str, *, of: str) -> int:
     return text.count(squeezed(of))
 
 
-def test_version_2_without_a_word_is_warned_of_once(cli: AnsibleCli) -> None:
-    output = run_warning_playbook(cli, "{}")
+def test_each_warning_comes_once(cli: AnsibleCli) -> None:
+    """However often there is a reason for it; each of them has another."""
+    of_filter = [FILTER_PLAYS.format(arguments=each) for each in ("{}", "{region: eu-wset-1}")]
+    output = run_plays(cli, *of_filter, OTHER_WARNINGS)
     assert count(output, of=VERSION_2_WARNING) == 1
     assert count(output, of="Give a region for version 4, or say version=2") == 1
-    assert count(output, of="[WARNING]: mailops.ses.ses_smtp_password") == 1
-
-
-@pytest.mark.parametrize("arguments", ['{"version": 2}', '{"region": "eu-west-1"}'])
-def test_no_warning_if_version_or_region_is_said(cli: AnsibleCli, arguments: str) -> None:
-    output = run_warning_playbook(cli, arguments)
-    assert "WARNING" not in output
-    assert "version2" not in output
-
-
-def test_unknown_region_is_warned_of_once(cli: AnsibleCli) -> None:
-    output = run_warning_playbook(cli, '{"region": "eu-wset-1"}')
-    assert count(output, of="[WARNING]: mailops.ses.ses_smtp_password: region 'eu-wset-1'") == 1
-
-
-def test_a_secret_of_another_form_is_warned_of_once(cli: AnsibleCli) -> None:
-    """Whichever plugins of the collection see it, and on however many hosts."""
-    cli.write("hosts", FIVE_HOSTS)
-    cli.write(
-        "play.yml",
-        """
-        - hosts: all
-          gather_facts: false
-          tasks:
-            - ansible.builtin.debug:
-                msg: "{{ (secret | mailops.ses.ses_smtp_password('eu-west-1')) is string }}"
-            - mailops.ses.ses_smtp_credentials:
-                access_key: AKIAIOSFODNN7EXAMPLE
-                secret_key: "{{ secret }}"
-                region: eu-west-1
-            - ansible.builtin.debug:
-                msg: "{{ ('' | mailops.ses.ses_smtp_password_info('another+secret+key')).matches }}"
-        """,
-    )
-    extra = ("-i", "hosts", "-e", "secret=some+secret+key")
-    output = cli.checked("ansible-playbook", *extra, "play.yml")
-    warning = "[WARNING]: mailops.ses: secret_key does not look like the secret access key of"
-    assert count(squeezed(output), of=warning) == 1
+    other_form = "mailops.ses: secret_key does not look like the secret access key of"
+    for warning in (
+        "mailops.ses.ses_smtp_password: without a region",
+        "mailops.ses.ses_smtp_password: region 'eu-wset-1'",
+        "mailops.ses.ses_smtp_credentials: region 'eu-wset-2'",
+        other_form,
+    ):
+        assert count(output, of=f"[WARNING]: {warning}") == 1, warning
+    assert count(output, of="[WARNING]: mailops.ses") == 4
     assert "some+secret+key" not in output
 
 
-def test_module_warns_of_an_unknown_region_once(cli: AnsibleCli) -> None:
-    cli.write("hosts", FIVE_HOSTS)
-    cli.write(
-        "play.yml",
-        """
-        - hosts: all
-          gather_facts: false
-          tasks:
-            - mailops.ses.ses_smtp_credentials:
-                region: eu-wset-1
-            - mailops.ses.ses_smtp_credentials:
-                region: eu-wset-1
-                tls: wrapper
-        """,
-    )
-    output = cli.checked("ansible-playbook", "-i", "hosts", "play.yml", environment=ENVIRONMENT)
-    warning = "[WARNING]: mailops.ses.ses_smtp_credentials: region 'eu-wset-1'"
-    assert count(squeezed(output), of=warning) == 1
+def test_no_warning_if_version_or_region_is_said(cli: AnsibleCli) -> None:
+    arguments = ("{version: 2}", "{region: eu-west-1}")
+    output = run_plays(cli, *(FILTER_PLAYS.format(arguments=each) for each in arguments))
+    assert "WARNING" not in output
+    assert "version2" not in output
