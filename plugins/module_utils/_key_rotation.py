@@ -37,8 +37,10 @@ from ansible_collections.mailops.ses.plugins.module_utils._safe_path import Unsa
 from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import MissingDirectoryError
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     Staging,
+    cleaning_up,
     in_force,
     kept_name,
+    uninterrupted,
 )
 
 if t.TYPE_CHECKING:
@@ -111,9 +113,12 @@ class KeyRotation:
                 locks.enter_context(self._updates[path].locked())
             # Only the maps whose locks are held.
             self._tables = {path: self._tables[path] for path in self._updates}
+            locks.enter_context(uninterrupted())
             plan = self._plan()
             reloaded = self._put_in_force(plan)
-            self._finish(plan)
+            problem = "the logins are in place, but the former ones can't be removed"
+            with cleaning_up(instance.places, problem):
+                self._finish(plan)
         return plan, reloaded
 
     def _refuse_unknown_maps(self) -> None:
@@ -203,8 +208,8 @@ class KeyRotation:
         if not self._all_ours(record, of_map):
             # To put back what was there before the relay would bring back an old key, too.
             file = replace(file, whole=False)
+        stack.callback(store.clean_up)
         store.create()
-        stack.callback(store.remove_staging)
         return store.stage(replace(record, map=replace(record.map, file=file)))
 
     def _all_ours(self, record: Record, of_map: MapRotation) -> bool:

@@ -38,6 +38,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     check_lock,
     locked,
     put_in_force,
+    uninterrupted,
 )
 
 if t.TYPE_CHECKING:
@@ -110,10 +111,13 @@ class Plan:
     other_tables: tuple[str, ...]
 
     @property
+    def replaces(self) -> bool:
+        """Whether there is a file to replace."""
+        return bool(self.writes_source or self.table_problem)
+
+    @property
     def changed(self) -> bool:
-        return bool(
-            self.writes_source or self.table_problem or self.wrong_attributes or self.left_behind
-        )
+        return bool(self.replaces or self.wrong_attributes or self.left_behind)
 
 
 def source_path(path: str) -> str:
@@ -214,11 +218,11 @@ class MapUpdate:
 
     def apply(self) -> tuple[Plan, str | None]:
         """Plan again with the lock held, and do it. Returns that plan and the backup's path."""
-        with self.locked():
+        with self.locked(), uninterrupted():
             plan = self.plan()
+            self.repair(plan)
             with self.staged(plan) as staged:
                 put_in_force(staged.renames)
-            self.repair(plan)
         return plan, staged.backup
 
     @contextlib.contextmanager
@@ -232,7 +236,7 @@ class MapUpdate:
             if plan.changed:
                 for staging in stagings:
                     staging.remove()
-            if plan.writes_source or plan.table_problem:
+            if plan.replaces:
                 for staging in stagings:
                     staging.create()
                 yield self._stage(plan, stagings[0], stagings[-1])
@@ -240,11 +244,18 @@ class MapUpdate:
                 yield Staged((), None)
         finally:
             for staging in stagings:
-                staging.remove()
+                staging.clean_up()
 
     def repair(self, plan: Plan) -> None:
-        """Give the files in force the owner, mode and context that they lack."""
+        """Give the files that a plan does not replace the owner, mode and context that they lack.
+
+        Before it replaces the others, so that nothing can fail after that.
+        """
+        replaced = [self._source] if plan.writes_source else []
+        replaced += [self._table] if plan.table_problem and self._table else []
         for path in map(self._places.find, plan.wrong_attributes):
+            if path in replaced:
+                continue
             if path.directory.shared:
                 with self._staging_beside(path).second_name(path) as second:
                     self._attributes.repair(path, second)

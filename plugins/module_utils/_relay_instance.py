@@ -42,7 +42,11 @@ from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import (
     MissingDirectoryError,
     Places,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._secret_file import check_lock, locked
+from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
+    Staging,
+    check_lock,
+    locked,
+)
 
 if t.TYPE_CHECKING:
     from ansible_collections.mailops.ses.plugins.module_utils._file_attributes import FileAttributes
@@ -174,6 +178,15 @@ class Instance:
         suffixes = {known.suffix for known in TABLE_TYPES.values()} - {""}
         names = [*(path + suffix for suffix in sorted(suffixes)), path]
         return tuple(name for name in names if self._removable(name) is not None)
+
+    def remove_left(self, path: str | None) -> None:
+        """Remove what a killed run has left beside a map and its tables: it may hold passwords."""
+        suffixes = {known.suffix for known in TABLE_TYPES.values()} if path else set()
+        for suffix in suffixes:
+            # Nothing was made where another user decides what a name leads to.
+            with contextlib.suppress(MissingDirectoryError, UnsafePathError):
+                name = self.places.find(f"{path}").name
+                Staging(self.places.find(f"{path}{suffix}").beside(name)).remove()
 
     def remove_files(self, paths: t.Iterable[str]) -> None:
         """Remove files, in this order, if they are there; of a link of root's, what it points to."""

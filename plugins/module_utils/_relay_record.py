@@ -24,6 +24,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._safe_path import make
 from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import Places
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     Staging,
+    cleaning_up,
     put_in_force,
 )
 
@@ -224,26 +225,33 @@ class RecordStore:
         try:
             put_in_force(self.stage(record))
         finally:
-            self.remove_staging()
+            self.staging.clean_up()
 
     def is_left_behind(self) -> bool:
         """Whether a killed run has left files here, and perhaps no record."""
         path = self._file(_RECORD)
         return path is not None and (Staging(path).is_there() or path.status() is None)
 
-    def remove_staging(self) -> None:
-        """Remove what was staged, if there is any."""
+    def clean_up(self) -> None:
+        """Remove what was staged, and the directory if there is no record in it."""
         path = self._file(_RECORD)
-        if path:
+        if path is None:
+            return
+        with cleaning_up(self._place.directory.places, f"{self.directory} can't be cleaned up"):
             Staging(path).remove()
+            if not self._made("").directory.names():
+                self._remove_directory()
 
     def remove(self) -> None:
         """Remove the record with all that is in its directory."""
         if self._file(_RECORD) is None:
             return
-        self.remove_staging()
+        self.staging.remove()
         for name in (_RECORD, _MAIN_CF, _MAP):
             self._made(name).unlink()
+        self._remove_directory()
+
+    def _remove_directory(self) -> None:
         self._inside = None
         os.rmdir(self._place.name, dir_fd=self._place.directory.descriptor)
 

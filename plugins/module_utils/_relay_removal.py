@@ -18,6 +18,7 @@ import typing as t
 from dataclasses import replace
 
 from ansible_collections.mailops.ses.plugins.module_utils._main_cf import tokens
+from ansible_collections.mailops.ses.plugins.module_utils._map_update import Staged
 from ansible_collections.mailops.ses.plugins.module_utils._password_map import read_map
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import TABLE_TYPES
 from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact, redact_entry
@@ -43,10 +44,12 @@ from ansible_collections.mailops.ses.plugins.module_utils._safe_path import Unsa
 from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import MissingDirectoryError
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     backup_name,
+    cleaning_up,
+    in_force,
     kept_name,
     locked,
-    put_in_force,
     read_if_there,
+    uninterrupted,
 )
 
 if t.TYPE_CHECKING:
@@ -114,16 +117,17 @@ class RelayRemoval:
                 path = self._reachable(record.map.path)
                 if path is not None:
                     locks.enter_context(locked(path, _LOCK_SECONDS))
+            locks.enter_context(uninterrupted())
             instance.read()
             plan = self.plan()
             reloaded, backups = self._put_in_force(plan)
-            if self._map and plan.map:
-                with self._map.staged(plan.map) as staged:
-                    put_in_force(staged.renames)
-                backups += [staged.backup] if staged.backup else []
-            instance.remove_files(plan.removes)
-            instance.main_cf.staging.remove()
-            instance.store.remove()
+            problem = "the relay is taken back, but not all that it needed can be removed"
+            with cleaning_up(instance.places, problem):
+                instance.remove_files(plan.removes)
+                for name in (record.map.path, record.routes) if record else ():
+                    instance.remove_left(name)
+                instance.main_cf.staging.remove()
+                instance.store.remove()
         return Outcome(plan, reloaded, tuple(backups))
 
     def _plan_without_record(self) -> RelayPlan:
@@ -198,7 +202,10 @@ class RelayRemoval:
         return any(token.endswith(f":{path}") for token in tokens(value))
 
     def _put_in_force(self, plan: RelayPlan) -> tuple[bool, list[str]]:
-        """main.cf, and the reload; returns whether Postfix was reloaded, and backups."""
+        """main.cf, the reload and the map, in one transaction.
+
+        Returns whether Postfix was reloaded, and the paths of backups.
+        """
         instance, record = self._instance, self._record
         main_cf, store = instance.main_cf, instance.store
         reloaded = False
@@ -207,7 +214,7 @@ class RelayRemoval:
             return reloaded, backups
         try:
             with contextlib.ExitStack() as stack:
-                stack.callback(main_cf.staging.remove)
+                stack.callback(main_cf.staging.clean_up)
                 main_cf.staging.remove()
                 steps: list[Renames] = []
                 if plan.settings or plan.main_cf is not None:
@@ -216,19 +223,25 @@ class RelayRemoval:
                     if self._request.backup:
                         backups.append(backup_name(main_cf.path))
                         copy = main_cf.staging.write_like(main_cf.read(), main_cf.path)
-                        steps[0].insert(0, (copy, backups[0]))
+                        steps = [[(copy, backups[0]), *steps[0]], *steps[1:]]
+                of_map = Staged((), None)
+                if self._map and plan.map:
+                    of_map = stack.enter_context(self._map.staged(plan.map))
+                    backups += [of_map.backup] if of_map.backup else []
                 if plan.reload:
-                    stack.callback(store.remove_staging)
+                    stack.callback(store.clean_up)
                     store.create()
                     state = record.main_cf.next(
                         main_cf.read(),
                         store.main_cf_before(),
                         *(read_if_there(files[-1][0]) for files in steps),
                     )
-                    coming = store.stage(replace(record, main_cf=state, reload_pending=True))
+                    coming = replace(record, main_cf=state, reload_pending=True)
+                    stack.enter_context(in_force(store.stage(coming)))
                     reloaded = put_in_force_in_steps(
-                        stack, instance, coming, steps, pending=record.reload_pending, reload=True
+                        stack, instance, steps, pending=record.reload_pending, reload=True
                     )
+                stack.enter_context(in_force(of_map.renames))
         except BaseException:
             instance.reload_again()
             raise

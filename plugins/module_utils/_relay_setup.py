@@ -7,20 +7,20 @@
 """Setting up the relay: what it lacks, and giving it that in one transaction.
 
 The order, so that a process that is killed at any instant leaves a Postfix that delivers, and
-enough for the next run to go on: the record of what was there; the password map, with the keys
-that are no longer wanted still in it; main.cf and the table with the senders' servers, in the steps
+enough for the next run to go on: the record of what was there, before a password is on the disk; the
+password map, with the keys that are no longer wanted still in it; main.cf and the table with the senders' servers, in the steps
 of _relay_steps.py; and only then, when nothing asks for them any more, the old keys go.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import typing as t
 from dataclasses import replace
 
 from ansible_collections.mailops.ses.plugins.module_utils._main_cf import overrides, tokens
 from ansible_collections.mailops.ses.plugins.module_utils._map_entry import (
+    PasswordMapError,
     Wanted,
     WantedLine,
     fold,
@@ -66,8 +66,11 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_steps import (
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     SecretFileError,
     backup_name,
+    cleaning_up,
+    in_force,
     put_in_force,
     read_if_there,
+    uninterrupted,
 )
 
 if t.TYPE_CHECKING:
@@ -148,7 +151,7 @@ class RelaySetup:
 
     def apply(self) -> Outcome:
         """Plan again with the locks held, and do it."""
-        with self._instance.locked(), self._map.locked():
+        with self._instance.locked(), self._map.locked(), uninterrupted():
             self._instance.read()
             plan = self.plan()
             if not plan.changed:
@@ -157,14 +160,10 @@ class RelaySetup:
             of_map = self._map_update(backup=self._request.backup)
             backup = self._request.backup and not of_map.plan().writes_source
             reloaded, backups = self._put_in_force(plan, of_map)
-            try:
+            problem = "the relay is set up, but what it does not need any more can't be removed"
+            errors = (OSError, PasswordMapError, PostfixError, SecretFileError)
+            with cleaning_up(self._instance.places, problem, errors):
                 backups += self._finish(plan, backup)
-            except (OSError, PostfixError, SecretFileError) as exc:
-                why = os.strerror(exc.errno or 0) if isinstance(exc, OSError) else str(exc)
-                raise RelayError(
-                    f"the relay is in force, but what it does not need any more is still there:"
-                    f" {why}. The next run will remove it"
-                ) from None
         return Outcome(plan, reloaded, tuple(backups))
 
     # What is wanted
@@ -274,11 +273,16 @@ class RelaySetup:
         reloaded = False
         routes = self._routes_update()
         plans = [(update, update.plan()) for update in (of_map, routes) if update]
+        for update, its in plans:
+            update.repair(its)
         try:
             with contextlib.ExitStack() as stack:
+                main_cfs, copies = self._stage_main_cf(plan, stack)
+                if plan.settings or any(its.replaces for _update, its in plans) or not first:
+                    coming = [path for files in main_cfs for path, _target in files]
+                    stack.enter_context(in_force(self._stage_record(plan, of_map, coming, stack)))
                 staged = [stack.enter_context(update.staged(its)) for update, its in plans]
                 backups = [ready.backup for ready in staged if ready.backup]
-                main_cfs, copies = self._stage_main_cf(plan, stack)
                 backups += [backup for _copy, backup in copies]
                 # The routes are not there without senders.
                 routing = [pair for ready in staged[1:] for pair in ready.renames]
@@ -288,19 +292,12 @@ class RelaySetup:
                     main_cfs[2],
                 ]
                 steps = [files for files in steps if files]
-                if steps or not first:
-                    coming = [path for files in main_cfs for path, _target in files]
-                    record = self._stage_record(plan, of_map, coming, stack)
-                    reloaded = put_in_force_in_steps(
-                        stack, instance, record, steps, pending=pending, reload=plan.reload
-                    )
+                reloaded = put_in_force_in_steps(
+                    stack, instance, steps, pending=pending, reload=plan.reload
+                )
         except BaseException:
-            if first:
-                instance.store.remove()
             instance.reload_again()
             raise
-        for update, its in plans:
-            update.repair(its)
         return reloaded, backups
 
     def _stage_main_cf(
@@ -308,7 +305,7 @@ class RelaySetup:
     ) -> tuple[list[Renames], Renames]:
         """main.cf after each step, once the last is sure to have the effect; and its backup."""
         main_cf = self._instance.main_cf
-        stack.callback(main_cf.staging.remove)
+        stack.callback(main_cf.staging.clean_up)
         main_cf.staging.remove()
         if not plan.settings:
             return [[], [], []], []
@@ -361,8 +358,8 @@ class RelaySetup:
             ),
             reload_pending=plan.reload,
         )
+        stack.callback(store.clean_up)
         store.create()
-        stack.callback(store.remove_staging)
         return store.stage(self._record, before)
 
     def _finish(self, plan: RelayPlan, backup: bool) -> list[str]:

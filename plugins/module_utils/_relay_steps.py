@@ -29,7 +29,7 @@ if t.TYPE_CHECKING:
 
 __all__ = ["Steps", "in_steps", "put_in_force_in_steps", "stage_main_cf"]
 
-Renames = t.List[t.Tuple[str, str]]  # for Python 3.7
+Renames = t.Sequence[t.Tuple[str, str]]  # for Python 3.7
 
 
 class Steps(t.NamedTuple):
@@ -67,22 +67,19 @@ def stage_main_cf(main_cf: MainCf, steps: Steps) -> list[SafePath | None]:
 def put_in_force_in_steps(
     stack: contextlib.ExitStack,
     instance: Instance,
-    record: Renames,
     steps: t.Sequence[Renames],
     *,
     pending: bool,
     reload: bool,
 ) -> bool:
-    """Rename the record and the staged files of each step; returns whether Postfix was reloaded.
+    """Rename the staged files of each step; returns whether Postfix was reloaded.
 
     `reload` says to do so after each step, `pending` that a killed run did not. All files are put
     back if `stack` ends with an exception.
     """
     reloaded = False
-    if pending or not steps:
-        steps = [[], *steps]
-    for number, files in enumerate(steps):
-        stack.enter_context(in_force(files if number else [*record, *files]))
+    for files in [[], *steps] if pending or not steps else steps:
+        stack.enter_context(in_force(files))
         if reload:
             reloaded = instance.reload()
     return reloaded

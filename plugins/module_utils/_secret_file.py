@@ -17,6 +17,7 @@ import errno
 import fcntl
 import os
 import re
+import signal
 import stat
 import time
 import typing as t
@@ -30,17 +31,22 @@ from ansible_collections.mailops.ses.plugins.module_utils._safe_path import (
 )
 from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import safe_path
 
+if t.TYPE_CHECKING:
+    from ansible_collections.mailops.ses.plugins.module_utils._safe_path import Places
+
 __all__ = [
     "SecretFileError",
     "Staging",
     "backup_name",
     "check_lock",
+    "cleaning_up",
     "in_force",
     "is_kept",
     "kept_name",
     "locked",
     "put_in_force",
     "read_if_there",
+    "uninterrupted",
 ]
 
 _POLL_SECONDS = 0.05
@@ -184,6 +190,11 @@ class Staging:
         _empty(self._open_left())
         os.rmdir(self.directory.name, dir_fd=where.descriptor)
 
+    def clean_up(self) -> None:
+        """Remove it when the work is done, or undone."""
+        with cleaning_up(self.directory.directory.places, f"{self.directory} can't be removed"):
+            self.remove()
+
     def folder(self) -> Directory:
         """Make a new directory of mode 0700 in it."""
         return self._opened().make(os.urandom(8).hex())
@@ -225,7 +236,7 @@ class Staging:
                 raise UnsafePathError(f"{path} was exchanged by another user")
             yield second
         finally:
-            self.remove()
+            self.clean_up()
 
     def _opened(self) -> Directory:
         if self._inside is None:
@@ -254,13 +265,12 @@ class Staging:
 
 
 def put_in_force(staged: t.Sequence[tuple[str, str]]) -> None:
-    """Rename staged files over their targets, in this order, once all are safe on the disk."""
-    pairs = _safe(staged)
-    for path, _target in pairs:
-        _sync(path)
-    for path, target in pairs:
-        path.rename(target)
-    _sync_directories(target for _path, target in pairs)
+    """Rename staged files over their targets, in this order, all or none of them.
+
+    They are safe on the disk first.
+    """
+    with in_force(staged):
+        pass
 
 
 @contextlib.contextmanager
@@ -268,7 +278,8 @@ def in_force(staged: t.Sequence[tuple[str, str]]) -> t.Iterator[None]:
     """Rename staged files over their targets as put_in_force() does, for what the body does next.
 
     If the body fails, or a rename, all targets are again the files that they were, with their
-    inodes; those that were not there are gone.
+    inodes; those that were not there are gone. For Ctrl-C not to come in between, use it
+    uninterrupted().
     """
     pairs = _safe(staged)
     for path, _target in pairs:
@@ -294,6 +305,30 @@ def in_force(staged: t.Sequence[tuple[str, str]]) -> t.Iterator[None]:
                 target.unlink()
         _sync_directories(target for target, _former in done)
         raise
+
+
+@contextlib.contextmanager
+def uninterrupted() -> t.Iterator[None]:
+    """Put off Ctrl-C until the body has ended: what has begun is finished, or undone, as a whole."""
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+@contextlib.contextmanager
+def cleaning_up(
+    places: Places,
+    problem: str,
+    errors: tuple[type[Exception], ...] = (OSError, SecretFileError),
+) -> t.Iterator[None]:
+    """Do in the body what comes after the work. One of the `errors` there is something to warn of."""
+    try:
+        yield
+    except errors as exc:
+        why = os.strerror(exc.errno or errno.EIO) if isinstance(exc, OSError) else str(exc)
+        places.warn(f"{problem}: {why}. The next run will do it")
 
 
 def _beside(path: str, suffix: str) -> SafePath:

@@ -161,6 +161,9 @@ class FakePostfix:
             name, _equals, value = args[1].partition("=")
             values[name] = value
             args = args[2:]
+        if args[0] == "-hx":
+            lines = [self._expanded(values[name], values) for name in args[1:]]
+            return 0, "\n".join([*lines, ""]).encode(), b""
         assert args[0] == "-x"
         lines = [f"{name} = {self._expanded(values[name], values)}" for name in args[1:]]
         return 0, "\n".join([*lines, ""]).encode(), b""

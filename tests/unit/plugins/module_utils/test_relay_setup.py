@@ -280,23 +280,18 @@ def test_every_rename_that_fails_leaves_all_as_it_was(
 ) -> None:
     before = relay.files()
     rename = os.rename
-    said = ""
     for number in range(100):
         monkeypatch.setattr(os, "rename", FailingRename(number))
         try:
             relay.present(WEST, senders=(sender("@example.com", WEST),))
+            break
         except OSError:
             assert relay.files() == before
-            continue
-        except RelayError as exc:
-            said = str(exc)
-            break
         finally:
             monkeypatch.setattr(os, "rename", rename)
     # The record with two files, the map with its table, main.cf; the routes with theirs and main.cf
     # again; at the end the record again.
     assert number == 9
-    assert "is in force, but" in said
     assert relay.settings()["relayhost"] == key(WEST)
     assert relay.present(WEST, senders=(sender("@example.com", WEST),)).plan.interrupted
     assert not relay.present(WEST, senders=(sender("@example.com", WEST),)).plan.changed

@@ -1,0 +1,238 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Modules whose run fails, or is interrupted, at any of its steps: all of it is done, or nothing.
+
+What could not be cleaned up afterwards is a warning, and the next run does it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import typing as t
+
+import pytest
+from ansible_collections.mailops.ses.tests.support.relay_host import (
+    CENTRAL,
+    NAMING,
+    THEIRS,
+    USER,
+    WEST,
+    RelayHost,
+    interrupt,
+    key,
+)
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.root]
+
+Run = t.Callable[[RelayHost], t.Any]
+
+
+def set_up(host: RelayHost) -> t.Any:
+    return host.present(WEST)
+
+
+def set_up_with_sender(host: RelayHost) -> t.Any:
+    return host.present(WEST, senders=["@example.com"])
+
+
+def change(host: RelayHost) -> t.Any:
+    return host.present(CENTRAL)
+
+
+def rotate(host: RelayHost) -> t.Any:
+    return host.rotate("replaced", key(WEST))
+
+
+def confirm(host: RelayHost) -> t.Any:
+    return host.rotate("confirmed")
+
+
+def remove(host: RelayHost) -> t.Any:
+    return host.absent()
+
+
+def set_entry(host: RelayHost) -> t.Any:
+    return host.set_entry(key(WEST))
+
+
+#: The password map before all runs, the runs before, and the one that something happens to.
+CASES: dict[str, tuple[str | None, tuple[Run, ...], Run]] = {
+    "set up": (None, (), set_up),
+    "set up beside others": (THEIRS, (), set_up_with_sender),
+    "changed": (THEIRS, (set_up_with_sender,), change),
+    "rotated": (THEIRS, (set_up,), rotate),
+    "confirmed": (THEIRS, (set_up, rotate), confirm),
+    "removed": (None, (set_up_with_sender,), remove),
+    "removed beside others": (THEIRS, (set_up_with_sender,), remove),
+    "an entry alone": (THEIRS, (), set_entry),
+}
+OF_RELAYS = [name for name, (_source, _earlier, run) in CASES.items() if run is not set_entry]
+
+
+@pytest.fixture(name="host")
+def fixture_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> RelayHost:
+    return RelayHost(tmp_path, monkeypatch, capsys)
+
+
+class Case:
+    """A case on a host, which it can begin again and again."""
+
+    def __init__(self, host: RelayHost, name: str) -> None:
+        self.host = host
+        map_source, earlier, self.run = CASES[name]
+        if map_source:
+            host.write_map(map_source)
+        self.original = host.contents()
+        for run in earlier:
+            run(host)
+        self.before = host.contents()
+        self.run(host)
+        self.after = host.contents()
+        self.begin()
+        self.check_what_follows()
+
+    def begin(self) -> None:
+        self.host.reset(self.before)
+
+    def check_what_follows(self) -> None:
+        """The next run leaves what it would without all that, and nothing is lost for the last."""
+        self.run(self.host)
+        assert self.host.contents() == self.after
+        assert not self.host.warnings
+        assert not self.run(self.host)["changed"]
+        if self.run is set_entry:
+            return
+        self.host.absent()
+        assert self.host.contents() == self.original
+        assert not self.host.absent()["changed"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_a_step_that_fails(host: RelayHost, name: str) -> None:
+    case = Case(host, name)
+    failed = warned = 0
+    for number in range(1000):
+        case.begin()
+        reached = False
+
+        def fail(reached_number: int, step: str, number: int = number) -> None:
+            nonlocal reached
+            if reached_number == number:
+                reached = True
+                raise OSError(errno.EIO, os.strerror(errno.EIO), f"step {step}")
+
+        host.at_steps(fail)
+        result = case.run(host)
+        host.at_ease()
+        if not reached:
+            break
+        if result.get("failed"):
+            failed += 1
+            assert host.contents() == case.before, result["msg"]
+        elif host.contents() != case.after:
+            warned += 1
+            (warning,) = host.warnings
+            assert "Input/output error" in warning
+            assert "The next run will do it" in warning
+            case.check_what_follows()
+    print(f"{name}: {failed} failures, {warned} warnings")
+    assert failed
+    assert warned
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_an_interrupt_at_a_step(
+    host: RelayHost, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C right after a call, before the run can note that it was made."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    case = Case(host, name)
+    states = {"before": 0, "after": 0}
+    try:
+        for number in range(1000):
+            case.begin()
+            reached = False
+
+            def press(reached_number: int, _step: str, number: int = number) -> None:
+                nonlocal reached
+                if reached_number == number:
+                    reached = True
+                    interrupt()
+
+            host.at_steps(press, NAMING, after=True)
+            try:
+                case.run(host)
+            except KeyboardInterrupt:
+                assert reached
+            host.at_ease()
+            if not reached:
+                break
+            found = host.contents()
+            assert found in (case.before, case.after)
+            states["after" if found == case.after else "before"] += 1
+    finally:
+        signal.signal(signal.SIGINT, former)
+    print(f"{name}: {states}")
+    assert states["after"]
+
+
+def test_a_relay_that_is_active_keeps_its_record(host: RelayHost) -> None:
+    """A first run that can't clean up after itself: what there was before is not lost."""
+    before = host.contents()
+
+    def fail(_number: int, step: str) -> None:
+        if step == "rmdir":
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    host.at_steps(fail)
+    result = host.present(WEST)
+    host.at_ease()
+    assert (result["changed"], result["reloaded"]) == (True, True)
+    assert host.settings()["relayhost"] == key(WEST)
+    assert host.entries()[key(WEST)].startswith(USER)
+    for name in (".main.cf.mailops", ".sasl_passwd.mailops"):
+        assert any(f"{name} can't be removed" in warning for warning in host.warnings)
+    assert host.absent()["changed"]
+    assert host.contents() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OF_RELAYS)
+def test_removal_after_a_killed_run(host: RelayHost, name: str) -> None:
+    """Whatever it has left, the staged password map above all, goes at the first removal."""
+    case = Case(host, name)
+    left = 0
+    for number in range(1000):
+        case.begin()
+        if not killed(case, number):
+            break
+        left += host.contents() not in (case.before, case.after)
+        changed = host.contents() != case.original
+        assert host.absent()["changed"] is changed
+        assert host.contents() == case.original
+        assert not host.absent()["changed"]
+    print(f"{name}: killed {number} times, {left} of them left it half done")
+    assert number > 4
+
+
+def killed(case: Case, number: int) -> bool:
+    """Run in a process of its own that ends before a step; whether there is such a step."""
+    pid = os.fork()
+    if not pid:
+        case.host.at_steps(lambda reached, _step: os._exit(99) if reached == number else None)
+        with contextlib.suppress(BaseException):
+            case.run(case.host)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 99
