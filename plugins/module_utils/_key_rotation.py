@@ -41,6 +41,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     in_force,
     kept_name,
     uninterrupted,
+    until_unchanged,
 )
 
 if t.TYPE_CHECKING:
@@ -114,12 +115,16 @@ class KeyRotation:
             # Only the maps whose locks are held.
             self._tables = {path: self._tables[path] for path in self._updates}
             locks.enter_context(uninterrupted())
-            plan = self._plan()
-            reloaded = self._put_in_force(plan)
+            plan = until_unchanged(instance.places, self._apply)
             problem = "the logins are in place, but the former ones can't be removed"
             with cleaning_up(instance.places, problem):
                 self._finish(plan)
-        return plan, reloaded
+        return plan, instance.reloaded
+
+    def _apply(self) -> RotationPlan:
+        plan = self._plan()
+        self._put_in_force(plan)
+        return plan
 
     def _refuse_unknown_maps(self) -> None:
         known = set(map(os.path.realpath, self._tables))
@@ -172,10 +177,9 @@ class KeyRotation:
         table = f"{its_type.name}:{path}"
         return MapRotation(path, table, str(kept_path), plan, keeps, removes), warnings
 
-    def _put_in_force(self, plan: RotationPlan) -> bool:
-        """All that is new, in one transaction; returns whether Postfix was reloaded."""
+    def _put_in_force(self, plan: RotationPlan) -> None:
+        """All that is new, in one transaction."""
         instance = self._instance
-        reloaded = False
         try:
             with contextlib.ExitStack() as stack:
                 files: list[tuple[str, str]] = []
@@ -187,11 +191,10 @@ class KeyRotation:
                     stack.enter_context(in_force([*record, *files]))
                 # Before what is staged goes: as long as that is there, the next run will reload.
                 if plan.reload:
-                    reloaded = instance.reload()
+                    instance.reload()
         except BaseException:
             instance.reload_again()
             raise
-        return reloaded
 
     def _stage_record(
         self, plan: RotationPlan, stack: contextlib.ExitStack

@@ -143,7 +143,13 @@ class MainCf:
             postfix = self._postfix.at(path.directory)
         self._attributes(path)
         before = self._postfix if basis is None else self._postfix.at(basis.directory)
-        _refuse_other_changes(before, postfix, changes)
+        unexpected = _other_changes(before, postfix, changes)
+        if unexpected:
+            self.path.refuse_changed()
+            raise PostfixError(
+                f"editing main.cf would change {', '.join(unexpected)} too. Look at the lines before"
+                " and after"
+            )
         return path
 
     def stage_content(self, content: bytes) -> SafePath:
@@ -246,17 +252,12 @@ def _arguments(changes: t.Mapping[str, str | None]) -> tuple[list[str], dict[str
     return arguments, stand_ins
 
 
-def _refuse_other_changes(before: Postfix, after: Postfix, changes: t.Collection[str]) -> None:
-    """Raise PostfixError if more has changed than was to change."""
+def _other_changes(before: Postfix, after: Postfix, changes: t.Collection[str]) -> list[str]:
+    """The settings that have changed and were not to change."""
     now, then = (read_settings(postfix, [], ["-n"]) for postfix in (before, after))
     # Always there, and different, with the option -c.
     expected = {*changes, "config_directory"}
-    unexpected = {name for name in {*now, *then} - expected if now.get(name) != then.get(name)}
-    if unexpected:
-        raise PostfixError(
-            f"editing main.cf would change {', '.join(sorted(unexpected))} too. Look at the lines"
-            " before and after"
-        )
+    return sorted(name for name in {*now, *then} - expected if now.get(name) != then.get(name))
 
 
 def _line(content: str, service: str, name: str) -> int:

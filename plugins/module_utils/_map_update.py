@@ -39,6 +39,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     locked,
     put_in_force,
     uninterrupted,
+    until_unchanged,
 )
 
 if t.TYPE_CHECKING:
@@ -168,6 +169,8 @@ class MapUpdate:
             self._attributes.refuse_open_mode(written, self._mail_owner)
         check_lock(self._source)
         source = self._source.read()
+        if self._table:
+            self._table.note()
         if self._last is None or self._last[0] != source:
             current = read_map(source or b"", self._request.utf8, self._request.secret)
             self._last = (source, current, self._edit(current))
@@ -219,10 +222,13 @@ class MapUpdate:
     def apply(self) -> tuple[Plan, str | None]:
         """Plan again with the lock held, and do it. Returns that plan and the backup's path."""
         with self.locked(), uninterrupted():
-            plan = self.plan()
-            self.repair(plan)
-            with self.staged(plan) as staged:
-                put_in_force(staged.renames)
+            return until_unchanged(self._places, self._apply)
+
+    def _apply(self) -> tuple[Plan, str | None]:
+        plan = self.plan()
+        self.repair(plan)
+        with self.staged(plan) as staged:
+            put_in_force(staged.renames)
         return plan, staged.backup
 
     @contextlib.contextmanager

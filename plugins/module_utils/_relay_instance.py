@@ -74,17 +74,18 @@ class Instance:
         self.postfix = postfix
         self.places = places or Places()
         self._attributes = attributes
-        self.values: dict[str, str] = {}
         if postfix.config_directory:
             # Before Postfix's programs read what another user may have put there. That there is no
             # such directory is for them to report.
             with contextlib.suppress(MissingDirectoryError):
                 self.places.find(os.path.join(postfix.config_directory, "main.cf")).status()
-        self.read()
+        self.values = self._read()
         self.directory = self.values["config_directory"]
         self.main_cf = MainCf(postfix, self.directory, self.places)
         check_lock(self.main_cf.path)
         self.store = RecordStore(self.directory, self.places)
+        #: Whether this run has had Postfix read its configuration.
+        self.reloaded = False
         self._reload_tried = False
 
     @property
@@ -93,11 +94,17 @@ class Instance:
         return self.values["smtputf8_enable"] == "yes"
 
     def read(self) -> None:
-        """Read all settings that matter, in one call, because most runs do little else."""
-        self.values = read_settings(self.postfix, (*NAMES, *ALSO_READ, *_INSTANCE))
-        lacking = [name for name in _INSTANCE if name not in self.values]
+        """Read the settings again."""
+        self.main_cf.path.note()
+        self.values = self._read()
+
+    def _read(self) -> dict[str, str]:
+        """All settings that matter, in one call, because most runs do little else."""
+        values = read_settings(self.postfix, (*NAMES, *ALSO_READ, *_INSTANCE))
+        lacking = [name for name in _INSTANCE if name not in values]
         if lacking:
             raise PostfixError(f"postconf does not know {', '.join(lacking)}")
+        return values
 
     def map_path(self, asked: str | None) -> str:
         """The source of the password map. Raises RelayError if main.cf can't name it."""
@@ -223,20 +230,20 @@ class Instance:
         """Whether this instance's master is running. Asks for this instance, not for all."""
         return self.postfix.at(self.directory).run("postfix", "status")[0] == 0
 
-    def reload(self) -> bool:
-        """Make a running Postfix read its configuration; returns whether it is running.
+    def reload(self) -> None:
+        """Make Postfix read its configuration, if it is running.
 
         Raises RelayError with Postfix's own last words, redacted, if it can't.
         """
         if not self.is_running():
-            return False
+            return
         self._reload_tried = True
         code, _out, err = self.postfix.at(self.directory).run("postfix", "reload")
         if code:
             lines = err.decode(errors="replace").strip().splitlines()
             why = redact_message(lines[-1]) if lines else f"exit status {code}"
             raise RelayError(f"Postfix can't be reloaded: {why}")
-        return True
+        self.reloaded = True
 
     def reload_again(self) -> None:
         """After files were put back: if there was a reload, once more, whatever comes of it."""

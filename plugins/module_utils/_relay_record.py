@@ -75,8 +75,9 @@ class FileState:
         return FileState(tuple(wrote), self.is_ours(content, before))
 
     def final(self, content: bytes | None) -> FileState:
-        """The state when that is done."""
-        return FileState((digest(content),), self.whole)
+        """The state when that is done. What somebody else has made of it since is not ours."""
+        ours = digest(content)
+        return FileState((ours if ours in self.wrote else self.wrote[-1],), self.whole)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     locked,
     read_if_there,
     uninterrupted,
+    until_unchanged,
 )
 
 if t.TYPE_CHECKING:
@@ -118,17 +119,22 @@ class RelayRemoval:
                 if path is not None:
                     locks.enter_context(locked(path, _LOCK_SECONDS))
             locks.enter_context(uninterrupted())
-            instance.read()
-            plan = self.plan()
-            reloaded, backups = self._put_in_force(plan)
-            problem = "the relay is taken back, but not all that it needed can be removed"
-            with cleaning_up(instance.places, problem):
-                instance.remove_files(plan.removes)
-                for name in (record.map.path, record.routes) if record else ():
-                    instance.remove_left(name)
-                instance.main_cf.staging.remove()
-                instance.store.remove()
-        return Outcome(plan, reloaded, tuple(backups))
+            return until_unchanged(instance.places, self._apply)
+
+    def _apply(self) -> Outcome:
+        instance = self._instance
+        instance.read()
+        plan = self.plan()
+        record = self._record
+        backups = self._put_in_force(plan)
+        problem = "the relay is taken back, but not all that it needed can be removed"
+        with cleaning_up(instance.places, problem, (OSError, UnsafePathError)):
+            instance.remove_files(plan.removes)
+            for name in (record.map.path, record.routes) if record else ():
+                instance.remove_left(name)
+            instance.main_cf.staging.remove()
+            instance.store.remove()
+        return Outcome(plan, instance.reloaded, tuple(backups))
 
     def _plan_without_record(self) -> RelayPlan:
         instance = self._instance
@@ -201,17 +207,13 @@ class RelayRemoval:
         value = changed.get(MAPS, self._instance.values.get(MAPS, ""))
         return any(token.endswith(f":{path}") for token in tokens(value))
 
-    def _put_in_force(self, plan: RelayPlan) -> tuple[bool, list[str]]:
-        """main.cf, the reload and the map, in one transaction.
-
-        Returns whether Postfix was reloaded, and the paths of backups.
-        """
+    def _put_in_force(self, plan: RelayPlan) -> list[str]:
+        """main.cf, the reload and the map, in one transaction; returns the paths of backups."""
         instance, record = self._instance, self._record
         main_cf, store = instance.main_cf, instance.store
-        reloaded = False
         backups: list[str] = []
         if record is None:
-            return reloaded, backups
+            return backups
         try:
             with contextlib.ExitStack() as stack:
                 stack.callback(main_cf.staging.clean_up)
@@ -238,14 +240,14 @@ class RelayRemoval:
                     )
                     coming = replace(record, main_cf=state, reload_pending=True)
                     stack.enter_context(in_force(store.stage(coming)))
-                    reloaded = put_in_force_in_steps(
+                    put_in_force_in_steps(
                         stack, instance, steps, pending=record.reload_pending, reload=True
                     )
                 stack.enter_context(in_force(of_map.renames))
         except BaseException:
             instance.reload_again()
             raise
-        return reloaded, backups
+        return backups
 
     def _stage(self, plan: RelayPlan) -> list[SafePath]:
         """main.cf after each step: the routing goes before what the client needs for it."""

@@ -71,6 +71,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     put_in_force,
     read_if_there,
     uninterrupted,
+    until_unchanged,
 )
 
 if t.TYPE_CHECKING:
@@ -152,19 +153,23 @@ class RelaySetup:
     def apply(self) -> Outcome:
         """Plan again with the locks held, and do it."""
         with self._instance.locked(), self._map.locked(), uninterrupted():
-            self._instance.read()
-            plan = self.plan()
-            if not plan.changed:
-                return Outcome(plan)
+            return until_unchanged(self._instance.places, self._apply)
+
+    def _apply(self) -> Outcome:
+        instance = self._instance
+        instance.read()
+        plan = self.plan()
+        backups: list[str] = []
+        if plan.changed:
             # The map as it is until nobody asks for the old keys any more.
             of_map = self._map_update(backup=self._request.backup)
             backup = self._request.backup and not of_map.plan().writes_source
-            reloaded, backups = self._put_in_force(plan, of_map)
+            backups += self._put_in_force(plan, of_map)
             problem = "the relay is set up, but what it does not need any more can't be removed"
             errors = (OSError, PasswordMapError, PostfixError, SecretFileError)
-            with cleaning_up(self._instance.places, problem, errors):
-                backups += self._finish(plan, backup)
-        return Outcome(plan, reloaded, tuple(backups))
+            with cleaning_up(instance.places, problem, errors):
+                backups += until_unchanged(instance.places, lambda: self._finish(plan, backup))
+        return Outcome(plan, instance.reloaded, tuple(backups))
 
     # What is wanted
 
@@ -265,12 +270,11 @@ class RelaySetup:
 
     # Doing it
 
-    def _put_in_force(self, plan: RelayPlan, of_map: MapUpdate) -> tuple[bool, list[str]]:
-        """All that is new, in one transaction; returns whether Postfix was reloaded, and backups."""
+    def _put_in_force(self, plan: RelayPlan, of_map: MapUpdate) -> list[str]:
+        """All that is new, in one transaction; returns the paths of backups."""
         instance = self._instance
         first = self._record is None
         pending = self._record is not None and self._record.reload_pending
-        reloaded = False
         routes = self._routes_update()
         plans = [(update, update.plan()) for update in (of_map, routes) if update]
         for update, its in plans:
@@ -292,13 +296,11 @@ class RelaySetup:
                     main_cfs[2],
                 ]
                 steps = [files for files in steps if files]
-                reloaded = put_in_force_in_steps(
-                    stack, instance, steps, pending=pending, reload=plan.reload
-                )
+                put_in_force_in_steps(stack, instance, steps, pending=pending, reload=plan.reload)
         except BaseException:
             instance.reload_again()
             raise
-        return reloaded, backups
+        return backups
 
     def _stage_main_cf(
         self, plan: RelayPlan, stack: contextlib.ExitStack

@@ -71,15 +71,13 @@ def put_in_force_in_steps(
     *,
     pending: bool,
     reload: bool,
-) -> bool:
-    """Rename the staged files of each step; returns whether Postfix was reloaded.
+) -> None:
+    """Rename the staged files of each step.
 
     `reload` says to do so after each step, `pending` that a killed run did not. All files are put
     back if `stack` ends with an exception.
     """
-    reloaded = False
     for files in [[], *steps] if pending or not steps else steps:
         stack.enter_context(in_force(files))
         if reload:
-            reloaded = instance.reload()
-    return reloaded
+            instance.reload()

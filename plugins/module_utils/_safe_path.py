@@ -23,6 +23,7 @@ import typing as t
 __all__ = [
     "ON_THE_WAY",
     "UNCHANGED",
+    "ChangedError",
     "Directory",
     "SafePath",
     "SecretFileError",
@@ -56,15 +57,27 @@ class UnsafePathError(SecretFileError):
     """Another user decides what a path leads to."""
 
 
+class ChangedError(SecretFileError):
+    """A file is not what it was when it was read."""
+
+
+# What tells a file's content from any other: device, inode, size, and time of the last change.
+Identity = t.Tuple[int, int, int, int]  # for Python 3.7
+
+
 if t.TYPE_CHECKING:
 
     class Places(t.Protocol):
         """What resolves the paths of a run."""
 
         removing: bool
+        seen: dict[str, Identity | None]
 
         def warn(self, message: str) -> None:
             """Say it, once."""
+
+        def look_again(self) -> None:
+            """Begin to read anew."""
 
 
 class Directory:
@@ -204,6 +217,7 @@ class SafePath(str):
 
     def read(self) -> bytes | None:
         """Its content, None if it is not there. Raises as status()."""
+        self.note()
         if self.status() is None:
             return None
         try:
@@ -216,6 +230,15 @@ class SafePath(str):
             if problem:
                 raise UnsafePathError(f"{problem}. {UNCHANGED}")
             return file.read()
+
+    def note(self) -> None:
+        """Remember what it is now, if that was not done before: rename() and unlink() compare."""
+        if self not in self.directory.places.seen:
+            self.directory.places.seen[self] = self._identity()
+
+    def forget(self) -> None:
+        """Let rename() and unlink() take whatever is there."""
+        self.directory.places.seen.pop(self, None)
 
     def open(self, flags: int, mode: int = 0o600) -> int:
         """Open it, but no link; returns the descriptor."""
@@ -230,7 +253,12 @@ class SafePath(str):
             raise named(exc, self) from None
 
     def rename(self, target: SafePath) -> None:
-        """Give it another name, instead of what has that."""
+        """Give it another name, instead of what has that.
+
+        Raises ChangedError if that is not what was read, as unlink() does.
+        """
+        moved = self._identity()
+        target.refuse_changed()
         try:
             os.rename(
                 self.name,
@@ -240,6 +268,8 @@ class SafePath(str):
             )
         except OSError as exc:
             raise named(exc, target) from None
+        self.forget()
+        target.directory.places.seen[target] = moved
 
     def link(self, second: SafePath) -> None:
         """Give the file itself a second name. Raises FileNotFoundError."""
@@ -256,12 +286,27 @@ class SafePath(str):
 
     def unlink(self) -> None:
         """Remove the name if it is there; what a link points to stays."""
+        self.refuse_changed()
         try:
             os.unlink(self.name, dir_fd=self.directory.descriptor)
         except FileNotFoundError:
             return
         except OSError as exc:
             raise named(exc, self) from None
+        self.directory.places.seen[self] = None
+
+    def refuse_changed(self) -> None:
+        """Raise ChangedError if it is not what it was when it was read."""
+        seen = self.directory.places.seen
+        if self in seen and seen[self] != self._identity():
+            raise ChangedError(
+                f"{self} was changed by another process during the run. That change stays. Wait"
+                " until that process has finished, then run the task again"
+            )
+
+    def _identity(self) -> Identity | None:
+        found = self.directory.status(self.name)
+        return found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
     def _problem(self, found: os.stat_result) -> str | None:
         if not stat.S_ISREG(found.st_mode):

@@ -28,6 +28,9 @@ from ansible_collections.mailops.ses.plugins.module_utils._safe_path import (
     named,
 )
 
+if t.TYPE_CHECKING:
+    from ansible_collections.mailops.ses.plugins.module_utils._safe_path import Identity
+
 __all__ = ["MissingDirectoryError", "Places", "safe_path"]
 
 _MOST_LINKS = 40
@@ -51,12 +54,18 @@ class Places:
         self.removing = removing
         self._found: dict[str, SafePath] = {}
         self._warned: set[str] = set()
+        #: What each file was when it was first read, None for one that was not there.
+        self.seen: dict[str, Identity | None] = {}
 
     def warn(self, message: str) -> None:
         """Say it, once."""
         if self._warn and message not in self._warned:
             self._warned.add(message)
             self._warn(message)
+
+    def look_again(self) -> None:
+        """Begin to read anew: what was read before does not count any more."""
+        self.seen.clear()
 
     def find(self, path: str) -> SafePath:
         """Resolve the path of a file, which need not be there.

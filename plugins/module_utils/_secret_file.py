@@ -23,6 +23,7 @@ import time
 import typing as t
 
 from ansible_collections.mailops.ses.plugins.module_utils._safe_path import (
+    ChangedError,
     Directory,
     SafePath,
     SecretFileError,
@@ -47,12 +48,20 @@ __all__ = [
     "put_in_force",
     "read_if_there",
     "uninterrupted",
+    "until_unchanged",
 ]
 
+# How often a run plans again because somebody else has changed a file meanwhile.
+_ATTEMPTS = 5
 _POLL_SECONDS = 0.05
+_T = t.TypeVar("_T")
 _KEPT = ".{}.mailops.former"
 # What a staging directory can hold, with the suffixes of tables and of copies.
 _STAGED_NAME = re.compile(r"[0-9a-f]{16}(\.|-lock\Z|\Z)")
+
+
+class LeftInForceError(SecretFileError):
+    """What has failed could not be undone: all is as after a killed run, and the next one goes on."""
 
 
 def read_if_there(path: str) -> bytes | None:
@@ -278,8 +287,9 @@ def in_force(staged: t.Sequence[tuple[str, str]]) -> t.Iterator[None]:
     """Rename staged files over their targets as put_in_force() does, for what the body does next.
 
     If the body fails, or a rename, all targets are again the files that they were, with their
-    inodes; those that were not there are gone. For Ctrl-C not to come in between, use it
-    uninterrupted().
+    inodes; those that were not there are gone. What somebody else has changed meanwhile stays, and
+    then, with LeftInForceError, so does all that came before it. For Ctrl-C not to come in between,
+    use it uninterrupted().
     """
     pairs = _safe(staged)
     for path, _target in pairs:
@@ -297,13 +307,21 @@ def in_force(staged: t.Sequence[tuple[str, str]]) -> t.Iterator[None]:
             done.append((target, former))
         _sync_directories(target for _path, target in pairs)
         yield
+    except LeftInForceError:
+        raise
     except BaseException:
-        for target, former in reversed(done):
-            if former:
-                former.rename(target)
-            else:
-                target.unlink()
-        _sync_directories(target for target, _former in done)
+        try:
+            for target, former in reversed(done):
+                if former:
+                    former.rename(target)
+                else:
+                    target.unlink()
+            _sync_directories(target for target, _former in done)
+        except (OSError, SecretFileError) as exc:
+            raise LeftInForceError(
+                f"the run failed, and what it had done could not be undone: {_why(exc)}. The next run"
+                " goes on from there"
+            ) from None
         raise
 
 
@@ -327,8 +345,24 @@ def cleaning_up(
     try:
         yield
     except errors as exc:
-        why = os.strerror(exc.errno or errno.EIO) if isinstance(exc, OSError) else str(exc)
-        places.warn(f"{problem}: {why}. The next run will do it")
+        places.warn(f"{problem}: {_why(exc)}. The next run will do it")
+
+
+def until_unchanged(places: Places, attempt: t.Callable[[], _T]) -> _T:
+    """Return what `attempt` does, which reads and plans again if somebody else changes a file.
+
+    Raises ChangedError if that does not end.
+    """
+    for _number in range(_ATTEMPTS - 1):
+        places.look_again()
+        with contextlib.suppress(ChangedError, LeftInForceError):
+            return attempt()
+    places.look_again()
+    return attempt()
+
+
+def _why(exc: Exception) -> str:
+    return os.strerror(exc.errno or errno.EIO) if isinstance(exc, OSError) else str(exc)
 
 
 def _beside(path: str, suffix: str) -> SafePath:
@@ -347,7 +381,9 @@ def _empty(directory: Directory) -> None:
             _empty(directory.own(name))
             os.rmdir(name, dir_fd=directory.descriptor)
         else:
-            directory.file(name).unlink()
+            path = directory.file(name)
+            path.forget()
+            path.unlink()
 
 
 def _sync_directories(targets: t.Iterable[SafePath]) -> None:

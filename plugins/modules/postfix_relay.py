@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - mailops.ses._attributes
   - mailops.ses._attributes.action_group
   - mailops.ses._attributes.pipelined
+  - mailops.ses._attributes.transaction
   - mailops.ses._credentials
   - mailops.ses._credentials.smtp_login
   - mailops.ses._password_map

@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - mailops.ses._attributes
   - mailops.ses._attributes.action_group
   - mailops.ses._attributes.pipelined
+  - mailops.ses._attributes.transaction
 options:
   access_key:
     description:

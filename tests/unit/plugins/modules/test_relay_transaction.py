@@ -118,6 +118,7 @@ class Case:
 
 
 @pytest.mark.slow
+@pytest.mark.ends_only
 @pytest.mark.parametrize("name", CASES)
 def test_a_step_that_fails(host: RelayHost, name: str) -> None:
     case = Case(host, name)
@@ -152,6 +153,7 @@ def test_a_step_that_fails(host: RelayHost, name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.ends_only
 @pytest.mark.parametrize("name", CASES)
 def test_an_interrupt_at_a_step(
     host: RelayHost, name: str, monkeypatch: pytest.MonkeyPatch
@@ -209,6 +211,7 @@ def test_a_relay_that_is_active_keeps_its_record(host: RelayHost) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.ends_only
 @pytest.mark.parametrize("name", OF_RELAYS)
 def test_removal_after_a_killed_run(host: RelayHost, name: str) -> None:
     """Whatever it has left, the staged password map above all, goes at the first removal."""
