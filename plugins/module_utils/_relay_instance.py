@@ -46,6 +46,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     Staging,
     check_lock,
     locked,
+    remove_files,
 )
 
 if t.TYPE_CHECKING:
@@ -197,10 +198,8 @@ class Instance:
 
     def remove_files(self, paths: t.Iterable[str]) -> None:
         """Remove files, in this order, if they are there; of a link of root's, what it points to."""
-        for path in paths:
-            found = self._removable(path)
-            if found is not None:
-                found.unlink()
+        found = map(self._removable, paths)
+        remove_files([path for path in found if path is not None])
 
     def _removable(self, path: str) -> SafePath | None:
         """What is to be removed of a file of ours, None if it is not there.

@@ -26,6 +26,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     Staging,
     cleaning_up,
     put_in_force,
+    remove_files,
 )
 
 if t.TYPE_CHECKING:
@@ -248,13 +249,14 @@ class RecordStore:
         if self._file(_RECORD) is None:
             return
         self.staging.remove()
-        for name in (_RECORD, _MAIN_CF, _MAP):
-            self._made(name).unlink()
+        remove_files([self._made(_RECORD)])
+        remove_files([self._made(_MAIN_CF), self._made(_MAP)])
         self._remove_directory()
 
     def _remove_directory(self) -> None:
         self._inside = None
         os.rmdir(self._place.name, dir_fd=self._place.directory.descriptor)
+        self._place.directory.sync()
 
     def _file(self, name: str) -> SafePath | None:
         """The path of one of its files, None if there is no directory."""

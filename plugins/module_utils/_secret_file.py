@@ -47,6 +47,7 @@ __all__ = [
     "locked",
     "put_in_force",
     "read_if_there",
+    "remove_files",
     "uninterrupted",
     "until_unchanged",
 ]
@@ -198,6 +199,7 @@ class Staging:
             return
         _empty(self._open_left())
         os.rmdir(self.directory.name, dir_fd=where.descriptor)
+        where.sync()
 
     def clean_up(self) -> None:
         """Remove it when the work is done, or undone."""
@@ -323,6 +325,13 @@ def in_force(staged: t.Sequence[tuple[str, str]]) -> t.Iterator[None]:
                 " goes on from there"
             ) from None
         raise
+
+
+def remove_files(paths: t.Sequence[SafePath]) -> None:
+    """Remove files, in this order, for good: they do not come back if the machine goes down."""
+    for path in paths:
+        path.unlink()
+    _sync_directories(paths)
 
 
 @contextlib.contextmanager

@@ -239,3 +239,67 @@ def killed(case: Case, number: int) -> bool:
             case.run(case.host)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 99
+
+
+class Disk:
+    """What of a run's changes would still be there if the machine went down, by its calls."""
+
+    def __init__(self, host: RelayHost, monkeypatch: pytest.MonkeyPatch) -> None:
+        #: Inodes: what is on the disk as it is now, and the directories that have changed since.
+        self.synced: set[int] = set()
+        self.changed: set[int] = set()
+        self._host = host
+        host.postfix.before = self.look
+        for name in ("rename", "unlink", "rmdir", "mkdir", "fsync"):
+            monkeypatch.setattr(os, name, getattr(self, name)(getattr(os, name)))
+
+    def look(self, program: str) -> None:
+        """Whether Postfix is told only of what is safe on the disk."""
+        if program == "postfix reload":
+            folders = (os.stat(self._host.directory).st_ino, os.stat(self._host.record).st_ino)
+            assert not self.changed & set(folders)
+
+    def _changing(self, real: t.Callable[..., t.Any], directory: str) -> t.Callable[..., t.Any]:
+        def changing(*args: t.Any, **directories: int) -> None:
+            real(*args, **directories)
+            self.changed.add(os.fstat(directories[directory]).st_ino)
+
+        return changing
+
+    def fsync(self, real: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+        def syncing(descriptor: int) -> None:
+            real(descriptor)
+            self.synced.add(os.fstat(descriptor).st_ino)
+            self.changed.discard(os.fstat(descriptor).st_ino)
+
+        return syncing
+
+    def rename(self, real: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+        changing = self._changing(real, "dst_dir_fd")
+
+        def renaming(source: str, target: str, **directories: int) -> None:
+            staged = os.stat(source, dir_fd=directories["src_dir_fd"]).st_ino
+            assert staged in self.synced, f"{target} is replaced by what is not on the disk yet"
+            changing(source, target, **directories)
+
+        return renaming
+
+    def mkdir(self, real: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+        return self._changing(real, "dir_fd")
+
+    unlink = rmdir = mkdir
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_comes_back_when_the_machine_goes_down(
+    host: RelayHost, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New files are on the disk before they are renamed, and directories after each change."""
+    case = Case(host, name)
+    case.begin()
+    disk = Disk(host, monkeypatch)
+    case.run(host)
+    assert host.contents() == case.after
+    assert disk.synced
+    folders = [host.directory, *(path for path in host.directory.rglob("*") if path.is_dir())]
+    assert not [path for path in folders if path.stat().st_ino in disk.changed]
