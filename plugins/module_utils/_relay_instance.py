@@ -226,8 +226,23 @@ class Instance:
         return locked(self.main_cf.path, _LOCK_SECONDS)
 
     def is_running(self) -> bool:
-        """Whether this instance's master is running. Asks for this instance, not for all."""
-        return self.postfix.at(self.directory).run("postfix", "status")[0] == 0
+        """Whether this instance's master is running. Asks for this instance, not for all.
+
+        Raises RelayError if nobody can tell: a Postfix that was not reloaded would go on as before.
+        """
+        postfix = self.postfix.at(self.directory)
+        code, _out, err = postfix.run("postfix", "status")
+        if code == 0:
+            return True
+        # It exits with 1 whether Postfix is stopped or something is wrong; only master(8) says which.
+        where = read_settings(self.postfix, ["daemon_directory"])["daemon_directory"]
+        if postfix.run(os.path.join(where, "master"), "-t")[0] == 0:
+            return False
+        raise RelayError(
+            "whether Postfix is running, and has to be reloaded, can't be told: postfix status"
+            f" failed ({_last_words(code, err)}). Run postfix -c {self.directory} status as root, and"
+            " correct what it reports. Nothing was changed"
+        )
 
     def reload(self) -> None:
         """Make Postfix read its configuration, if it is running.
@@ -239,12 +254,15 @@ class Instance:
         self._reload_tried = True
         code, _out, err = self.postfix.at(self.directory).run("postfix", "reload")
         if code:
-            lines = err.decode(errors="replace").strip().splitlines()
-            why = redact_message(lines[-1]) if lines else f"exit status {code}"
-            raise RelayError(f"Postfix can't be reloaded: {why}")
+            raise RelayError(f"Postfix can't be reloaded: {_last_words(code, err)}")
         self.reloaded = True
 
     def reload_again(self) -> None:
         """After files were put back: if there was a reload, once more, whatever comes of it."""
         if self._reload_tried:
             self.postfix.at(self.directory).run("postfix", "reload")
+
+
+def _last_words(code: int, err: bytes) -> str:
+    lines = err.decode(errors="replace").strip().splitlines()
+    return redact_message(lines[-1]) if lines else f"exit status {code}"

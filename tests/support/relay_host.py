@@ -79,7 +79,7 @@ class RelayHost:
         return self.postfix.run_command(args, **kwargs)
 
     def _get_bin_path(self, arg: str, *_args: t.Any, **_kwargs: t.Any) -> str | None:
-        return self.postfix.get_bin_path(arg) if arg.startswith("post") else None
+        return self.postfix.get_bin_path(arg) if "post" in arg else None  # none of SELinux
 
     def write_map(self, source: str) -> None:
         """Make the password map, with its table."""

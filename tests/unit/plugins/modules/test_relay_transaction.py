@@ -303,3 +303,50 @@ def test_nothing_comes_back_when_the_machine_goes_down(
     assert disk.synced
     folders = [host.directory, *(path for path in host.directory.rglob("*") if path.is_dir())]
     assert not [path for path in folders if path.stat().st_ino in disk.changed]
+
+
+def set_up_texthash(host: RelayHost) -> t.Any:
+    return host.present(WEST, map_type="texthash")
+
+
+#: What runs before, and the run that reloads Postfix.
+RELOADS: dict[str, tuple[tuple[Run, ...], Run]] = {
+    "set up": ((), set_up),
+    "changed": ((set_up,), change),
+    "rotated": ((set_up_texthash,), rotate),
+    "removed": ((set_up,), remove),
+}
+
+
+@pytest.mark.parametrize("answer", [(1, b"", b""), (1, b"", b"fatal: no sesame"), (-9, b"", b"")])
+@pytest.mark.parametrize("name", RELOADS)
+def test_a_postfix_that_does_not_say_whether_it_runs(
+    host: RelayHost, name: str, answer: tuple[int, bytes, bytes]
+) -> None:
+    """It is no stopped Postfix, which needs no reload: nothing is changed until it can be told."""
+    earlier, run = RELOADS[name]
+    for each in earlier:
+        each(host)
+    before = host.contents()
+    host.postfix.fails["postfix status"] = answer
+    result = run(host)
+    assert result["failed"]
+    assert "whether Postfix is running" in result["msg"]
+    assert "Nothing was changed" in result["msg"]
+    assert host.contents() == before
+    host.postfix.fails.clear()
+    reloads = host.postfix.reloads
+    assert run(host)["reloaded"]
+    assert host.postfix.reloads > reloads
+    assert not run(host)["changed"]
+
+
+@pytest.mark.parametrize("name", RELOADS)
+def test_a_stopped_postfix(host: RelayHost, name: str) -> None:
+    earlier, run = RELOADS[name]
+    host.postfix.running = False
+    for each in earlier:
+        each(host)
+    result = run(host)
+    assert (result["changed"], result["reloaded"]) == (True, False)
+    assert not run(host)["changed"]
