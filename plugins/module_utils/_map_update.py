@@ -30,6 +30,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._password_map import (
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
     TABLE_TYPES,
     TableType,
+    is_older,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import Places
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
@@ -359,7 +360,7 @@ class MapUpdate:
         if table is None:
             return "is missing"
         status = self._source.status()
-        if status and status.st_mtime_ns > table.st_mtime_ns:
+        if status and is_older(table, status):
             return "is older than its source"
         listing = self._listing()
         if listing is None:

@@ -17,6 +17,7 @@ import os
 import re
 import stat
 import struct
+import time
 import typing as t
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ __all__ = [
     "PostfixError",
     "PostfixSettings",
     "TableType",
+    "is_older",
     "list_cdb",
     "reason",
 ]
@@ -263,6 +265,15 @@ class Postfix:
             )
         except OSError as exc:
             raise PostfixError(f"{command[0]} can't be run: {_strerror(exc)}") from None
+
+
+def is_older(table: os.stat_result, source: os.stat_result) -> bool:
+    """Whether a table is older than its source.
+
+    A time that is still to come tells nothing, and no new table would be newer: the clock was set
+    back, or the source comes from another machine.
+    """
+    return table.st_mtime_ns < source.st_mtime_ns <= time.time_ns()
 
 
 def list_cdb(table: bytes) -> set[bytes]:

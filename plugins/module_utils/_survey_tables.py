@@ -24,6 +24,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import 
     TABLE_TYPES,
     Postfix,
     TableType,
+    is_older,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._redaction import is_harmless
 from ansible_collections.mailops.ses.plugins.module_utils._relay_checks import opened
@@ -123,7 +124,7 @@ def _read_file(postfix: Postfix, table_type: TableType, name: str, path: str, ut
     elif not os.access(table_path, os.R_OK):
         state = State.DENIED
     else:
-        older = os.path.isfile(path) and _changed(path) > _changed(table_path)
+        older = os.path.isfile(path) and is_older(os.stat(table_path), os.stat(path))
         # A texthash is its own source.
         listing = postfix.listing(table_type, path) if table_type.suffix else _listing(source)
         if listing is None:
@@ -171,7 +172,3 @@ def _listing(source: PasswordMap | None) -> set[bytes] | None:
 def _pair(line: bytes) -> tuple[bytes, bytes]:
     key, _tab, value = line.partition(b"\t")
     return key, value
-
-
-def _changed(path: str) -> int:
-    return os.stat(path).st_mtime_ns

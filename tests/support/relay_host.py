@@ -19,6 +19,7 @@ import typing as t
 from ansible.module_utils import basic
 from ansible_collections.mailops.ses.plugins.modules import (
     postfix_relay,
+    postfix_relay_info,
     postfix_relay_key,
     postfix_sasl_passwd,
 )
@@ -125,6 +126,13 @@ class RelayHost:
         entry = {"key": lookup_key, "username": USER, "password": SECRET}
         arguments = {"password": json.dumps({"entries": [entry]}), **options}
         return self._run(postfix_sasl_passwd.main, arguments, check=False)
+
+    def findings(self) -> list[dict[str, t.Any]]:
+        """Run ``postfix_relay_info``; returns its findings."""
+        found: list[dict[str, t.Any]] = self._run(postfix_relay_info.main, {}, check=False)[
+            "findings"
+        ]
+        return found
 
     def _run(
         self, main: t.Callable[[], None], arguments: dict[str, t.Any], *, check: bool
