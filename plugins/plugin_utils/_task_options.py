@@ -104,7 +104,7 @@ def own_names(task: t.Any) -> frozenset[str] | None:
 
 
 def one_name_each(spec: Spec, given: Options, own: frozenset[str] | None) -> dict[str, t.Any]:
-    """Return a task's options, each under one of its names, those of its items too.
+    """Return a task's options, each under one of its names, those of its items too; none is None.
 
     ``given`` are the task's with those of module_defaults, ``own`` the names of the former, or None
     if that is not known.
@@ -170,6 +170,7 @@ def _one_name_each(
                     f" different values. Remove one of them{where}"
                 )
         for name in names:
-            if name != told[0]:
+            # Null is no value, which the check of an option's type or choices would refuse.
+            if name != told[0] or given[name] is None:
                 del result[name]
     return result

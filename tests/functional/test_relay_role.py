@@ -281,6 +281,11 @@ VARIABLES_PLAYBOOK = """
       gather_facts: false
       vars:
         ansible_facts: "{{ item }}"
+        # As if they were not set.
+        postfix_relay_packages: null
+        postfix_relay_service: null
+        postfix_relay_test_message_recipient: null
+        postfix_relay_test_message_timeout: null
       tasks:
         - ansible.builtin.include_vars: %s
         - name: Packages
@@ -292,6 +297,9 @@ VARIABLES_PLAYBOOK = """
           ansible.builtin.debug:
             msg: "{{ _postfix_relay_service }}"
           loop: *facts
+        - name: Test message
+          ansible.builtin.debug:
+            msg: "{{ _postfix_relay_test_message_recipient }} {{ _postfix_relay_test_message_timeout }}"
 """
 
 
@@ -308,11 +316,13 @@ def test_other_families_and_inits(tmp_path: Path) -> None:
     ]
     text = VARIABLES_PLAYBOOK % (role / "vars" / "main.yml", json.dumps(facts))
     done = cli.run("ansible-playbook", cli.write("playbook.yml", text))
+    play = Play(done.returncode, done.stdout)
     (packages, services) = (
         [each["msg"] for each in event["result"]["results"]]
-        for event in Play(done.returncode, done.stdout).events
+        for event in play.events
         if "results" in event["result"]
     )
+    assert play.messages()["localhost", "Test message"] == "success@simulator.amazonses.com 60"
     for each, installed, starts in zip(facts, packages, services, strict=True):
         family = each["os_family"]
         if family == "Plan9":

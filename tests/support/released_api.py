@@ -37,7 +37,14 @@ def of_collection(collections: Path) -> Api:
     command = ["ansible-doc", "--metadata-dump", COLLECTION]
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections)}
     dump = subprocess.run(command, env=environment, check=True, capture_output=True).stdout
-    return of_documentation(json.loads(dump)["all"])
+    documented = json.loads(dump)["all"]
+    for full_name, content in documented["role"].items():
+        role = collections / "ansible_collections/mailops/ses/roles" / full_name.split(".")[-1]
+        defaults = yaml.safe_load((role / "defaults/main.yml").read_text("utf-8"))
+        # Its specification can't have most of them, see test_role_variables.py.
+        for name, option in content["entry_points"]["main"]["options"].items():
+            option.setdefault("default", defaults.get(name))
+    return of_documentation(documented)
 
 
 def of_documentation(documented: dict[str, t.Any]) -> Api:

@@ -75,10 +75,10 @@ def test_defaults() -> None:
     [
         ({"region": 1, "aws_region": 2}, {"region"}, {"region": 1}),
         ({"region": 1, "aws_region": 2}, {"aws_region"}, {"aws_region": 2}),
-        ({"region": None, "aws_region": 2}, {"region"}, {"region": None}),
+        ({"region": None, "aws_region": 2}, {"region"}, {}),
         ({"region": 1, "aws_region": "1", "x": 3}, None, {"region": 1, "x": 3}),
         ({"region": None, "aws_region": 2}, None, {"aws_region": 2}),
-        ({"region": None, "aws_region": None}, {"region", "aws_region"}, {"region": None}),
+        ({"region": None, "aws_region": None}, {"region", "aws_region"}, {}),
         ({"items": [{"a": None, "b": 1}, "a=1 b=1"]}, {"items"}, {"items": [{"b": 1}, {"a": "1"}]}),
         ({"items": {"a": 1, "b": 2}}, {"items"}, {"items": {"a": 1, "b": 2}}),
         ({"items": "a=1 b=1"}, {"items"}, {"items": "a=1 b=1"}),
