@@ -112,7 +112,7 @@ class MainCf:
         return content
 
     def explicit(self, names: t.Sequence[str]) -> dict[str, str]:
-        """The values that main.cf itself has, without expanding anything."""
+        """The values that main.cf itself has, without expanding anything; without names, all."""
         return read_settings(self._postfix, names, ["-n"])
 
     def stage(self, changes: t.Mapping[str, str | None], basis: SafePath | None = None) -> SafePath:
@@ -154,8 +154,13 @@ class MainCf:
 
     def stage_content(self, content: bytes) -> SafePath:
         """Make a file with these bytes its successor in the staging directory; returns the path."""
-        path = self.staging.write(content, self.staging.folder().file("main.cf"))
+        folder = self.staging.folder()
+        path = self.staging.write(content, folder.file("main.cf"))
         self._attributes(path)
+        # postconf knows parameters of services, and those that master.cf alone uses, only with it.
+        services = read_if_there(os.path.join(self.directory, "master.cf"))
+        if services is not None:
+            self.staging.write(services, folder.file("master.cf"))
         return path
 
     def staged_settings(self, staged: SafePath, names: t.Sequence[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import enum
+import re
 import typing as t
 from dataclasses import dataclass, field
 
@@ -56,6 +57,8 @@ ROUTING = frozenset({_SENDERS, "relayhost"})
 _LISTS_OF_MAPS = frozenset({MAPS, _SENDERS})
 # Types of lookup tables whose entries are in main.cf itself.
 _INLINE = ("inline:", "static:")
+# $name, ${name}, $(name), or ${name?...} and the like (postconf(5)).
+_PARAMETER = re.compile(r"\$[{(]?\s{0,20}(\w+)")
 
 
 class RelayError(PasswordMapError):
@@ -208,6 +211,7 @@ def changes(
 ) -> list[SettingChange]:
     """What changes in main.cf. `effective` and `explicit` are of read_settings().
 
+    `explicit` has all that main.cf says, because a setting may be another one's value.
     Raises RelayError for a value that can't be edited without showing a password.
     """
     unlike = {
@@ -215,9 +219,7 @@ def changes(
         for setting in wanted
         if not setting.satisfied_by(effective.get(setting.name, ""))
     }
-    for setting in wanted:
-        if _FOLLOW.get(setting.name) in unlike and setting.name not in explicit:
-            unlike.add(setting.name)
+    unlike |= _followers(unlike, [setting.name for setting in wanted], explicit)
     found = []
     for setting in wanted:
         if setting.name not in unlike:
@@ -280,6 +282,26 @@ def given_back(
 def table_path(table: str) -> str:
     """The path in TYPE:PATH."""
     return table.partition(":")[2]
+
+
+def _followers(
+    changing: t.Collection[str], names: t.Iterable[str], explicit: t.Mapping[str, str]
+) -> set[str]:
+    """Those of `names` whose value, or default, contains that of a setting which is changing."""
+    raw = {**{name: f"${followed}" for name, followed in _FOLLOW.items()}, **explicit}
+    return {name for name in names if not _parameters(raw.get(name, ""), raw).isdisjoint(changing)}
+
+
+def _parameters(value: str, raw: t.Mapping[str, str]) -> set[str]:
+    """The parameters in a value, and those in their values."""
+    found: set[str] = set()
+    pending = _PARAMETER.findall(value)
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending += _PARAMETER.findall(raw.get(name, ""))
+    return found
 
 
 def _without_proxy(token: str) -> str:

@@ -213,7 +213,7 @@ class RelaySetup:
             for setting in self._settings
         ):
             return [], instance.values, []
-        explicit = instance.main_cf.explicit((*NAMES, *ALSO_READ))
+        explicit = instance.main_cf.explicit(())
         found = changes(self._settings, instance.values, explicit)
         warnings = []
         for name in dropped:

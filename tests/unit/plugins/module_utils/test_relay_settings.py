@@ -163,6 +163,25 @@ def test_a_default_that_follows_a_setting_is_set_with_it() -> None:
     assert [change.name for change in found] == ["smtp_sasl_security_options"]
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["$smtp_sasl_security_options", "${mine}", "$(mine)", "${mine?{$mine}:{noanonymous}}"],
+)
+def test_a_value_that_is_another_settings_is_set_with_it(value: str) -> None:
+    """By way of a parameter, too, or of one that ends where it began."""
+    effective = {setting.name: setting.value for setting in wanted(A)}
+    effective["smtp_sasl_security_options"] = "noanonymous"
+    explicit = {
+        "smtp_sasl_security_options": "noanonymous",
+        "smtp_sasl_tls_security_options": value,
+        "mine": "$theirs",
+        "theirs": "$smtp_sasl_security_options $mine",
+    }
+    assert changes(wanted(A), effective, explicit)[1] == SettingChange(
+        "smtp_sasl_tls_security_options", value, "noanonymous"
+    )
+
+
 def test_a_former_table_by_way_of_a_parameter_is_replaced() -> None:
     setting = Setting(MAPS, OURS, Kind.WITH_TABLE)
     effective = {MAPS: "hash:/other, lmdb:/p/sasl_passwd"}

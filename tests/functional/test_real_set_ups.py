@@ -1,0 +1,178 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``postfix_relay`` on main.cf files as people have them, on a Postfix that is not running.
+
+Each is tried in check mode and for real, and taken back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.mailops.ses.tests.support.certificate_authority import (
+    CertificateAuthority,
+)
+from ansible_collections.mailops.ses.tests.support.example_key import (
+    ACCESS_KEY,
+    PASSWORD_OF,
+    SECRET_KEY,
+    found_in,
+)
+from ansible_collections.mailops.ses.tests.support.module_runner import ModuleServer
+from ansible_collections.mailops.ses.tests.support.scratch_configs import ScratchHosts
+
+pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
+
+CASES: dict[str, dict[str, t.Any]] = yaml.safe_load(
+    (Path(__file__).parents[1] / "support" / "postfix_cases.yml").read_text("utf-8")
+)
+REGION, OTHER_REGION = "eu-west-1", "eu-west-3"
+PASSWORD = PASSWORD_OF[REGION]
+#: The table holds the login, and the source is gone.
+TABLE_ALONE = "70-db-only-absent"
+#: The real one sleeps for a second before it says so.
+NOT_RUNNING = """\
+#!/bin/sh
+echo "postfix/postfix-script: the Postfix mail system is not running" >&2
+exit 1
+"""
+#: What the run says of those that it refuses.
+REFUSED = {
+    "02-arch-local-only": "default_transport is ",
+    "11b-bare-host-cure": "shadows",
+    "85-key-static": "holds passwords itself",
+}
+
+
+class Host:
+    """A host's configuration, and the module that is run on it."""
+
+    def __init__(self, etc: Path, server: ModuleServer, ca_file: Path) -> None:
+        self.etc = etc
+        programs = etc.parent / "bin"
+        programs.mkdir()
+        (programs / "postfix").write_text(NOT_RUNNING, "ascii")
+        (programs / "postfix").chmod(0o755)
+        self._environment = {"PATH": f"{programs}:{os.environ['PATH']}"}
+        self._server = server
+        self._ca_file = ca_file
+
+    def run(self, region: str | None, *, check: bool = False, **options: t.Any) -> dict[str, t.Any]:
+        """Run it once: a relay through ``region``, or none."""
+        login = {"port": 587, "tls": "starttls", "username": ACCESS_KEY}
+        logins = [
+            {**login, "host": f"email-smtp.{each}.amazonaws.com", "password": PASSWORD_OF[each]}
+            for each in [region]
+            if each
+        ]
+        arguments = {
+            "config_directory": str(self.etc),
+            "ca_file": str(self._ca_file),
+            "password": json.dumps({"logins": logins, "senders": []}),
+            "verify": False,
+            "state": "present" if region else "absent",
+            "_ansible_check_mode": check,
+            **options,
+        }
+        outcome = self._server.run(arguments, environment=self._environment)
+        assert found_in(outcome.output, [SECRET_KEY, *PASSWORD_OF.values()]) == []
+        return outcome.result
+
+    def contents(self) -> dict[str, bytes]:
+        """All files but for the locks."""
+        return {
+            path.name: path.read_bytes()
+            for path in self.etc.rglob("*")
+            if path.is_file() and not path.name.endswith(".lock")
+        }
+
+
+@pytest.fixture(scope="module", name="server")
+def fixture_server() -> t.Iterator[ModuleServer]:
+    with ModuleServer("postfix_relay") as server:
+        yield server
+
+
+@pytest.fixture(name="host")
+def fixture_host(
+    tmp_path: Path, server: ModuleServer, authority: CertificateAuthority
+) -> t.Callable[..., Host]:
+    def make(
+        main_cf: str = "", master_cf: str = "", files: t.Mapping[str, str] | None = None
+    ) -> Host:
+        etc = tmp_path / "etc"
+        filled = [
+            text.replace("ETC", "{etc}").replace("PASSWORD", PASSWORD)
+            for text in (main_cf, master_cf)
+        ]
+        maps = {name: text.replace("PASSWORD", PASSWORD) for name, text in (files or {}).items()}
+        ScratchHosts(tmp_path).configure(etc, *filled, maps=maps)
+        return Host(etc, server, authority.ca_file)
+
+    return make
+
+
+PREDICTED = ("changed", "settings", "relayhost", "path", "table", "diff")
+KEYS = ("keys_added", "keys_changed", "keys_removed")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_check_mode_and_the_run_agree(host: t.Callable[..., Host], name: str) -> None:
+    case = CASES[name]
+    there = host(case.get("main_cf", ""), case.get("master_cf", ""), case.get("files"))
+    if name == TABLE_ALONE:
+        (there.etc / "sasl_passwd").unlink()
+    before = there.contents()
+    predicted = there.run(REGION, check=True)
+    assert there.contents() == before
+    done = there.run(REGION)
+    assert predicted.get("msg") == done.get("msg")
+    assert ("failed" in done) is (name in REFUSED), done
+    if name in REFUSED:
+        assert REFUSED[name] in done["msg"]
+        assert there.contents() == before
+        return
+    assert {each: predicted[each] for each in (*PREDICTED, *KEYS)} == {
+        each: done[each] for each in (*PREDICTED, *KEYS)
+    }
+    assert done["changed"]
+    assert not there.run(REGION)["changed"]
+    # What is not ours stays.
+    lines = (there.etc / "main.cf").read_text("utf-8").splitlines()
+    for line in case.get("main_cf", "").replace("ETC", str(there.etc)).splitlines():
+        assert line in lines or line.partition("=")[0].strip() in done["settings"]
+
+    predicted = there.run(None, check=True)
+    done = there.run(None)
+    assert "failed" not in done, done
+    assert predicted["settings"] == done["settings"]
+    if name != TABLE_ALONE:
+        assert there.contents() == before
+
+
+def test_parameters_that_only_master_cf_makes_known(host: t.Callable[..., Host]) -> None:
+    """Set up with one, and with another that somebody adds: another region, and back again."""
+    there = host(
+        "own_level = may\n",
+        "mailman unix - n n - - pipe\n  user=nobody argv=/bin/true\n"
+        "other unix - - n - - smtp\n  -o smtp_tls_security_level=$own_level\n",
+    )
+    assert "failed" not in there.run(REGION)
+    main_cf = there.etc / "main.cf"
+    added = "mailman_destination_recipient_limit = 1\n"
+    main_cf.write_text(main_cf.read_text("utf-8") + added, "utf-8")
+    then = time.time() - 10  # Postfix waits for a file that was changed just now
+    os.utime(main_cf, (then, then))
+    other = there.run(OTHER_REGION)
+    assert other.get("relayhost") == f"[email-smtp.{OTHER_REGION}.amazonaws.com]:587", other
+    assert added in main_cf.read_text("utf-8")
+    assert "failed" not in there.run(None)
+    assert main_cf.read_text("utf-8").endswith(f"own_level = may\n{added}")
