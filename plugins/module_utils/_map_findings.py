@@ -123,6 +123,8 @@ def _of_entry(
 
 def _unused(facts: InstanceFacts, entry: Entry, by: Entry | None) -> t.Iterator[Finding]:
     if by is not None:
+        if by.login == entry.login:
+            return
         message = f"Postfix finds the entry {by.key!r} before this one, which is never used"
         cure = "Remove the one of the two that is not meant"
     elif not facts.uses_known:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ansible_collections.mailops.ses.plugins.module_utils._map_entry import (
     PasswordMapError,
     Wanted,
+    WantedLine,
     bare_host,
     fold,
     refuse_unstorable,
@@ -253,7 +254,7 @@ def _asked(wanted: t.Sequence[Wanted], utf8: bool) -> dict[bytes, Wanted]:
                 f"{other.asked_by} and {entry.asked_by} ask for different things under the same"
                 f" key {entry.shown_key!r} (Postfix does not distinguish upper and lower case)"
             )
-    for entry in asked.values():
+    for entry in _logins(asked):
         bare = asked.get(bare_host(entry.key, utf8) or b"")
         if bare and bare.present and entry.present and bare.value != entry.value:
             raise PasswordMapError(
@@ -262,6 +263,11 @@ def _asked(wanted: t.Sequence[Wanted], utf8: bool) -> dict[bytes, Wanted]:
                 " host name first. Ask for one of the two"
             )
     return asked
+
+
+def _logins(asked: t.Mapping[bytes, Wanted]) -> list[Wanted]:
+    """Those of the task: what comes back as a whole line was like that before."""
+    return [entry for entry in asked.values() if not isinstance(entry, WantedLine)]
 
 
 def _refuse_repeated(
@@ -282,7 +288,7 @@ def _refuse_repeated(
 def _refuse_shadowed(
     current: PasswordMap, asked: t.Mapping[bytes, Wanted], exclusive: bool
 ) -> None:
-    for entry in asked.values():
+    for entry in _logins(asked):
         bare = bare_host(entry.key, current.utf8) if entry.present else None
         if bare in current.first and bare not in asked and not exclusive:
             number = current.first[bare]
@@ -290,8 +296,9 @@ def _refuse_shadowed(
                 f"the entry {current.shown_key(*current.entry(number))!r} in line"
                 f" {current.line_number(number)} of the map shadows {entry.shown_key!r}: Postfix looks"
                 " up the bare host name of the server first, so the credentials asked for would"
-                " never be used. Remove that entry: mailops.ses.postfix_sasl_passwd with"
-                " state=absent and its key, or with exclusive=true"
+                " never be used. Give both keys these credentials in one task (entries), so that mail"
+                " always finds a login; or use mailops.ses.postfix_relay, which does so, or"
+                " exclusive=true"
             )
 
 

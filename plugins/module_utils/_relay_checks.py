@@ -17,7 +17,11 @@ import re
 import typing as t
 
 from ansible_collections.mailops.ses.plugins.module_utils._main_cf import Override, tokens
-from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import Postfix, reason
+from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
+    TABLE_TYPES,
+    Postfix,
+    reason,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._redaction import is_harmless, redact
 from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import (
     MAPS,
@@ -181,8 +185,16 @@ def check_maps(
                     raise RelayError(
                         f"{redact(name)}, in {MAPS}, has an entry for {key!r}, which Postfix finds before"
                         f" the one for {login.key!r} in {table}: the credentials asked for would"
-                        " never be used. Remove that entry"
+                        f" never be used. {_way_out(opened(name))}"
                     )
+
+
+def _way_out(table: str) -> str:
+    """What to do about a table with an entry that is found before ours."""
+    name, _colon, path = table.partition(":")
+    if name in TABLE_TYPES:
+        return f"Set path to {path}, so that the relay's login takes the place of that entry"
+    return "Remove that entry"
 
 
 def check_tls_policy(

@@ -15,6 +15,7 @@ of _relay_steps.py; and only then, when nothing asks for them any more, the old 
 from __future__ import annotations
 
 import contextlib
+import re
 import typing as t
 from dataclasses import replace
 
@@ -103,16 +104,7 @@ class RelaySetup:
             tls_level=request.tls_level,
             ca_file=self.ca_file,
         )
-        self._wanted = [
-            Wanted(login.key, login.username, login.password, asked_by=login.asked_by)
-            for login in (*request.logins, *request.senders)
-        ]
-        self._ours = Ours(
-            map_type=self._type.name,
-            keys={entry.key: entry.username for entry in self._wanted},
-            settings={setting.name for setting in self._settings},
-            routes=self._routes_path if request.senders else None,
-        )
+        self._read_wanted()
         self._map = self._map_update()
         self._record: Record | None = None
         self._stale: list[Wanted] = []
@@ -125,6 +117,7 @@ class RelaySetup:
         """
         self._record = self._instance.store.load()
         self._refuse_other_path()
+        self._read_wanted()
         settings, values, warnings = self._plan_settings()
         self._stale, more = self._stale_keys()
         self._map = self._map_update(self._stale)
@@ -172,6 +165,34 @@ class RelaySetup:
         return Outcome(plan, instance.reloaded, tuple(backups))
 
     # What is wanted
+
+    def _read_wanted(self) -> None:
+        """The entries that the map is to have: of our keys, and of those that Postfix finds first.
+
+        An entry for the bare name of a server gets the same login, so that there is no moment
+        without one. Without the relay it has its own again.
+        """
+        request = self._request
+        source = self._instance.read_map(self._path) or b""
+        keys = [(login.key, login) for login in (*request.logins, *request.senders)]
+        hosts = {login.host: login for login in request.logins}
+        if any(_may_have(source, host) for host in hosts):
+            first = read_map(source, self._instance.utf8).first
+            keys += [
+                (host, login)
+                for host, login in hosts.items()
+                if fold(host.encode(), self._instance.utf8) in first
+            ]
+        self._wanted = [
+            Wanted(key, login.username, login.password, asked_by=login.asked_by)
+            for key, login in keys
+        ]
+        self._ours = Ours(
+            map_type=self._type.name,
+            keys={entry.key: entry.username for entry in self._wanted},
+            settings={setting.name for setting in self._settings},
+            routes=self._routes_path if request.senders else None,
+        )
 
     def _map_update(self, stale: t.Iterable[Wanted] = (), backup: bool = False) -> MapUpdate:
         return self._instance.map_update(
@@ -385,6 +406,11 @@ class RelaySetup:
         main_cf = record.main_cf.final(instance.main_cf.read())
         instance.store.save(replace(record, main_cf=main_cf, map=replace(record.map, file=of_map)))
         return backups
+
+
+def _may_have(source: bytes, host: str) -> bool:
+    """Whether a map may have an entry for a bare name: to read all of a long one takes a while."""
+    return re.search(rb"(?i)(?<!\[)" + re.escape(host.encode()), source) is not None
 
 
 def _other_tables(tables: t.Iterable[str], type_name: str) -> list[str]:

@@ -122,7 +122,8 @@ class Entry:
 
     `folded` is the key as Postfix compares it; `key` and `username` are redacted, the user
     name None where it may be a secret. `in_force` says that Postfix would find it now, rather
-    than once the table is made again.
+    than once the table is made again. Entries with one login have the same `login`, a number
+    that says nothing about it.
     """
 
     table: str
@@ -136,6 +137,7 @@ class Entry:
     version: int | None = None
     raw_secret: bool = False
     match: Match | None = None
+    login: int = field(default=0, compare=False, repr=False)
 
     @property
     def key_region(self) -> str | None:

@@ -154,6 +154,7 @@ def _with_value(entry: Entry, key: bytes, value: bytes, candidates: Candidates) 
         key=shown.key,
         username=shown.username,
         username_problem=problem,
+        login=hash(value),
         version=password_version(text(password)),
         raw_secret=has_iam_form(text(password)),
         match=candidates.find(password) if colon else None,

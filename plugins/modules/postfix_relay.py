@@ -164,6 +164,8 @@ notes:
   - Postfix verifies certificates for all mail that it sends. If some goes to other servers by C(transport_maps), say
     with C(smtp_tls_policy_maps) what they can do.
   - Never starts a Postfix that is stopped and never restarts one.
+  - Postfix looks up the bare name of a server before V([HOST]:PORT). If the password map has an entry for it, as an older page
+    of AWS has it, that entry gets the same login in the same transaction. O(state=absent) restores it.
   - What was there before is kept in the directory C(.mailops-ses) beside C(main.cf), which only root can read, until
     O(state=absent). The lock files C(.main.cf.mailops.lock) and C(.NAME.mailops.lock) stay.
   - A directory on the way to a file is an error if it belongs to another user, or if everybody can write to it, unless

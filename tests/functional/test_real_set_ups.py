@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 import typing as t
 from pathlib import Path
@@ -28,6 +29,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
 )
 from ansible_collections.mailops.ses.tests.support.module_runner import ModuleServer
 from ansible_collections.mailops.ses.tests.support.scratch_configs import ScratchHosts
+from ansible_collections.mailops.ses.tests.support.scratch_postfix import program
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 
@@ -47,7 +49,6 @@ exit 1
 #: What the run says of those that it refuses.
 REFUSED = {
     "02-arch-local-only": "default_transport is ",
-    "11b-bare-host-cure": "shadows",
     "85-key-static": "holds passwords itself",
 }
 
@@ -86,13 +87,24 @@ class Host:
         assert found_in(outcome.output, [SECRET_KEY, *PASSWORD_OF.values()]) == []
         return outcome.result
 
-    def contents(self) -> dict[str, bytes]:
-        """All files but for the locks."""
+    def look_up(self, key: str) -> str:
+        """What Postfix finds in the password map."""
+        command = [program("postmap"), "-c", self.etc, "-q", key, f"hash:{self.etc}/sasl_passwd"]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        return done.stdout.rstrip("\n")
+
+    def contents(self) -> dict[str, object]:
+        """All files but for the locks; what is in a table."""
         return {
-            path.name: path.read_bytes()
+            path.name: path.read_bytes() if path.suffix != ".db" else self._listed(path)
             for path in self.etc.rglob("*")
             if path.is_file() and not path.name.endswith(".lock")
         }
+
+    def _listed(self, table: Path) -> set[str]:
+        command = [program("postmap"), "-c", self.etc, "-s", f"hash:{table.with_suffix('')}"]
+        listed = subprocess.run(command, check=True, capture_output=True, text=True)
+        return set(listed.stdout.splitlines())
 
 
 @pytest.fixture(scope="module", name="server")
@@ -176,3 +188,34 @@ def test_parameters_that_only_master_cf_makes_known(host: t.Callable[..., Host])
     assert added in main_cf.read_text("utf-8")
     assert "failed" not in there.run(None)
     assert main_cf.read_text("utf-8").endswith(f"own_level = may\n{added}")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "HOST ACCESS_KEY:PASSWORD\n",
+        "HOST them:theirs\n[HOST]:587 me:mine\n",
+        "[other.example]:587 them:theirs\nEmail-SMTP.eu-west-1.amazonaws.com them:theirs\n",
+        "# twice\nHOST one:first\nhost.example one:first\nHOST two:second\n",
+    ],
+)
+def test_an_entry_for_the_bare_name_is_taken_over(host: t.Callable[..., Host], source: str) -> None:
+    """It has the relay's login in the same transaction, and its own one without the relay."""
+    server, other = (f"email-smtp.{each}.amazonaws.com" for each in (REGION, OTHER_REGION))
+    source = source.replace("HOST", server).replace("ACCESS_KEY", ACCESS_KEY)
+    there = host(files={"sasl_passwd": source})
+    before, old = there.contents(), there.look_up(server)
+    predicted = there.run(REGION, check=True)
+    done = there.run(REGION)
+    assert "failed" not in done, done
+    assert [predicted[each] for each in KEYS] == [done[each] for each in KEYS]
+    login = f"{ACCESS_KEY}:{PASSWORD}"
+    assert [there.look_up(key) for key in (server, f"[{server}]:587")] == [login, login]
+    assert not there.run(REGION)["changed"]
+
+    assert "failed" not in there.run(OTHER_REGION)
+    assert there.look_up(f"[{other}]:587") == f"{ACCESS_KEY}:{PASSWORD_OF[OTHER_REGION]}"
+    assert there.look_up(server) == old
+
+    assert "failed" not in there.run(None)
+    assert there.contents() == before

@@ -133,8 +133,8 @@ def test_the_refusals_word_for_word() -> None:
     assert refusal(read_map(b"h.example u:p\n"), [ours]) == (
         "the entry 'h.example' in line 1 of the map shadows '[h.example]:587': Postfix looks up"
         " the bare host name of the server first, so the credentials asked for would never be"
-        " used. Remove that entry: mailops.ses.postfix_sasl_passwd with state=absent and its key,"
-        " or with exclusive=true"
+        " used. Give both keys these credentials in one task (entries), so that mail always finds a"
+        " login; or use mailops.ses.postfix_relay, which does so, or exclusive=true"
     )
     assert refusal(read_map(b"x a\ny b\nX c\nx d\n"), [ours]) == (
         "the key 'x' occurs more than once in the map, in lines 1, 3 and 4; Postfix uses the"

@@ -174,10 +174,11 @@ SOURCES: dict[str, tuple[str, Found, Found]] = {
         {"username_not_access_key": "critical"},
     ),
     "the bare name is found first": (
-        f"{LINE}{HOST} {ACCESS_KEY}:{PASSWORD}\n",
+        f"{LINE}{HOST} AKIAEXAMPLE000000002:{PASSWORD}\n",
         {"unused_entry": "warning"},
-        {"unused_entry": "warning"},
+        {"unused_entry": "warning", "username_of_other_key": "critical"},
     ),
+    "the bare name has the same login": (f"{LINE}{HOST} {ACCESS_KEY}:{PASSWORD}\n", {}, {}),
     "no entry for the port": (
         f"[{HOST}] {ACCESS_KEY}:{PASSWORD}\n",
         {"no_entry": "critical", "unused_entry": "notice"},

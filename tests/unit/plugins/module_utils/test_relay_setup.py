@@ -313,8 +313,8 @@ def test_a_check_that_only_the_staged_file_fails(relay: FakeRelay) -> None:
 
 
 def test_what_can_not_work_is_refused_in_check_mode_too(relay: FakeRelay, tmp_path: Path) -> None:
-    relay.map.write_text("email-smtp.eu-west-1.amazonaws.com them:theirs\n")
-    with pytest.raises(PasswordMapError, match="shadows"):
+    relay.map.write_text("[other] them:theirs\n[OTHER] me:mine\n")
+    with pytest.raises(PasswordMapError, match="more than once"):
         relay.setup(WEST).plan()
     relay.map.write_text("[other] them:theirs\n")
     with pytest.raises(RelayError, match="can't be read"):
@@ -387,3 +387,19 @@ def test_an_empty_record_is_removed_where_nothing_is_ours(relay: FakeRelay) -> N
     assert relay.present(WEST).plan.interrupted
     assert not relay.record.exists()
     assert relay.contents().keys() == before.keys() - {".mailops-ses/map.before"}
+
+
+def test_an_entry_for_the_bare_name_is_taken_over(relay: FakeRelay) -> None:
+    host = key(WEST)[1:-5]
+    theirs = f"{host} them:theirs\n# a comment\n{key(WEST)} them:other\n"
+    relay.map.write_text(theirs)
+    plan = relay.present(WEST).plan
+    assert plan.map
+    assert plan.map.edit.keys_changed == (key(WEST), host)
+    assert relay.entries() == {key(WEST): f"{USER}:sesame-1", host: f"{USER}:sesame-1"}
+    assert not relay.setup(WEST).plan().changed
+    relay.present(WEST, password="sesame-2")
+    assert relay.entries() == {key(WEST): f"{USER}:sesame-2", host: f"{USER}:sesame-2"}
+    relay.map.write_text(f"{relay.map.read_text()}[later.example] them:later\n")
+    relay.absent()
+    assert relay.map.read_text() == f"{theirs}[later.example] them:later\n"
