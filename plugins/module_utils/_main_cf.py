@@ -13,6 +13,7 @@ link by a file, and put every setting in force before anybody has looked at the 
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import os
 import re
@@ -34,7 +35,10 @@ from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
 )
 
 if t.TYPE_CHECKING:
-    from ansible_collections.mailops.ses.plugins.module_utils._safe_path import SafePath
+    from ansible_collections.mailops.ses.plugins.module_utils._safe_path import (
+        Directory,
+        SafePath,
+    )
 
 __all__ = ["MainCf", "Override", "overrides", "read_settings", "tokens"]
 
@@ -103,6 +107,14 @@ class MainCf:
         self.directory = directory
         self.path = (places or Places()).find(os.path.join(directory, "main.cf"))
         self.staging = Staging(self.path)
+        self._is_rehearsed = False
+
+    def rehearsed(self, directory: Directory) -> MainCf:
+        """The same main.cf, whose successors are made in another directory, and never in force."""
+        rehearsal = copy.copy(self)
+        rehearsal.staging = Staging(directory.file(self.path.name))
+        rehearsal._is_rehearsed = True
+        return rehearsal
 
     def read(self) -> bytes:
         """Its content. Raises PostfixError if it is not there."""
@@ -173,13 +185,14 @@ class MainCf:
 
         And a time that lets Postfix's programs read it at once.
         """
-        self.path.status()
-        with _opened(self.path) as original, _opened(staged) as copy:
-            status = os.fstat(original)
-            os.fchown(copy, status.st_uid, status.st_gid)
-            os.fchmod(copy, stat.S_IMODE(status.st_mode))
-            for name in _attribute_names(original):
-                _copy_attribute(original, copy, name)
+        if not self._is_rehearsed:
+            self.path.status()
+            with _opened(self.path) as original, _opened(staged) as successor:
+                status = os.fstat(original)
+                os.fchown(successor, status.st_uid, status.st_gid)
+                os.fchmod(successor, stat.S_IMODE(status.st_mode))
+                for name in _attribute_names(original):
+                    _copy_attribute(original, successor, name)
         changed = time.time() - _COOL_SECONDS
         os.utime(staged.name, (changed, changed), dir_fd=staged.directory.descriptor)
 

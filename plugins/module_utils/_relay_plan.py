@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._map_entry import (
     WantedLine,
     fold,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._password_map import read_map
 from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact, redact_entry
 
 if t.TYPE_CHECKING:
@@ -27,7 +29,17 @@ if t.TYPE_CHECKING:
         SettingChange,
     )
 
-__all__ = ["Outcome", "RelayPlan", "RelayRequest", "diff", "diff_of_map", "diff_part", "taken_back"]
+__all__ = [
+    "Outcome",
+    "RelayPlan",
+    "RelayRequest",
+    "diff",
+    "diff_of_map",
+    "diff_part",
+    "taken_back",
+    "wanted_entries",
+    "wanted_routes",
+]
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,33 @@ class Outcome:
     plan: RelayPlan
     reloaded: bool = False
     backups: tuple[str, ...] = field(default_factory=tuple)
+
+
+def wanted_entries(request: RelayRequest, source: bytes, utf8: bool) -> list[Wanted]:
+    """The entries that the password map with this source is to have.
+
+    One for the bare name of a server gets the same login, because Postfix finds it first. To remove
+    it would leave mail without a login that goes there by another way.
+    """
+    keys = [(login.key, login) for login in (*request.logins, *request.senders)]
+    hosts = {login.host: login for login in request.logins}
+    # Only then: to read all of a long map takes a while.
+    if any(re.search(rb"(?i)(?<!\[)" + re.escape(host.encode()), source) for host in hosts):
+        first = read_map(source, utf8).first
+        keys += [
+            (host, of_host) for host, of_host in hosts.items() if fold(host.encode(), utf8) in first
+        ]
+    return [
+        Wanted(key, login.username, login.password, asked_by=login.asked_by) for key, login in keys
+    ]
+
+
+def wanted_routes(request: RelayRequest) -> list[WantedLine]:
+    """The entries of the table with the senders' servers."""
+    return [
+        WantedLine(sender.key, asked_by=sender.asked_by, line=sender.destination.encode())
+        for sender in request.senders
+    ]
 
 
 def taken_back(

@@ -54,11 +54,15 @@ from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
 )
 
 if t.TYPE_CHECKING:
+    from ansible_collections.mailops.ses.plugins.module_utils._main_cf import MainCf
     from ansible_collections.mailops.ses.plugins.module_utils._map_update import MapUpdate
     from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
     from ansible_collections.mailops.ses.plugins.module_utils._relay_record import Record
     from ansible_collections.mailops.ses.plugins.module_utils._relay_steps import Renames
-    from ansible_collections.mailops.ses.plugins.module_utils._safe_path import SafePath
+    from ansible_collections.mailops.ses.plugins.module_utils._safe_path import (
+        Directory,
+        SafePath,
+    )
 
 __all__ = ["RelayRemoval"]
 
@@ -135,6 +139,13 @@ class RelayRemoval:
             instance.main_cf.staging.remove()
             instance.store.remove()
         return Outcome(plan, instance.reloaded, tuple(backups))
+
+    def rehearse(self, plan: RelayPlan, directory: Directory) -> None:
+        """Do what a run would do with main.cf before it changes anything. Raises what that would."""
+        if plan.settings or plan.main_cf is not None:
+            main_cf = self._instance.main_cf.rehearsed(directory)
+            main_cf.staging.create()
+            self._stage(plan, main_cf)
 
     def _plan_without_record(self) -> RelayPlan:
         instance = self._instance
@@ -221,7 +232,7 @@ class RelayRemoval:
                 steps: list[Renames] = []
                 if plan.settings or plan.main_cf is not None:
                     main_cf.staging.create()
-                    steps = [[(path, main_cf.path)] for path in self._stage(plan)]
+                    steps = [[(path, main_cf.path)] for path in self._stage(plan, main_cf)]
                     if self._request.backup:
                         backups.append(backup_name(main_cf.path))
                         copy = main_cf.staging.write_like(main_cf.read(), main_cf.path)
@@ -249,9 +260,8 @@ class RelayRemoval:
             raise
         return backups
 
-    def _stage(self, plan: RelayPlan) -> list[SafePath]:
+    def _stage(self, plan: RelayPlan, main_cf: MainCf) -> list[SafePath]:
         """main.cf after each step: the routing goes before what the client needs for it."""
-        main_cf = self._instance.main_cf
         routing, client = in_steps(plan.settings, ())[1:]
         if plan.main_cf is None:
             staged = stage_main_cf(main_cf, Steps((), routing, client))

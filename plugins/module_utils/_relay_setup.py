@@ -15,7 +15,6 @@ of _relay_steps.py; and only then, when nothing asks for them any more, the old 
 from __future__ import annotations
 
 import contextlib
-import re
 import typing as t
 from dataclasses import replace
 
@@ -23,12 +22,12 @@ from ansible_collections.mailops.ses.plugins.module_utils._main_cf import overri
 from ansible_collections.mailops.ses.plugins.module_utils._map_entry import (
     PasswordMapError,
     Wanted,
-    WantedLine,
     fold,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._password_map import read_map
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import PostfixError
 from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact
+from ansible_collections.mailops.ses.plugins.module_utils._rehearsal import rehearse_map
 from ansible_collections.mailops.ses.plugins.module_utils._relay_checks import (
     ALSO_READ,
     check_ca_file,
@@ -43,6 +42,8 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_plan import (
     RelayPlan,
     RelayRequest,
     taken_back,
+    wanted_entries,
+    wanted_routes,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._relay_record import (
     MapState,
@@ -76,9 +77,14 @@ from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
 )
 
 if t.TYPE_CHECKING:
+    from ansible_collections.mailops.ses.plugins.module_utils._main_cf import MainCf
     from ansible_collections.mailops.ses.plugins.module_utils._map_update import MapUpdate, Plan
     from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
     from ansible_collections.mailops.ses.plugins.module_utils._relay_steps import Renames
+    from ansible_collections.mailops.ses.plugins.module_utils._safe_path import (
+        Directory,
+        SafePath,
+    )
 
 __all__ = ["RelaySetup"]
 
@@ -164,29 +170,26 @@ class RelaySetup:
                 backups += until_unchanged(instance.places, lambda: self._finish(plan, backup))
         return Outcome(plan, instance.reloaded, tuple(backups))
 
+    def rehearse(self, plan: RelayPlan, directory: Directory) -> None:
+        """Do what a run would do before it changes anything. Raises what that would."""
+        instance = self._instance
+        if plan.settings:
+            main_cf = instance.main_cf.rehearsed(directory)
+            main_cf.staging.create()
+            self._staged(plan, main_cf)
+        for of_map, wanted in (
+            (plan.map, self._wanted),
+            (plan.routes, wanted_routes(self._request)),
+        ):
+            if of_map and (of_map.writes_source or of_map.table_problem):
+                rehearse_map(instance.postfix, directory, self._type, wanted)
+
     # What is wanted
 
     def _read_wanted(self) -> None:
-        """The entries that the map is to have: of our keys, and of those that Postfix finds first.
-
-        An entry for the bare name of a server gets the same login, so that there is no moment
-        without one. Without the relay it has its own again.
-        """
-        request = self._request
-        source = self._instance.read_map(self._path) or b""
-        keys = [(login.key, login) for login in (*request.logins, *request.senders)]
-        hosts = {login.host: login for login in request.logins}
-        if any(_may_have(source, host) for host in hosts):
-            first = read_map(source, self._instance.utf8).first
-            keys += [
-                (host, login)
-                for host, login in hosts.items()
-                if fold(host.encode(), self._instance.utf8) in first
-            ]
-        self._wanted = [
-            Wanted(key, login.username, login.password, asked_by=login.asked_by)
-            for key, login in keys
-        ]
+        """What the map is to have, which depends on the entries that it has."""
+        instance, request = self._instance, self._request
+        self._wanted = wanted_entries(request, instance.read_map(self._path) or b"", instance.utf8)
         self._ours = Ours(
             map_type=self._type.name,
             keys={entry.key: entry.username for entry in self._wanted},
@@ -202,14 +205,10 @@ class RelaySetup:
     def _routes_update(self) -> MapUpdate | None:
         if not self._request.senders:
             return None
-        routes = [
-            WantedLine(sender.key, asked_by=sender.asked_by, line=sender.destination.encode())
-            for sender in self._request.senders
-        ]
         return self._instance.map_update(
             self._routes_path,
             self._type,
-            routes,
+            wanted_routes(self._request),
             # The file is ours alone, unless somebody else has made it.
             exclusive=self._record is not None and self._record.routes == self._routes_path,
             secret=False,
@@ -326,13 +325,22 @@ class RelaySetup:
     def _stage_main_cf(
         self, plan: RelayPlan, stack: contextlib.ExitStack
     ) -> tuple[list[Renames], Renames]:
-        """main.cf after each step, once the last is sure to have the effect; and its backup."""
+        """main.cf after each step, to be renamed; and its backup."""
         main_cf = self._instance.main_cf
         stack.callback(main_cf.staging.clean_up)
         main_cf.staging.remove()
         if not plan.settings:
             return [[], [], []], []
         main_cf.staging.create()
+        staged = self._staged(plan, main_cf)
+        ready: list[Renames] = [[(path, main_cf.path)] if path else [] for path in staged]
+        if not self._request.backup:
+            return ready, []
+        copy = main_cf.staging.write_like(main_cf.read(), main_cf.path)
+        return ready, [(copy, backup_name(main_cf.path))]
+
+    def _staged(self, plan: RelayPlan, main_cf: MainCf) -> list[SafePath | None]:
+        """main.cf after each step, once the last is sure to have the effect."""
         staged = stage_main_cf(main_cf, in_steps(plan.settings, self._ours.settings))
         last = [path for path in staged if path][-1]
         values = main_cf.staged_settings(last, (*NAMES, *ALSO_READ))
@@ -344,11 +352,7 @@ class RelaySetup:
                     f" {setting.value!r}. Look at how main.cf sets it"
                 )
         self._check(values, thoroughly=True)
-        ready: list[Renames] = [[(path, main_cf.path)] if path else [] for path in staged]
-        if not self._request.backup:
-            return ready, []
-        copy = main_cf.staging.write_like(main_cf.read(), main_cf.path)
-        return ready, [(copy, backup_name(main_cf.path))]
+        return staged
 
     def _stage_record(
         self,
@@ -406,11 +410,6 @@ class RelaySetup:
         main_cf = record.main_cf.final(instance.main_cf.read())
         instance.store.save(replace(record, main_cf=main_cf, map=replace(record.map, file=of_map)))
         return backups
-
-
-def _may_have(source: bytes, host: str) -> bool:
-    """Whether a map may have an entry for a bare name: to read all of a long one takes a while."""
-    return re.search(rb"(?i)(?<!\[)" + re.escape(host.encode()), source) is not None
 
 
 def _other_tables(tables: t.Iterable[str], type_name: str) -> list[str]:

@@ -149,7 +149,7 @@ options:
 attributes:
   check_mode:
     support: full
-    details: Needs no write access.
+    details: Makes what a run makes before its first change, in the module's temporary directory and without passwords.
   diff_mode:
     support: full
     details: Shows settings, keys and user names, and a fixed word for each password. What may be one elsewhere is V(REDACTED).
@@ -164,8 +164,7 @@ notes:
   - Postfix verifies certificates for all mail that it sends. If some goes to other servers by C(transport_maps), say
     with C(smtp_tls_policy_maps) what they can do.
   - Never starts a Postfix that is stopped and never restarts one.
-  - Postfix looks up the bare name of a server before V([HOST]:PORT). If the password map has an entry for it, as an older page
-    of AWS has it, that entry gets the same login in the same transaction. O(state=absent) restores it.
+  - An entry for the bare name of the server, which Postfix finds first, gets the same login until O(state=absent).
   - What was there before is kept in the directory C(.mailops-ses) beside C(main.cf), which only root can read, until
     O(state=absent). The lock files C(.main.cf.mailops.lock) and C(.NAME.mailops.lock) stay.
   - A directory on the way to a file is an error if it belongs to another user, or if everybody can write to it, unless
@@ -290,6 +289,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import 
     Postfix,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact
+from ansible_collections.mailops.ses.plugins.module_utils._rehearsal import private_directory
 from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
 from ansible_collections.mailops.ses.plugins.module_utils._relay_login import (
     handed_over,
@@ -361,6 +361,9 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     else:
         relay = RelayRemoval(request, instance)
         plan = relay.plan()
+    if plan.changed and module.check_mode:
+        with private_directory(module.tmpdir) as directory:
+            relay.rehearse(plan, directory)
     outcome = Outcome(plan, reloaded=plan.reload and module.check_mode and instance.is_running())
     if plan.changed and not module.check_mode:
         outcome = relay.apply()

@@ -58,13 +58,18 @@ class Host:
 
     def __init__(self, etc: Path, server: ModuleServer, ca_file: Path) -> None:
         self.etc = etc
-        programs = etc.parent / "bin"
-        programs.mkdir()
-        (programs / "postfix").write_text(NOT_RUNNING, "ascii")
-        (programs / "postfix").chmod(0o755)
-        self._environment = {"PATH": f"{programs}:{os.environ['PATH']}"}
+        self.temporary = etc.parent / "temporary"
+        self.temporary.mkdir()
+        self._programs = etc.parent / "bin"
+        self._programs.mkdir()
+        self.replace("postfix", NOT_RUNNING)
         self._server = server
         self._ca_file = ca_file
+
+    def replace(self, name: str, script: str) -> None:
+        """Have the module find this program instead of Postfix's own."""
+        (self._programs / name).write_text(script, "ascii")
+        (self._programs / name).chmod(0o755)
 
     def run(self, region: str | None, *, check: bool = False, **options: t.Any) -> dict[str, t.Any]:
         """Run it once: a relay through ``region``, or none."""
@@ -81,17 +86,20 @@ class Host:
             "verify": False,
             "state": "present" if region else "absent",
             "_ansible_check_mode": check,
+            "_ansible_tmpdir": str(self.temporary),
             **options,
         }
-        outcome = self._server.run(arguments, environment=self._environment)
+        path = f"{self._programs}:{os.environ['PATH']}"
+        outcome = self._server.run(arguments, environment={"PATH": path})
         assert found_in(outcome.output, [SECRET_KEY, *PASSWORD_OF.values()]) == []
         return outcome.result
 
     def look_up(self, key: str) -> str:
         """What Postfix finds in the password map."""
-        command = [program("postmap"), "-c", self.etc, "-q", key, f"hash:{self.etc}/sasl_passwd"]
+        table = f"hash:{self.etc}/sasl_passwd"
+        command = [program("postmap"), "-c", str(self.etc), "-q", key, table]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
-        return done.stdout.rstrip("\n")
+        return str(done.stdout).rstrip("\n")
 
     def contents(self) -> dict[str, object]:
         """All files but for the locks; what is in a table."""
@@ -102,7 +110,8 @@ class Host:
         }
 
     def _listed(self, table: Path) -> set[str]:
-        command = [program("postmap"), "-c", self.etc, "-s", f"hash:{table.with_suffix('')}"]
+        source = f"hash:{table.with_suffix('')}"
+        command = [program("postmap"), "-c", str(self.etc), "-s", source]
         listed = subprocess.run(command, check=True, capture_output=True, text=True)
         return set(listed.stdout.splitlines())
 
@@ -121,12 +130,9 @@ def fixture_host(
         main_cf: str = "", master_cf: str = "", files: t.Mapping[str, str] | None = None
     ) -> Host:
         etc = tmp_path / "etc"
-        filled = [
-            text.replace("ETC", "{etc}").replace("PASSWORD", PASSWORD)
-            for text in (main_cf, master_cf)
-        ]
         maps = {name: text.replace("PASSWORD", PASSWORD) for name, text in (files or {}).items()}
-        ScratchHosts(tmp_path).configure(etc, *filled, maps=maps)
+        main_cf = main_cf.replace("ETC", "{etc}").replace("PASSWORD", PASSWORD)
+        ScratchHosts(tmp_path).configure(etc, main_cf, master_cf, maps)
         return Host(etc, server, authority.ca_file)
 
     return make
@@ -219,3 +225,28 @@ def test_an_entry_for_the_bare_name_is_taken_over(host: t.Callable[..., Host], s
 
     assert "failed" not in there.run(None)
     assert there.contents() == before
+
+
+#: By what the error says: settings that nobody can tell the effect of before they are changed.
+UNFORESEEN = {
+    "smtp_sasl_tls_verified_security_options in main.cf has noplaintext": (
+        "smtp_sasl_security_options = noanonymous\n"
+        "smtp_sasl_tls_verified_security_options = $smtp_sasl_security_options\n"
+    ),
+    # With a program that fails.
+    "postmap can't make a table of type hash": "",
+}
+
+
+@pytest.mark.parametrize("says", UNFORESEEN)
+def test_check_mode_finds_what_only_postfix_can_tell(
+    host: t.Callable[..., Host], says: str
+) -> None:
+    there = host(UNFORESEEN[says])
+    if says.startswith("postmap"):
+        there.replace("postmap", "#!/bin/sh\nexit 1\n")
+    before = there.contents()
+    for check in (True, False):
+        assert says in there.run(REGION, check=check)["msg"]
+        assert there.contents() == before
+        assert [*there.temporary.iterdir()] == []

@@ -94,6 +94,29 @@ def test_check_mode_says_what_a_run_does(module: Module) -> None:
     assert again["invocation"]["module_args"]["state"] == "present"
 
 
+def test_check_mode_rehearses_with_postfix(module: Module, tmp_path: Path) -> None:
+    """In the temporary directory, where nothing is left, and without a password."""
+
+    def look(_name: str) -> None:
+        seen.update(path.read_text("utf-8") for path in temporary.rglob("*") if path.is_file())
+
+    seen: set[str] = set()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    module.relay.postfix.before = look
+    module.run(WEST, check=True, _ansible_tmpdir=str(temporary))
+    assert any(f"relayhost = {key(WEST)}\n" in text for text in seen)
+    assert f"{key(WEST)} {USER}:PASSWORD\n" in seen
+    assert not any(SECRET in text for text in seen)
+    assert [*temporary.iterdir()] == []
+
+    module.run(WEST, _ansible_tmpdir=str(temporary))
+    module.relay.postfix.fails["postconf -e"] = (1, b"", b"postconf: fatal: no")
+    refused = module.run(state="absent", check=True, _ansible_tmpdir=str(temporary))
+    assert "postconf can't edit main.cf" in refused["msg"]
+    assert [*temporary.iterdir()] == []
+
+
 def test_check_mode_knows_a_stopped_postfix(module: Module) -> None:
     module.relay.postfix.running = False
     assert module.run(WEST, check=True)["reloaded"] is False
