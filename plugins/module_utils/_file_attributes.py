@@ -15,6 +15,7 @@ import stat
 import typing as t
 
 from ansible_collections.mailops.ses.plugins.module_utils._map_entry import PasswordMapError
+from ansible_collections.mailops.ses.plugins.module_utils._rights import check_can_give
 from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import safe_path
 from ansible_collections.mailops.ses.plugins.module_utils._secret_mode import (
     lets_others_in,
@@ -47,8 +48,10 @@ class FileAttributes:
         """Raise PasswordMapError if these files with passwords would be open to others.
 
         `paths` are real ones, of files that may not be there yet; `mail_owner` gives Postfix's own
-        user. What postfix_relay_info calls open is refused, and nothing else. Changes nothing.
+        user. What postfix_relay_info calls open is refused, and owners that only root can give.
+        Changes nothing.
         """
+        check_can_give(str(self._module.params["owner"]), str(self._module.params["group"]))
         group = self._group()
         for path in paths:
             modes = [mode for mode in self._modes(path) if lets_others_in(mode, group, path, {0})]

@@ -191,13 +191,13 @@ def _of_table(facts: InstanceFacts, of_map: MapFacts) -> t.Iterator[Finding]:
     elif not of_map.complete:
         yield Finding(
             "map_not_read",
-            "notice" if of_map.state is State.OPAQUE else "warning",
+            "warning" if of_map.state is State.OPAQUE else "critical",
             of_map.path or facts.main_cf,
             f"the entries of {name} were not looked at"
             + ("" if of_map.state is State.OPAQUE else ": it can't be read by this user"),
             "Look at them yourself"
             if of_map.state is State.OPAQUE
-            else "Run the task as root (become)",
+            else "Run the task as root (become: true)",
         )
     elif of_map.differs:
         yield Finding(

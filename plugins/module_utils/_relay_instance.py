@@ -37,6 +37,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import
     NAMES,
     RelayError,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._rights import check_can_write
 from ansible_collections.mailops.ses.plugins.module_utils._safe_path import UnsafePathError
 from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import (
     MissingDirectoryError,
@@ -76,12 +77,14 @@ class Instance:
         self.places = places or Places()
         self._attributes = attributes
         if postfix.config_directory:
+            check_can_write(postfix.config_directory)
             # Before Postfix's programs read what another user may have put there. That there is no
             # such directory is for them to report.
             with contextlib.suppress(MissingDirectoryError):
                 self.places.find(os.path.join(postfix.config_directory, "main.cf")).status()
         self.values = self._read()
         self.directory = self.values["config_directory"]
+        check_can_write(self.directory)
         self.main_cf = MainCf(postfix, self.directory, self.places)
         check_lock(self.main_cf.path)
         self.store = RecordStore(self.directory, self.places)

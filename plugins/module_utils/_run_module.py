@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.mailops.ses.plugins.module_utils._map_entry import PasswordMapError
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import PostfixError
+from ansible_collections.mailops.ses.plugins.module_utils._rights import with_remedy
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import SecretFileError
 
 if t.TYPE_CHECKING:
@@ -39,8 +40,9 @@ def run_module(
     try:
         result = run(module)
     except (PasswordMapError, PostfixError, SecretFileError) as exc:
-        module.fail_json(msg=str(exc), invocation=invocation)
+        module.fail_json(msg=with_remedy(str(exc)), invocation=invocation)
     except OSError as exc:
         reason = os.strerror(exc.errno) if exc.errno else exc.__class__.__name__
-        module.fail_json(msg=f"{exc.filename or 'Postfix'}: {reason}", invocation=invocation)
+        message = with_remedy(f"{exc.filename or 'Postfix'}: {reason}")
+        module.fail_json(msg=message, invocation=invocation)
     module.exit_json(invocation=invocation, **result)

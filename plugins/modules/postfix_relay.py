@@ -149,7 +149,7 @@ options:
 attributes:
   check_mode:
     support: full
-    details: Makes what a run makes before its first change, in the module's temporary directory and without passwords.
+    details: Needs the same rights as a run. Makes what that makes first, in a temporary directory and without passwords.
   diff_mode:
     support: full
     details: Shows settings, keys and user names, and a fixed word for each password. What may be one elsewhere is V(REDACTED).

@@ -102,7 +102,7 @@ options:
 attributes:
   check_mode:
     support: full
-    details: Needs no write access. It logs in in C(check_mode) too.
+    details: Needs the same rights as a run. It logs in in C(check_mode) too.
   diff_mode:
     support: full
     details: Shows keys and user names, and a fixed word for each password. What may be one elsewhere is V(REDACTED).

@@ -118,7 +118,7 @@ options:
 attributes:
   check_mode:
     support: full
-    details: Needs no write access.
+    details: Needs the same rights as a run.
   diff_mode:
     support: full
     details: Shows keys and user names, and a fixed word for each password. What may be one elsewhere is V(REDACTED).
@@ -247,6 +247,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._map_update import (
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
     Postfix,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._rights import check_can_write
 from ansible_collections.mailops.ses.plugins.module_utils._run_module import run_module
 from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import Places
 
@@ -293,6 +294,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         backup=params["backup"],
         utf8=settings.utf8,
     )
+    check_can_write(os.path.dirname(request.path))
     removing = not any(entry.present for entry in wanted) and not request.exclusive
     places = Places(module.warn, removing=removing)
     update = MapUpdate(request, postfix, FileAttributes(module), places)

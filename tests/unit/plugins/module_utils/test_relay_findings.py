@@ -101,19 +101,19 @@ SETTINGS: dict[str, tuple[dict[str, str], Found]] = {
     "without a table": ({"smtp_sasl_password_maps": "texthash:{folder}/sasl_passwd"}, {}),
     "in a directory service": (
         {"smtp_sasl_password_maps": "proxy:ldap:sesame"},
-        {"map_not_read": "notice"},
+        {"map_not_read": "warning"},
     ),
     "in main.cf": (
         {"smtp_sasl_password_maps": "static:user:sesame"},
         {
-            "map_not_read": "notice",
+            "map_not_read": "warning",
             "readable_by_others": "critical",
             "username_not_access_key": "critical",
         },
     ),
     "in main.cf, too": (
         {"smtp_sasl_password_maps": "hash:{folder}/sasl_passwd inline:{{{{ k=u:sesame }}}}"},
-        {"map_not_read": "notice", "readable_by_others": "critical"},
+        {"map_not_read": "warning", "readable_by_others": "critical"},
     ),
     "senders' servers": (
         {"sender_dependent_relayhost_maps": "dbm:/senders", "smtp_tls_wrappermode": "no"},

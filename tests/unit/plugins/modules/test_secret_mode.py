@@ -100,7 +100,7 @@ class Module:
     _symbolic_mode_to_octal = AnsibleModule._symbolic_mode_to_octal
 
     def __init__(self, mode: object, group: object = OWN) -> None:
-        self.params = {"mode": mode, "group": group}
+        self.params = {"mode": mode, "owner": str(os.geteuid()), "group": group}
 
 
 def refusal(path: Path, mode: object, group: object = OWN) -> str | None:
