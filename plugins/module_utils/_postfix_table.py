@@ -21,7 +21,10 @@ import time
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact_entry
+from ansible_collections.mailops.ses.plugins.module_utils._redaction import (
+    is_harmless,
+    redact_entry,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._safe_path import (
     Directory,
     SafePath,
@@ -55,7 +58,30 @@ _BOUNDED = '"$@" | head -c "$0"'
 # Where an instance is whose directory the task does not give: of most systems, and of FreeBSD.
 _USUAL_DIRECTORIES = ("/etc/postfix", "/usr/local/etc/postfix")
 
-_LINE_NUMBER = re.compile(r"\bline (\d+)")
+# A file that a message is about.
+_FILE = re.compile(r"(?:^|\s)(/[^\s:,]{1,200})(?:, line (\d{1,6}))?:")
+# What a message of Postfix's says, and in which words it is said here. Sources: mail_conf_*.c,
+# own_inet_addr.c, inet_addr_local.c, inet_proto.c, mail_params.c, dict.c, readlline.c.
+_NAME = r"([a-z][a-z0-9_]{1,60})"
+_CAUSES = [
+    (re.compile(pattern.replace("NAME", _NAME)), words)
+    for pattern, words in (
+        (r"(?:config variable|parameter) NAME: host not found", "{0}: host not found"),
+        (r"parameter NAME: no local interface found", "{0}: no local interface found"),
+        (
+            r"could not find any active network interface",
+            "this host has no active network interface",
+        ),
+        (r"bad string length 0 < 1: NAME =", "{0} is empty"),
+        (r"bad string length \d+ [<>] \d+: NAME =", "{0} has the wrong length"),
+        (r"bad (?:boolean|numerical) configuration: NAME =", "{0} has a bad value"),
+        (r"invalid NAME(?: parameter)? value", "{0} has a bad value"),
+        (r"parameter NAME: bad ", "{0} has a bad value"),
+        (r"unknown NAME value", "{0} has an unknown value"),
+        (r"missing '=' after attribute name", "missing '='"),
+        (r"unsupported dictionary type", "unsupported dictionary type"),
+    )
+]
 _ERRNO_TEXTS = frozenset(os.strerror(number) for number in errno.errorcode)
 
 
@@ -349,16 +375,28 @@ def reason(code: int, err: bytes) -> str:
     """Why a program failed, from the parts of its messages that can't hold a password."""
     if code < 0:
         return f"it was ended by signal {-code}"
-    parts = []
-    for line in err.decode(errors="replace").splitlines():
-        last = line.rpartition(": ")[2]
-        if last in _ERRNO_TEXTS:
-            parts.append(last)
-        elif "unsupported dictionary type" in line:
-            parts.append("unsupported dictionary type")
-        elif "fatal" in line and _LINE_NUMBER.search(line):
-            parts += [f"line {number}" for number in _LINE_NUMBER.findall(line)]
-    return ", ".join([f"exit status {code}", *dict.fromkeys(parts)])
+    parts = [_cause(line) for line in err.decode(errors="replace").splitlines()]
+    return ", ".join([f"exit status {code}", *dict.fromkeys(filter(None, parts))])
+
+
+def _cause(line: str) -> str:
+    """What a line says of a file, a parameter and an error; nothing else of it, which may be secret."""
+    last = line.rpartition(": ")[2]
+    what = [last] if last in _ERRNO_TEXTS else []
+    fatal, separator, text = line.partition("fatal: ")
+    for pattern, words in _CAUSES:
+        match = pattern.search(text if separator else fatal)
+        if match and not what:
+            what = [words.format(*match.groups())]
+    file = _FILE.search(text)
+    if file:
+        name, number = file.groups()
+        # A copy that is being made.
+        name = os.path.basename(name) if name.startswith("/proc/") else name
+        where = [name] if name == "main.cf" or is_harmless(name) else []
+        where += [f"line {number}"] if number else []
+        what = [", ".join(where), *what]
+    return ": ".join(filter(None, what))
 
 
 def _text(raw: bytes | None) -> str:

@@ -10,6 +10,7 @@ import shutil
 import struct
 import subprocess
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
@@ -18,9 +19,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import 
     PostfixError,
     list_cdb,
 )
-
-if t.TYPE_CHECKING:
-    from pathlib import Path
 
 HASH, TEXTHASH = TABLE_TYPES["hash"], TABLE_TYPES["texthash"]
 NO_SPACE = b"postmap: fatal: close database /x/y.db: No space left on device\n"
@@ -37,6 +35,56 @@ REASONS: dict[str, tuple[int, bytes, str]] = {
         1,
         b"postmap: fatal: unsupported dictionary type: foo\n",
         "unsupported dictionary type",
+    ),
+    "a wrong address": (
+        1,
+        b"postconf: fatal: config variable inet_interfaces: host not found: sesame\n",
+        "exit status 1, inet_interfaces: host not found",
+    ),
+    "an address of another host": (
+        1,
+        b"postmap: fatal: parameter inet_interfaces: no local interface found for sesame\n",
+        "exit status 1, inet_interfaces: no local interface found",
+    ),
+    "no network": (
+        1,
+        b"postmap: fatal: could not find any active network interfaces\n",
+        "exit status 1, this host has no active network interface",
+    ),
+    "an empty name": (
+        1,
+        b"postmap: fatal: bad string length 0 < 1: myhostname = \n",
+        "exit status 1, myhostname is empty",
+    ),
+    "a missing file": (
+        1,
+        b"postmap: fatal: /etc/mailname: cannot open file: No such file or directory\n",
+        "exit status 1, /etc/mailname: No such file or directory",
+    ),
+    "a file's line": (
+        1,
+        b"postconf: fatal: /etc/postfix/main.cf, line 2: missing '=' after attribute name: \"sesame\"\n",
+        "exit status 1, /etc/postfix/main.cf, line 2: missing '='",
+    ),
+    "a copy's line": (
+        1,
+        b"postconf: fatal: /proc/self/fd/9/main.cf, line 2: missing '=' after attribute name: \"x\"\n",
+        "exit status 1, main.cf, line 2: missing '='",
+    ),
+    "a bad value": (
+        1,
+        b"postmap: fatal: bad boolean configuration: smtp_sasl_auth_enable = sesame\n",
+        "exit status 1, smtp_sasl_auth_enable has a bad value",
+    ),
+    "an unknown value": (
+        1,
+        b'postconf: fatal: unknown inet_protocols value "sesame" in "sesame"\n',
+        "exit status 1, inet_protocols has an unknown value",
+    ),
+    "a path that may be a secret": (
+        1,
+        b"postmap: fatal: open database /sesame/x.db: Permission denied\n",
+        "exit status 1, Permission denied",
     ),
     "nothing": (75, b"", "exit status 75"),
     "a signal": (-7, b"sesame", "ended by signal 7"),
@@ -106,6 +154,29 @@ def test_settings_of_a_real_instance(instance: str) -> None:
         instance,
         False,
     )
+
+
+@pytest.mark.postfix
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("inet_interfaces = 999.1.2.3", "inet_interfaces: host not found"),
+        ("myhostname =", "myhostname is empty"),
+        ("myorigin = /etc/no-mailname", "/etc/no-mailname: No such file or directory"),
+        ("relayhost", "main.cf, line 4: missing '='"),
+    ],
+)
+def test_a_real_postfix_and_a_wrong_main_cf(instance: str, line: str, says: str) -> None:
+    main_cf = Path(instance, "main.cf")
+    main_cf.write_text(f"{main_cf.read_text()}{line}\n")
+    os.utime(main_cf, (0, 0))
+    source = Path(instance, "map")
+    source.write_text("key value\n")
+    postfix = Postfix(Real(), instance)
+    with pytest.raises(PostfixError) as error:
+        postfix.compile(HASH, str(source))
+    assert says in str(error.value)
 
 
 @pytest.mark.parametrize(("code", "err", "reason"), REASONS.values(), ids=REASONS)
