@@ -20,6 +20,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._map_entry import (
     Wanted,
     fold,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._obstacles import check_replaceable
 from ansible_collections.mailops.ses.plugins.module_utils._password_map import (
     Edit,
     PasswordMap,
@@ -185,6 +186,9 @@ class MapUpdate:
             if suffix != self._request.table_type.suffix
             and self._places.find(self._request.path + suffix).status() is not None
         )
+        if change.changes_source or table_problem:
+            for path in filter(None, (self._source, self._table)):
+                check_replaceable(path)
         in_force = [self._source, self._table, *map(self._places.find, others)]
         return Plan(
             edit=change,

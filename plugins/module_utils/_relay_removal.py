@@ -19,6 +19,7 @@ from dataclasses import replace
 
 from ansible_collections.mailops.ses.plugins.module_utils._main_cf import tokens
 from ansible_collections.mailops.ses.plugins.module_utils._map_update import Staged
+from ansible_collections.mailops.ses.plugins.module_utils._obstacles import check_replaceable
 from ansible_collections.mailops.ses.plugins.module_utils._password_map import read_map
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import TABLE_TYPES
 from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact, redact_entry
@@ -86,6 +87,8 @@ class RelayRemoval:
         if record is None:
             return self._plan_without_record()
         main_cf, settings, warnings = self._plan_main_cf(record)
+        if settings or main_cf is not None:
+            check_replaceable(instance.main_cf.path)
         removes, more = self._plan_map(record, settings)
         of_map = self._map.plan() if self._map else None
         ours = record.map.keys.items() if removes else ()

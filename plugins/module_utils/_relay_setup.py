@@ -24,6 +24,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._map_entry import (
     Wanted,
     fold,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._obstacles import check_replaceable
 from ansible_collections.mailops.ses.plugins.module_utils._password_map import read_map
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import PostfixError
 from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact
@@ -132,6 +133,8 @@ class RelaySetup:
         routes = routes_update.plan() if routes_update else None
         former = self._record.routes if self._record and not routes else None
         self._check(values, thoroughly=bool(settings))
+        if settings:
+            check_replaceable(self._instance.main_cf.path)
         is_left = self._instance.store.is_left_behind() or self._instance.main_cf.staging.is_there()
         return RelayPlan(
             path=self._path,

@@ -22,6 +22,7 @@ import stat
 import time
 import typing as t
 
+from ansible_collections.mailops.ses.plugins.module_utils._obstacles import lock_holder
 from ansible_collections.mailops.ses.plugins.module_utils._safe_path import (
     ChangedError,
     Directory,
@@ -150,7 +151,10 @@ def locked(path: str, seconds: float) -> t.Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     raise SecretFileError(
-                        f"another process has held the lock {lock} for {seconds:g} seconds"
+                        f"{lock_holder(descriptor)} has held the lock {lock} for {seconds:g} seconds."
+                        " Most likely it is another run of this collection on this host: wait until"
+                        f" that is over. If it hangs, end it (fuser -v {lock} shows it). Nothing was"
+                        " changed"
                     ) from None
                 time.sleep(_POLL_SECONDS)
         yield

@@ -27,7 +27,10 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     SECRET_KEY,
     found_in,
 )
-from ansible_collections.mailops.ses.tests.support.module_runner import ModuleServer
+from ansible_collections.mailops.ses.tests.support.module_runner import (
+    ModuleServer,
+    run_module,
+)
 from ansible_collections.mailops.ses.tests.support.scratch_configs import ScratchHosts
 from ansible_collections.mailops.ses.tests.support.scratch_postfix import program
 
@@ -71,15 +74,17 @@ class Host:
         (self._programs / name).write_text(script, "ascii")
         (self._programs / name).chmod(0o755)
 
-    def run(self, region: str | None, *, check: bool = False, **options: t.Any) -> dict[str, t.Any]:
-        """Run it once: a relay through ``region``, or none."""
+    def arguments(
+        self, region: str | None, *, check: bool = False, **options: t.Any
+    ) -> dict[str, t.Any]:
+        """The module's arguments, as the action hands them over."""
         login = {"port": 587, "tls": "starttls", "username": ACCESS_KEY}
         logins = [
             {**login, "host": f"email-smtp.{each}.amazonaws.com", "password": PASSWORD_OF[each]}
             for each in [region]
             if each
         ]
-        arguments = {
+        return {
             "config_directory": str(self.etc),
             "ca_file": str(self._ca_file),
             "password": json.dumps({"logins": logins, "senders": []}),
@@ -89,7 +94,11 @@ class Host:
             "_ansible_tmpdir": str(self.temporary),
             **options,
         }
+
+    def run(self, region: str | None, **options: t.Any) -> dict[str, t.Any]:
+        """Run it once: a relay through ``region``, or none."""
         path = f"{self._programs}:{os.environ['PATH']}"
+        arguments = self.arguments(region, **options)
         outcome = self._server.run(arguments, environment={"PATH": path})
         assert found_in(outcome.output, [SECRET_KEY, *PASSWORD_OF.values()]) == []
         return outcome.result
@@ -250,3 +259,25 @@ def test_check_mode_finds_what_only_postfix_can_tell(
         assert says in there.run(REGION, check=check)["msg"]
         assert there.contents() == before
         assert [*there.temporary.iterdir()] == []
+
+
+def mounted(path: Path) -> list[str]:
+    """A command that has another command see ``path`` as a mount point."""
+    script = 'mount --bind "$0" "$0" && exec "$@"'
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, str(path)]
+
+
+@pytest.mark.parametrize("name", ["main.cf", "sasl_passwd", "sasl_passwd.db"])
+def test_a_file_that_is_a_mount_point(host: t.Callable[..., Host], name: str) -> None:
+    """As in a container; in check mode, too. What is right already is no error."""
+    there = host(files={"sasl_passwd": "[other.example]:587 them:theirs\n"})
+    path = there.etc / name
+    before = there.contents()
+    for check in (True, False):
+        arguments = there.arguments(REGION, check=check)
+        outcome = run_module("postfix_relay", arguments, prefix=mounted(path))
+        assert outcome.result["msg"].startswith(f"{path} is a mount point of its own")
+        assert there.contents() == before
+    there.run(REGION)
+    outcome = run_module("postfix_relay", there.arguments(REGION), prefix=mounted(path))
+    assert outcome.result.get("changed") is False, outcome.result

@@ -139,7 +139,7 @@ def test_instances(relay: FakeSurvey) -> None:
         b"",
         b"postconf: fatal: open /etc/postfix/main.cf: Permission denied",
     )
-    with pytest.raises(PostfixError, match="main.cf: Permission denied"):
+    with pytest.raises(PostfixError, match=r"main\.cf: Permission denied"):
         config_directories(postfix)
     relay.postfix.missing = True
     with pytest.raises(PostfixError, match="Is Postfix installed"):
