@@ -26,6 +26,8 @@ from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli
 from ansible_collections.mailops.ses.tests.support.certificate_authority import (
     CertificateAuthority,
 )
+from ansible_collections.mailops.ses.tests.support.module_runner import ModuleServer
+from ansible_collections.mailops.ses.tests.support.scratch_map import MODULE, asked
 from ansible_collections.mailops.ses.tests.support.scratch_postfix import (
     ScratchPostfix,
     table_types,
@@ -81,14 +83,6 @@ TASKS = """
         that:
           - written.table == map_type ~ ':' ~ config_directory ~ '/sasl_passwd'
           - written.reload_needed == (map_type == 'texthash')
-
-    # Postfix sleeps for 2 s before it reads a texthash table that was changed a moment ago.
-    - name: Wait for mail to flow again
-      ansible.builtin.pause:
-        seconds: 3
-      when:
-        - map_type == 'texthash'
-        - number % 5 == 4
 """
 
 
@@ -97,8 +91,48 @@ def account(number: int) -> Account:
     return Account(f"AKIAEXAMPLE{number:09d}", f"secret/access+key/of+the+number/{number:08d}")
 
 
-class Rotator:
-    """Runs the module on a scratch Postfix, for one key after the other, with a vault."""
+class Rotator(t.Protocol):
+    """Has the module write the entry for one key after the other into the map of a scratch Postfix."""
+
+    def rotate(self, *accounts: Account) -> t.Iterator[int]:
+        """Write the entry for each account in turn; yields its position when that is done."""
+        ...
+
+
+class ModuleRotator:
+    """Runs the module alone, at the pace of a playbook."""
+
+    PAUSE = 0.3  # seconds
+
+    def __init__(self, postfix: ScratchPostfix, map_type: str) -> None:
+        self._config_directory = postfix.config_directory
+        self._map_type = map_type
+
+    def rotate(self, *accounts: Account) -> t.Iterator[int]:
+        """Write the entry for each account in turn; yields its position when that is done."""
+        path = self._config_directory / "sasl_passwd"
+        with ModuleServer(MODULE) as module:
+            for number, each in enumerate(accounts):
+                entry = asked(KEY, each.access_key, password_v4(each.secret_key, REGION))
+                arguments = {
+                    "config_directory": str(self._config_directory),
+                    "map_type": self._map_type,
+                    "path": str(path),
+                    "password": json.dumps({"entries": [entry]}),
+                }
+                written = module.run(arguments).result
+                assert written["changed"], written
+                assert written["table"] == f"{self._map_type}:{path}"
+                assert written["reload_needed"] == (self._map_type == "texthash")
+                yield number
+                # Postfix sleeps for 2 s before it reads a texthash table that was changed a moment
+                # ago: wait for mail to flow again.
+                waits = self._map_type == "texthash" and number % 5 == 4
+                time.sleep(3 if waits else self.PAUSE)
+
+
+class PlaybookRotator:
+    """Runs a playbook, with a vault."""
 
     def __init__(self, folder: Path, postfix: ScratchPostfix, map_type: str) -> None:
         self._cli = AnsibleCli(folder)
@@ -150,9 +184,12 @@ class Rotator:
             watchdog.cancel()
         assert process.returncode == 0, "".join(output)
 
-    def write(self, account: Account) -> None:
-        """Write the entry for one account."""
-        assert list(self.rotate(account)) == [0]
+
+def rotator_of(folder: Path, postfix: ScratchPostfix, map_type: str) -> Rotator:
+    """That a playbook does the same as the module alone, one type is enough to show."""
+    if map_type == TYPES[0]:
+        return PlaybookRotator(folder, postfix, map_type)
+    return ModuleRotator(postfix, map_type)
 
 
 class Traffic(threading.Thread):
@@ -224,16 +261,16 @@ def test_delivered(
 ) -> None:
     """A key that SES refuses defers the mail; the next key delivers it, in verified TLS."""
     old, new = account(1), account(2)
-    rotator = Rotator(tmp_path, postfix, relaying)
+    rotator = rotator_of(tmp_path, postfix, relaying)
     regional_ses.accounts.add(new)
 
-    rotator.write(old)
+    assert list(rotator.rotate(old)) == [0]
     postfix.send("hello")
     deferred = postfix.wait_for_delivery("deferred", 60)
     assert "535 Authentication Credentials Invalid" in deferred.text
     assert not regional_ses.messages
 
-    rotator.write(new)
+    assert list(rotator.rotate(new)) == [0]
     if relaying == "texthash":
         postfix.reload()
     # On a busy machine Postfix may look at the mail before it has forgotten the refusal, and then
@@ -262,7 +299,7 @@ def test_rotation_while_mail_flows(
 ) -> None:
     """150 messages during ten rotations: each arrives exactly once, none bounces, none is left."""
     accounts = [account(number) for number in range(ROTATIONS + 1)]
-    rotator = Rotator(tmp_path, postfix, relaying)
+    rotator = rotator_of(tmp_path, postfix, relaying)
     # As in IAM, the next key is there before the rotation, and the old one until after it.
     for each in accounts:
         regional_ses.accounts.add(each)
