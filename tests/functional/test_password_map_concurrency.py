@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import fcntl
 import shutil
 import signal
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mailops.ses.tests.support.module_runner import (
+    ModuleServer,
     Outcome,
     module_command,
     module_environment,
@@ -67,18 +70,39 @@ class Running:
         return Outcome(self.process.returncode, output)
 
 
+class Many:
+    """Runs of the module that begin at once, each in a process of its own that has it loaded."""
+
+    def __init__(self, servers: list[ModuleServer]) -> None:
+        self._servers = servers
+
+    def run(self, arguments: t.Sequence[t.Mapping[str, t.Any]]) -> list[Outcome]:
+        """Run it with each of these ``PROCESSES`` arguments, and wait for all."""
+        with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:
+            running = [
+                pool.submit(server.run, each)
+                for server, each in zip(self._servers, arguments, strict=True)
+            ]
+        return [each.result() for each in running]
+
+
+@pytest.fixture(name="many", scope="module")
+def fixture_many() -> t.Iterator[Many]:
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(ModuleServer(MODULE)) for _dummy in range(PROCESSES)]
+        yield Many(servers)
+
+
 @pytest.mark.parametrize("map_type", TYPES)
-def test_many_at_once(tmp_path: Path, map_type: str) -> None:
+def test_many_at_once(many: Many, tmp_path: Path, map_type: str) -> None:
     """Each with its own entry, over and over: none is lost, in the source or the table."""
     the_map = ScratchMap(tmp_path / "map", map_type).make(SOURCE)
     wanted = dict(FOREIGN)
     for turn in ("first", "second"):
         entries = {f"user{number}@example.com": f"u{number}:{turn}" for number in range(PROCESSES)}
         wanted.update(entries)
-        running = [Running() for _dummy in range(PROCESSES)]
-        for one, (key, value) in zip(running, entries.items(), strict=True):
-            one.begin(the_map.arguments(asked(key, *value.split(":"))))
-        for outcome in [one.end() for one in running]:
+        given = [the_map.arguments(asked(key, *value.split(":"))) for key, value in entries.items()]
+        for outcome in many.run(given):
             assert outcome.result["changed"] is True, outcome
         assert the_map.look_up(*wanted) == wanted
         source = the_map.source() or b""
@@ -87,27 +111,22 @@ def test_many_at_once(tmp_path: Path, map_type: str) -> None:
         assert the_map.exposed() == []
 
 
-def test_adding_and_removing_at_once(tmp_path: Path) -> None:
+def test_adding_and_removing_at_once(many: Many, tmp_path: Path) -> None:
     the_map = ScratchMap(tmp_path / "map", "hash").make(SOURCE)
     old = [f"old{number}@example.com" for number in range(PROCESSES // 2)]
     new = [f"new{number}@example.com" for number in range(PROCESSES // 2)]
     run_module(MODULE, the_map.arguments(*(asked(key, "u", "p") for key in old)))
-    running = [Running() for _dummy in range(PROCESSES)]
     entries = [asked(key, "u", "p") for key in new] + [asked(key, present=False) for key in old]
-    for one, entry in zip(running, entries, strict=True):
-        one.begin(the_map.arguments(entry))
-    for outcome in [one.end() for one in running]:
+    for outcome in many.run([the_map.arguments(entry) for entry in entries]):
         assert outcome.result["changed"] is True, outcome
     assert the_map.look_up(*FOREIGN, *old, *new) == {**FOREIGN, **dict.fromkeys(new, "u:p")}
 
 
-def test_same_entry_at_once(tmp_path: Path) -> None:
+def test_same_entry_at_once(many: Many, tmp_path: Path) -> None:
     """One of them changes it. The others find it done, and say so."""
     the_map = ScratchMap(tmp_path / "map", "hash").make(SOURCE)
-    running = [Running() for _dummy in range(PROCESSES)]
-    for one in running:
-        one.begin(the_map.arguments(asked("user@example.com", "u", "p")))
-    results = [one.end().result for one in running]
+    given = the_map.arguments(asked("user@example.com", "u", "p"))
+    results = [outcome.result for outcome in many.run([given] * PROCESSES)]
     assert [result["keys_added"] for result in results if result["changed"]] == [
         ["user@example.com"]
     ]
