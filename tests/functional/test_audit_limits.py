@@ -42,9 +42,9 @@ def with_entries(count: int) -> str:
 
 #: what a host prints -> what the report says of it; None if that it is audited
 LIARS: dict[str, tuple[str, str | None]] = {
-    "findings": (with_findings(100_000), f"{BAD}findings has 100000 items"),
-    "entries": (with_entries(30_000), f"{BAD}instances[0].entries has 30000 items"),
-    "text": (with_findings(1, message="x" * 10_000_000), f"{BAD}findings[0].message has 10000000"),
+    "findings": (with_findings(11_000), f"{BAD}findings has 11000 items"),
+    "entries": (with_entries(11_000), f"{BAD}instances[0].entries has 11000 items"),
+    "text": (with_findings(1, message="x" * 1_000_000), f"{BAD}findings[0].message has 1000000"),
     "nested": (
         json.dumps({**relay_result(), "findings": {"a": [[[[]]]]}}),
         f"{BAD}findings is not",
