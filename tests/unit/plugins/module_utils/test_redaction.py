@@ -210,6 +210,7 @@ def _assert_nothing_of(secret: str, shown_text: str) -> None:
     assert len(longest_common_part(shown_text, secret)) < 8
 
 
+@pytest.mark.ends_only
 @settings(max_examples=300, deadline=None)
 @given(arrangement=arrangements())
 @example((SECRET_KEY, f"{SECRET_KEY}@{SERVER}"))
@@ -220,6 +221,7 @@ def test_no_part_of_a_secret_is_shown_of_a_value(arrangement: tuple[str, str]) -
     assert redact(redact(value)) == redact(value)
 
 
+@pytest.mark.ends_only
 @settings(max_examples=300, deadline=None)
 @given(arrangement=arrangements())
 @example((SECRET_KEY, f"{SERVER} {SECRET_KEY}:{ACCESS_KEY}"))
