@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import copy
 import itertools
 import json
+import re
 import time
 import typing as t
 from pathlib import Path
@@ -54,6 +56,16 @@ _TRIED_WITHIN = 120.0  # seconds
 _LOOK = "grep -rlFf - /etc /home /opt /root /run /srv /tmp /usr/local /var | xargs -r stat -c %s"
 
 
+def playbook_for(host: Host) -> str:
+    """The playbook of the host's recipe, for this host alone."""
+    recipe = RECIPES[host.name]
+    text, count = re.subn(
+        f"(?m)^  hosts: {recipe.group}$", f"  hosts: {host.name}", recipe.playbook
+    )
+    assert count == 1
+    return f"{text}\n"
+
+
 class MailServers:
     """The hosts of all recipes, and what is done with all of them at once."""
 
@@ -84,25 +96,36 @@ class MailServers:
     def play(self, account: Account, times: int = 1) -> dict[str, Play]:
         """Run every recipe's playbook with this account's key in the vault; what each did last.
 
-        Several ``times`` are plays of one run: Ansible's start takes as long as the tasks.
+        Several ``times`` and hosts are plays of one run: Ansible's start takes as long as the tasks.
         """
         key = {"ses_access_key_id": account.access_key}
         self.relays.vault({**key, "ses_secret_access_key": account.secret_key})
 
-        def play(host: Host) -> Play:
-            if host not in self._prepared:
-                host.run("sh", "-euc", RECIPES[host.name].before)
-                self._prepared.add(host)
-            text = RECIPES[host.name].playbook * times
-            play = self.relays.playbook(host.name, text, "--diff", "--limit", host.name)
+        def play(hosts: list[Host]) -> list[Play]:
+            for host in hosts:
+                if host not in self._prepared:
+                    host.run("sh", "-euc", RECIPES[host.name].before)
+                    self._prepared.add(host)
+            texts = [playbook_for(host) * times for host in hosts]
+            play = self.relays.playbook(hosts[0].name, "".join(texts), "--diff")
             assert play.status == 0, play.output
+            return [last_of(play, host) for host in hosts]
+
+        def last_of(whole: Play, host: Host) -> Play:
+            play = copy.copy(whole)
+            play.events = [each for each in whole.events if each["host"] == host.name]
             tasks = [each["task"] for each in play.events]
             starts = [number for number, task in enumerate(tasks) if task == tasks[0]]
             assert len(starts) == times
             play.events = play.events[starts[-1] :]
             return play
 
-        return self.of_all(play)
+        hosts = list(self.hosts.values())
+        runs = [hosts[number::_PLAYS_AT_ONCE] for number in range(_PLAYS_AT_ONCE)]
+        with concurrent.futures.ThreadPoolExecutor(_PLAYS_AT_ONCE) as pool:
+            plays = list(itertools.chain.from_iterable(pool.map(play, runs)))
+        names = [host.name for host in itertools.chain.from_iterable(runs)]
+        return dict(zip(names, plays, strict=True))
 
     def send(self, subject: str) -> list[str]:
         """Hand in a message on every host by every sender; returns all subjects."""
