@@ -226,54 +226,32 @@ def test_what_is_shown_first_is_the_whole_message(
     assert last < (shown.index("fatal:") if "[ERROR]:" in shown else len(shown))
 
 
-@pytest.mark.parametrize("mode", [Mode.STARTTLS, Mode.WRAPPER])
-def test_a_man_in_the_middle_gets_nothing(pings: Pings, tmp_path: Path, mode: Mode) -> None:
+def test_a_man_in_the_middle_gets_nothing(pings: Pings, tmp_path: Path) -> None:
     impostor = CertificateAuthority(tmp_path, "impostor").issue("localhost")
-    with SesStandIn([Listener(REGION, impostor, mode=mode)]) as ses:
-        (result,), _output = pings.run({"port": ses.port(REGION, mode), "tls": mode.value})
-        (session,) = ses.recorder.wait_for_sessions(1)
-    assert result["reason"] == "certificate"
-    assert not session.auth_seen
-    seen = session.clear_text.decode("latin-1") + repr(session.commands)
-    assert not found_in(seen, [ACCESS_KEY, PASSWORD, SECRET_KEY])
+    modes = (Mode.STARTTLS, Mode.WRAPPER)
+    with SesStandIn([Listener(REGION, impostor, mode=mode) for mode in modes]) as ses:
+        tasks = [{"port": ses.port(REGION, mode), "tls": mode.value} for mode in modes]
+        results, _output = pings.run(*tasks)
+        sessions = ses.recorder.wait_for_sessions(len(modes))
+    assert [result["reason"] for result in results] == ["certificate"] * len(modes)
+    for session in sessions:
+        assert not session.auth_seen
+        seen = session.clear_text.decode("latin-1") + repr(session.commands)
+        assert not found_in(seen, [ACCESS_KEY, PASSWORD, SECRET_KEY])
 
 
-def test_retries_until_ses_knows_the_key(pings: Pings, ses: SesStandIn) -> None:
-    ses.accounts.switch_on("key_refused", times=2)
-    again = {"port": ses.port(REGION), "retries": 2, "delay": 0.1}
-    (result,), _output = pings.run(again)
-    assert (result["ping"], result["attempts"]) == (True, 3)
-    ses.accounts.switch_on("not_subscribed")
-    (result,), _output = pings.run(again)
-    assert (result["reason"], result["attempts"]) == ("not_subscribed", 1)
-
-
-def test_a_key_of_module_defaults_beside_a_login(
-    cli: AnsibleCli, ses: SesStandIn, authority: CertificateAuthority
+def test_retries_until_ses_knows_the_key(
+    pings: Pings, ses: SesStandIn, authority: CertificateAuthority
 ) -> None:
-    cli.write(
-        "defaults.yml",
-        f"""
-        - hosts: localhost
-          connection: local
-          gather_facts: false
-          vars_files: [vaulted.yml]
-          module_defaults:
-            group/mailops.ses.ses:
-              access_key: "{{{{ key_id }}}}"
-              secret_key: "{{{{ secret }}}}"
-              region: {REGION}
-          tasks:
-            - mailops.ses.ses_smtp_ping:
-                username: {ACCESS_KEY}
-                password: {PASSWORD}
-                endpoint: localhost
-                port: {ses.port(REGION)}
-                ca_file: {authority.ca_file}
-        """,
-    )
-    run = ("ansible-playbook", "--vault-password-file=vault-password", "defaults.yml")
-    assert '"ping": true' in cli.checked(*run)
+    ses.accounts.switch_on("key_refused", times=2)
+    certificate = authority.issue("localhost", "127.0.0.1")
+    with SesStandIn([Listener(REGION, certificate)], [Account(ACCESS_KEY, SECRET_KEY)]) as other:
+        other.accounts.switch_on("not_subscribed")
+        again = {"retries": 2, "delay": 0.1}
+        tasks = [{**again, "port": each.port(REGION)} for each in (ses, other)]
+        (known, refused), _output = pings.run(*tasks)
+    assert (known["ping"], known["attempts"]) == (True, 3)
+    assert (refused["reason"], refused["attempts"]) == ("not_subscribed", 1)
 
 
 def test_no_leak(cli: AnsibleCli, pings: Pings, ses: SesStandIn) -> None:
@@ -306,8 +284,14 @@ def test_no_leak(cli: AnsibleCli, pings: Pings, ses: SesStandIn) -> None:
                 assert not found_in(archive.read(name).decode("utf-8", "replace"), [SECRET_KEY])
 
 
-def test_the_module_refuses_to_run_without_its_action(cli: AnsibleCli, tmp_path: Path) -> None:
-    """Another action plugin, or ansible-core's own, would send it the secret."""
+def test_defaults_beside_a_login_and_the_module_without_its_action(
+    cli: AnsibleCli, ses: SesStandIn, authority: CertificateAuthority, tmp_path: Path
+) -> None:
+    """A login is not in the way of a key in module_defaults.
+
+    The module refuses to run without its action: another action plugin, or ansible-core's own,
+    would send it the secret.
+    """
     for folder in ("actions", "library"):
         (tmp_path / folder).mkdir()
     (tmp_path / "library" / "bypass.py").touch()  # an action plugin needs a module of its name
@@ -321,20 +305,31 @@ def test_the_module_refuses_to_run_without_its_action(cli: AnsibleCli, tmp_path:
     cli.environment["ANSIBLE_ACTION_PLUGINS"] = str(tmp_path / "actions")
     cli.environment["ANSIBLE_LIBRARY"] = str(tmp_path / "library")
     cli.write(
-        "bypass.yml",
-        """
+        "both.yml",
+        f"""
         - hosts: localhost
           connection: local
           gather_facts: false
           vars_files: [vaulted.yml]
+          module_defaults:
+            group/mailops.ses.ses:
+              access_key: "{{{{ key_id }}}}"
+              secret_key: "{{{{ secret }}}}"
+              region: {REGION}
           tasks:
+            - mailops.ses.ses_smtp_ping:
+                username: {ACCESS_KEY}
+                password: {PASSWORD}
+                endpoint: localhost
+                port: {ses.port(REGION)}
+                ca_file: {authority.ca_file}
             - bypass:
-                access_key: "{{ key_id }}"
-                secret_key: "{{ secret }}"
+                access_key: "{{{{ key_id }}}}"
+                secret_key: "{{{{ secret }}}}"
                 region: eu-west-1
         """,
     )
-    done = cli.run("ansible-playbook", "--vault-password-file=vault-password", "bypass.yml")
+    done = cli.run("ansible-playbook", "--vault-password-file=vault-password", "both.yml")
+    assert '"ping": true' in done.stdout
     assert done.returncode == 2
     assert squeezed("can't run without its action plugin") in squeezed(done.stdout)
-    assert not found_in(done.stdout, [SECRET_KEY])
