@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 TYPES = table_types() if shutil.which("postconf", path="/usr/sbin:/usr/bin:/sbin:/bin") else []
 
 NOBODY = 65534
-ROTATIONS = 15
+ROTATIONS = 8
 KEY = "[email-smtp.eu-west-1.amazonaws.com]:587"
 SOURCE = b"@example.org us:ours\n"
 
