@@ -220,6 +220,12 @@ class MapUpdate:
         """The source as the last plan() found it, None if there was none."""
         return self._last[0] if self._last else None
 
+    def table_entries(self) -> bytes | None:
+        """What the compiled table holds, as a source; None if there is no table, or nothing in it."""
+        there = self._table is not None and self._table.status() is not None
+        lines = sorted((self._listing() if there else None) or ())
+        return b"".join(line.replace(b"\t", b" ", 1) + b"\n" for line in lines) or None
+
     def locked(self) -> t.ContextManager[None]:
         """Hold the map's lock, which all that change it take."""
         return locked(self._source, _LOCK_SECONDS)
@@ -385,6 +391,8 @@ class MapUpdate:
         self, there: bool, current: PasswordMap, change: Edit
     ) -> str | None:
         """Some people remove the source and keep the table: its entries must not be lost."""
+        if self._request.source is not None:
+            return "is without a source" if there else "is missing"
         listing = set()
         if there:
             listing = self._listing() or set()

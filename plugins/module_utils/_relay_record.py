@@ -83,13 +83,18 @@ class FileState:
 
 @dataclass(frozen=True)
 class MapState:
-    """The password map: the names of our keys, each with the user name that we gave it."""
+    """The password map: the names of our keys, each with the user name that we gave it.
+
+    `existed` says that there was one before. Then `map.before` has its source, or what its table
+    held if that was `only_table`, which some people leave without its source.
+    """
 
     path: str
     type: str
     existed: bool
     file: FileState = field(default_factory=FileState)
     keys: t.Mapping[str, str] = field(default_factory=dict)
+    only_table: bool = False
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from dataclasses import replace
 from ansible_collections.mailops.ses.plugins.module_utils._main_cf import tokens
 from ansible_collections.mailops.ses.plugins.module_utils._map_update import Staged
 from ansible_collections.mailops.ses.plugins.module_utils._obstacles import check_replaceable
-from ansible_collections.mailops.ses.plugins.module_utils._password_map import read_map
+from ansible_collections.mailops.ses.plugins.module_utils._password_map import edit, read_map
 from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import TABLE_TYPES
 from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact, redact_entry
 from ansible_collections.mailops.ses.plugins.module_utils._relay_plan import (
@@ -195,25 +195,28 @@ class RelayRemoval:
         """Plan the map's update, or return the files that go with it; and what to warn of."""
         instance, of_map = self._instance, record.map
         source = self._reachable(of_map.path)
-        now = source.read() if source else None
-        if now is None:
+        if source is None:
             return instance.map_files(of_map.path), []
+        its_type, utf8 = TABLE_TYPES[of_map.type], instance.utf8
         before = instance.store.map_before() if of_map.existed else None
-        ours = of_map.file.is_ours(now, before)
-        if ours and before is None and not self._is_listed(of_map.path, settings):
-            return instance.map_files(of_map.path), []
-        utf8 = instance.utf8
+        now = source.read()
+        without_source = now is None
+        if now is None:
+            now = instance.map_update(of_map.path, its_type, []).table_entries()
+        current = read_map(now or b"", utf8)
         wanted, warnings = taken_back(
-            of_map.keys, read_map(now, utf8), None if before is None else read_map(before, utf8)
+            of_map.keys, current, None if before is None else read_map(before, utf8)
         )
+        ours = now is None or of_map.file.is_ours(now, before)
+        whole = before or b"" if ours else edit(current, wanted).source if without_source else None
+        is_needed = before is not None or self._is_listed(of_map.path, settings)
+        if not is_needed and whole is not None and not read_map(whole, utf8).first:
+            return instance.map_files(of_map.path), []
         self._map = instance.map_update(
-            of_map.path,
-            TABLE_TYPES[of_map.type],
-            wanted,
-            backup=self._request.backup,
-            source=before if ours else None,
+            of_map.path, its_type, wanted, backup=self._request.backup, source=whole
         )
-        return (), warnings
+        # With the table, the source has done its work, if there was none before.
+        return ((of_map.path,) if of_map.only_table and whole is not None else ()), warnings
 
     def _is_listed(self, path: str, settings: t.Sequence[SettingChange]) -> bool:
         """Whether main.cf will still have the map: without it Postfix would defer all mail."""

@@ -372,8 +372,17 @@ class RelaySetup:
         before: tuple[bytes, bytes | None] | None = None
         record = self._record
         if record is None:
-            before = main_cf_before, map_before = now, source
-            record = Record(MapState(self._path, self._type.name, source is not None))
+            main_cf_before, map_before = now, source
+            entries = of_map.table_entries() if source is None else source
+            before = now, entries
+            record = Record(
+                MapState(
+                    self._path,
+                    self._type.name,
+                    existed=entries is not None,
+                    only_table=source is None and entries is not None,
+                )
+            )
         else:
             main_cf_before = store.main_cf_before() or b""
             map_before = store.map_before() if record.map.existed else None

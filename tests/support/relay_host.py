@@ -41,6 +41,14 @@ MAIN_CF = """\
 relayhost = [old.example.net]
 mydestination = $myhostname
 """
+#: What a relay looks like that was set up by hand, and its login.
+BY_HAND = """\
+relayhost = {server}
+smtp_sasl_auth_enable = yes
+smtp_sasl_password_maps = hash:{path}
+smtp_sasl_security_options = noanonymous
+"""
+LOGIN = "by-hand:theirs"
 #: The functions by which a run changes names, and all by which it changes files.
 NAMING = ("link", "mkdir", "rename", "rmdir", "unlink")
 STEPS = (*NAMING, "chmod", "chown", "fchmod", "fchown", "fsync", "open", "utime")
@@ -88,6 +96,18 @@ class RelayHost:
         self.map.write_text(source, encoding="utf-8")
         self.postfix.run_command(["postmap", f"hash:{self.map}"])
         self.map.with_name("sasl_passwd.db").chmod(0o600)
+
+    def set_up_by_hand(self, *, source: bool = False) -> dict[str, bytes]:
+        """Make a relay whose login is in the compiled table alone, unless it is in the source too.
+
+        Returns the contents of all files.
+        """
+        text = BY_HAND.format(server=key(WEST), path=self.map)
+        self.postfix.main_cf.write_text(text, encoding="utf-8")
+        self.write_map(f"{key(WEST)} {LOGIN}\n")
+        if not source:
+            self.map.unlink()
+        return self.contents()
 
     def present(self, *regions: str, check: bool = False, **options: t.Any) -> dict[str, t.Any]:
         """Run ``postfix_relay`` with the logins of some regions; returns its result."""

@@ -6,19 +6,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.map_host import COMPILED, NOTHING, picked
+from ansible_collections.mailops.ses.plugins.modules import postfix_relay
+from ansible_collections.mailops.ses.tests.support.map_host import (
+    COMPILED,
+    NOTHING,
+    SECRET,
+    picked,
+)
 from ansible_collections.mailops.ses.tests.support.map_host import Host as MapHost
 from ansible_collections.mailops.ses.tests.support.map_host import present as entry
+from ansible_collections.mailops.ses.tests.support.module_in_process import ModuleInProcess
 from ansible_collections.mailops.ses.tests.support.relay_host import (
+    BY_HAND,
+    CENTRAL,
+    LOGIN,
     THEIRS,
+    USER,
     WEST,
     RelayHost,
     key,
+    server,
 )
 
 if t.TYPE_CHECKING:
@@ -72,3 +85,91 @@ def test_a_source_from_the_future_with_real_tables(
     host.run(entry(), map_type=table_type)
     date(host.source, 3600)
     assert picked(host.run(entry(), map_type=table_type)) == NOTHING
+
+
+def test_a_login_in_the_table_alone_comes_back(host: RelayHost) -> None:
+    """After a recipe that removes the source once postmap has run."""
+    before = host.set_up_by_hand()
+    assert host.present(WEST)["keys_added"] == [key(WEST)]
+    assert host.entries() != {key(WEST): LOGIN}
+    assert not host.present(WEST)["changed"]
+    assert host.absent()["changed"]
+    assert host.entries() == {key(WEST): LOGIN}
+    assert host.contents() == before
+    assert not host.absent()["changed"]
+
+
+def test_it_comes_back_whatever_happens_in_between(host: RelayHost) -> None:
+    host.set_up_by_hand()
+    host.present(WEST)
+    host.present(CENTRAL)
+    assert host.entries().keys() == {key(WEST), key(CENTRAL)}
+    with host.map.open("a", encoding="utf-8") as file:
+        file.write(THEIRS)
+    host.absent()
+    assert host.entries() == {key(WEST): LOGIN, "[other.example.net]:587": "them:theirs"}
+    assert THEIRS in host.map.read_text("utf-8")
+
+
+@pytest.mark.parametrize("source", [True, False])
+def test_the_recipe_is_run_after_the_module(host: RelayHost, source: bool) -> None:
+    """It removes the source of the map that the module has made."""
+    before = host.set_up_by_hand(source=source)
+    host.present(WEST)
+    host.map.unlink()
+    host.absent()
+    assert host.contents() == before
+    assert not host.absent()["changed"]
+
+
+def test_the_recipe_is_run_where_there_was_no_map(host: RelayHost) -> None:
+    before = host.contents()
+    host.present(WEST)
+    host.map.unlink()
+    host.absent()
+    assert host.contents() == before
+
+
+def test_entries_of_others_in_a_table_alone_stay(host: RelayHost) -> None:
+    host.present(WEST)
+    with host.map.open("a", encoding="utf-8") as file:
+        file.write(THEIRS)
+    host.present(WEST)
+    host.map.unlink()
+    host.absent()
+    assert host.entries() == {"[other.example.net]:587": "them:theirs"}
+    assert not host.absent()["changed"]
+
+
+@pytest.mark.postfix
+@pytest.mark.parametrize("table_type", COMPILED)
+def test_a_login_in_a_real_table_alone_comes_back(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    table_type: str,
+) -> None:
+    """With each type of table, as Postfix's own programs make and read it."""
+    host = MapHost(tmp_path, monkeypatch, capsys)
+    settings = BY_HAND.format(server=key(WEST), path=host.source).replace("hash:", f"{table_type}:")
+    main_cf = host.folder / "main.cf"
+    main_cf.write_text(main_cf.read_text("utf-8") + settings, encoding="utf-8")
+    (host.folder / "master.cf").write_text("smtp unix - - n - - smtp\n", encoding="utf-8")
+    date(main_cf, -10)
+    host.run(entry(key(WEST)), map_type=table_type)
+    host.source.unlink()
+    module = ModuleInProcess(monkeypatch, capsys)
+    login = {"host": server(WEST), "port": 587, "tls": "starttls", "username": USER}
+    for state, logins in (("present", [{**login, "password": "sesame-2"}]), ("absent", [])):
+        arguments = {
+            "config_directory": str(host.folder),
+            "password": json.dumps({"logins": logins, "senders": []}),
+            "tls_security_level": "encrypt",
+            "verify": False,
+            "state": state,
+        }
+        result = module.run(postfix_relay.main, arguments, ["sesame-2"])
+        assert result["changed"], result
+        found = f"{USER}:sesame-2" if logins else f"user:{SECRET}"
+        assert host.look_up(key(WEST), table_type) == found
+    assert not host.source.exists()

@@ -72,6 +72,8 @@ CASES: dict[str, tuple[str | None, tuple[Run, ...], Run]] = {
     "confirmed": (THEIRS, (set_up, rotate), confirm),
     "removed": (None, (set_up_with_sender,), remove),
     "removed beside others": (THEIRS, (set_up_with_sender,), remove),
+    "set up beside a table": (None, (), set_up),
+    "removed beside a table": (None, (set_up,), remove),
     "an entry alone": (THEIRS, (), set_entry),
 }
 OF_RELAYS = [name for name, (_source, _earlier, run) in CASES.items() if run is not set_entry]
@@ -92,6 +94,8 @@ class Case:
         map_source, earlier, self.run = CASES[name]
         if map_source:
             host.write_map(map_source)
+        if "beside a table" in name:
+            host.set_up_by_hand()
         self.original = host.contents()
         for run in earlier:
             run(host)
@@ -108,7 +112,7 @@ class Case:
         """The next run leaves what it would without all that, and nothing is lost for the last."""
         self.run(self.host)
         assert self.host.contents() == self.after
-        assert not self.host.warnings
+        assert not [each for each in self.host.warnings if "The next run" in each]
         assert not self.run(self.host)["changed"]
         if self.run is set_entry:
             return
@@ -216,17 +220,20 @@ def test_a_relay_that_is_active_keeps_its_record(host: RelayHost) -> None:
 def test_removal_after_a_killed_run(host: RelayHost, name: str) -> None:
     """Whatever it has left, the staged password map above all, goes at the first removal."""
     case = Case(host, name)
-    left = 0
+    states = []
     for number in range(1000):
         case.begin()
         if not killed(case, number):
             break
-        left += host.contents() not in (case.before, case.after)
+        # The names in staging directories are random.
+        states.append([len(host.contents()), *sorted(host.contents().values())])
+        if states[-1:] == states[-2:-1]:
+            continue
         changed = host.contents() != case.original
         assert host.absent()["changed"] is changed
         assert host.contents() == case.original
         assert not host.absent()["changed"]
-    print(f"{name}: killed {number} times, {left} of them left it half done")
+    print(f"{name}: killed {number} times")
     assert number > 4
 
 
