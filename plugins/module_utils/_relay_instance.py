@@ -59,6 +59,8 @@ if t.TYPE_CHECKING:
 __all__ = ["Instance"]
 
 _INSTANCE = ("default_database_type", "config_directory", "smtputf8_enable")
+# Where a running master(8) has its lock, and where it is itself.
+_OF_MASTER = ("queue_directory", "process_id_directory", "daemon_directory")
 _LOCK_SECONDS = 120.0
 _ROUTES = "ses_sender_relayhost"
 
@@ -238,8 +240,13 @@ class Instance:
         if code == 0:
             return True
         # It exits with 1 whether Postfix is stopped or something is wrong; only master(8) says which.
-        where = read_settings(self.postfix, ["daemon_directory"])["daemon_directory"]
-        if postfix.run(os.path.join(where, "master"), "-t")[0] == 0:
+        values = read_settings(self.postfix, _OF_MASTER)
+        queue, pid, daemons = (values.get(name, "") for name in _OF_MASTER)
+        try:
+            os.stat(os.path.join(queue, pid, "master.pid"))
+        except (FileNotFoundError, NotADirectoryError):
+            return False  # it has never run
+        if postfix.run(os.path.join(daemons, "master"), "-t")[0] == 0:
             return False
         raise RelayError(
             "whether Postfix is running, and has to be reloaded, can't be told: postfix status"

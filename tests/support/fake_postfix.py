@@ -26,6 +26,7 @@ DEFAULTS = {
     "multi_instance_name": "",
     "smtp_fallback_relay": "",
     "queue_directory": "/no/such/queue",
+    "process_id_directory": "pid",
     "canonical_maps": "",
     "recipient_canonical_maps": "",
     "virtual_alias_maps": "",

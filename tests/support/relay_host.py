@@ -65,14 +65,21 @@ def key(region: str) -> str:
 
 
 class RelayHost:
-    """The instance in ``folder``/etc; ``postfix`` is what a test may look at and set."""
+    """The instance in ``folder``/etc; ``postfix`` is what a test may look at and set.
+
+    ``lock`` is the file that a running master(8) locks.
+    """
 
     def __init__(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         self.directory = folder / "etc"
         self.directory.mkdir(mode=0o755)
-        self.postfix = FakePostfix(self.directory, MAIN_CF)
+        self.lock = folder / "queue" / "pid" / "master.pid"
+        self.lock.parent.mkdir(parents=True)
+        self.lock.touch()
+        queue = f"queue_directory = {folder / 'queue'}\n"
+        self.postfix = FakePostfix(self.directory, MAIN_CF + queue)
         self.map = self.directory / "sasl_passwd"
         self.record = self.directory / ".mailops-ses"
         self._module = ModuleInProcess(monkeypatch, capsys)

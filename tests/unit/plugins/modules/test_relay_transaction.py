@@ -348,10 +348,15 @@ def test_a_postfix_that_does_not_say_whether_it_runs(
     assert not run(host)["changed"]
 
 
+@pytest.mark.parametrize("was_running", [True, False])
 @pytest.mark.parametrize("name", RELOADS)
-def test_a_stopped_postfix(host: RelayHost, name: str) -> None:
+def test_a_stopped_postfix(host: RelayHost, name: str, was_running: bool) -> None:
+    """The lock's file stays when Postfix is stopped; where there is none, it has never run."""
     earlier, run = RELOADS[name]
     host.postfix.running = False
+    if not was_running:
+        host.lock.unlink()
+        host.postfix.fails["master -t"] = (1, b"", b"")
     for each in earlier:
         each(host)
     result = run(host)
