@@ -236,7 +236,7 @@ def _entries(postfix: Postfix, name: str, keys: t.Sequence[str], setting: str) -
             " hash:/etc/postfix/sasl_passwd. What is redacted may be a password, which anybody can"
             f" read in main.cf. Move it into a lookup table, and take it out of {setting}"
         )
-    data = "".join(f"{key}\n" for key in keys).encode()
+    data = os.fsencode("".join(f"{key}\n" for key in keys))
     table = opened(name)
     code, out, err = postfix.run("postmap", "-q", "-", table, data=data, binary_data=True)
     if b"fatal:" in err or b"error:" in err:

@@ -37,12 +37,26 @@ def run_module(
             name: value for name, value in module.params.items() if name not in answered
         }
     }
+    warn = module.warn
+    # For a part of the run, this is the only way to say something.
+    vars(module)["warn"] = lambda message: warn(_printable(message))
     try:
         result = run(module)
     except (PasswordMapError, PostfixError, SecretFileError) as exc:
-        module.fail_json(msg=with_remedy(str(exc)), invocation=invocation)
+        module.fail_json(msg=with_remedy(_printable(str(exc))), invocation=invocation)
     except OSError as exc:
         reason = os.strerror(exc.errno) if exc.errno else exc.__class__.__name__
-        message = with_remedy(f"{exc.filename or 'Postfix'}: {reason}")
+        message = with_remedy(f"{_printable(str(exc.filename or 'Postfix'))}: {reason}")
         module.fail_json(msg=message, invocation=invocation)
-    module.exit_json(invocation=invocation, **result)
+    module.exit_json(invocation=invocation, **_printable(result))
+
+
+def _printable(value: t.Any) -> t.Any:
+    """A result without bytes that are not UTF-8, which ansible-core refuses: they may be in main.cf."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if isinstance(value, dict):
+        return {_printable(name): _printable(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_printable(each) for each in value]
+    return value

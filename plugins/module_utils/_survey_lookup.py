@@ -13,6 +13,7 @@ it asks all maps in turn.
 
 from __future__ import annotations
 
+import os
 import typing as t
 from dataclasses import dataclass, field
 
@@ -135,4 +136,4 @@ def _keys(use: Use, utf8: bool) -> list[bytes]:
     keys = [use.destination.host, use.destination.text]
     if use.sender and use.destination.client.is_on(_SENDERS_OWN):
         keys = [use.sender, "@" + use.sender.rpartition("@")[2], *keys]
-    return list(dict.fromkeys(fold(key.encode(), utf8) for key in keys))
+    return list(dict.fromkeys(fold(os.fsencode(key), utf8) for key in keys))

@@ -49,4 +49,6 @@ class ModuleInProcess:
         result: dict[str, t.Any] = json.loads(out)
         result.pop("_ansible_new_secrets", None)
         assert not found_in(json.dumps(result) + err, secrets)
+        # Or ansible-core refuses it, after all was done (2.19 and later).
+        json.dumps([result, self.warnings], ensure_ascii=False).encode("utf-8")
         return result

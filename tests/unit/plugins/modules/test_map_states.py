@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Password maps as administrators leave them behind: odd times, a table without its source."""
+"""Files as administrators leave them behind: odd times, odd bytes, a table without its source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.plugins.modules import postfix_relay
+from ansible_collections.mailops.ses.plugins.modules import postfix_relay, postfix_relay_info
 from ansible_collections.mailops.ses.tests.support.map_host import (
     COMPILED,
     NOTHING,
@@ -173,3 +173,40 @@ def test_a_login_in_a_real_table_alone_comes_back(
         found = f"{USER}:sesame-2" if logins else f"user:{SECRET}"
         assert host.look_up(key(WEST), table_type) == found
     assert not host.source.exists()
+
+
+@pytest.mark.postfix
+def test_bytes_that_are_not_utf_8(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a comment and in settings of ours: they are shown in another way, and come back as they were."""
+    host = MapHost(tmp_path, monkeypatch, capsys)
+    theirs = tmp_path / os.fsdecode(b"caf\xe9")
+    theirs.write_text("[other.example.net]:587 them:theirs\n", encoding="utf-8")
+    main_cf = host.folder / "main.cf"
+    odd = b"# caf\xe9\nsmtpd_banner = caf\xe9\nrelayhost = [caf\xe9.example.net]\n"
+    odd += b"smtp_tls_CAfile = /caf\xe9\nsmtp_sasl_password_maps = texthash:" + os.fsencode(theirs)
+    original = main_cf.read_bytes() + odd + b"\n"
+    main_cf.write_bytes(original)
+    (host.folder / "master.cf").write_text("smtp unix - - n - - smtp\n", encoding="utf-8")
+    for path in (main_cf, theirs):
+        date(path, -10)
+    module = ModuleInProcess(monkeypatch, capsys)
+    login = {"host": server(WEST), "port": 587, "tls": "starttls", "username": USER}
+    for state, logins in (("present", [{**login, "password": SECRET}]), ("absent", [])):
+        arguments = {
+            "config_directory": str(host.folder),
+            "password": json.dumps({"logins": logins, "senders": []}),
+            "tls_security_level": "encrypt",
+            "verify": False,
+            "state": state,
+        }
+        for changed in (True, False):
+            result = module.run(postfix_relay.main, arguments, [SECRET], diff=True)
+            assert result["changed"] is changed, result
+            if changed:
+                assert r"caf\xe9" in json.dumps(result["settings"]).replace("\\\\", "\\")
+        info = {"config_directory": str(host.folder)}
+        (instance,) = module.run(postfix_relay_info.main, info, [SECRET])["instances"]
+        assert instance["config_directory"] == str(host.folder)
+    assert main_cf.read_bytes() == original
