@@ -116,9 +116,12 @@ class Relay:
         """Run the role, with these subsets of facts gathered."""
         options = {**self.task(key=key)["mailops.ses.postfix_relay"], **variables}
         gather = {"ansible.builtin.setup": {"gather_subset": ["!all", "!min", *facts]}}
+        # As a login shell that prints something before each program.
+        noisy = self._cli.write("noisy", '#!/bin/sh\necho noise\nexec /bin/sh "$@"\n')
+        noisy.chmod(0o755)
         include = {"ansible.builtin.include_role": {"name": "mailops.ses.postfix_relay"}}
         prefixed = {f"postfix_relay_{name}": value for name, value in options.items()}
-        self._play(prefixed, [gather, include])
+        self._play({**prefixed, "ansible_shell_executable": str(noisy)}, [gather, include])
 
     def _play(self, variables: dict[str, t.Any], tasks: list[dict[str, t.Any]]) -> None:
         of_host = {
@@ -285,6 +288,9 @@ def test_the_role_gathers_the_facts_that_the_play_has_not(
     )
     (message,) = regional_ses.recorder.wait_for_messages(1)
     assert message.username == FIRST.access_key
+    said = relay.output.rpartition('"msg": "')[2].partition('"')[0]
+    assert said.startswith("The message left the queue.\\n")
+    assert "noise" not in said
 
 
 def test_tls_from_the_first_byte(

@@ -36,6 +36,8 @@ SENDER = "sender@example.com"
 SIMULATOR = "success@simulator.amazonses.com"
 LABELLED = re.compile(r"success\+\w+@simulator\.amazonses\.com")
 NOBODY = 65534
+#: What the role knows the program's lines by.
+OWN = "mailops.ses: "
 #: Mail of others that waits in the queue.
 WAITING = 3
 
@@ -104,7 +106,9 @@ class Relay:
             [*prefix, *command], capture_output=True, text=True, check=False, timeout=120
         )
         assert done.stderr == ""
-        return Said(done.returncode, done.stdout)
+        lines = done.stdout.splitlines()
+        assert all(line.startswith(OWN) for line in lines)
+        return Said(done.returncode, "\n".join(line.removeprefix(OWN) for line in lines))
 
     def leave_mail_of_others(self) -> set[str]:
         """Put mail of others into the queue, where it stays; returns the queue IDs."""

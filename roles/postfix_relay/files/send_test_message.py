@@ -41,6 +41,8 @@ COMMAND_SECONDS = 60.0
 # Others may fill the queue and the log. No more is read of a line, nor of the log in one turn.
 LINE_BYTES = 1024 * 1024
 LOG_BYTES = 4 * 1024 * 1024
+#: What each line that is meant for the role begins with.
+OWN = "mailops.ses: "
 SHOWN_CHARACTERS = 1000
 
 # mail_queue.h: short and long queue IDs. Neither is a word like ALL, nor an option.
@@ -334,7 +336,8 @@ def main(config_directory: str, sender: str, recipient: str, seconds: str) -> in
         is_gone, text = outcome(postfix, log, recipient, timeout)
     except TestError as exc:
         is_gone, text = False, str(exc)
-    print(shown(text))
+    # A login shell may print lines of its own.
+    print("\n".join(f"{OWN}{line}" for line in shown(text).splitlines()))
     return 0 if is_gone else 1
 
 
