@@ -12,6 +12,7 @@ It runs on the controller only: this is where the AWS secret ends and the SMTP p
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import typing as t
 from urllib.parse import quote
@@ -184,7 +185,7 @@ def _derived_login(region: t.Any, options: t.Mapping[str, t.Any]) -> tuple[str, 
         if options.get(option) is None:
             raise SesSmtpError(
                 f"{option} is missing. Give the option, or set {ENVIRONMENT_VARIABLES[option][0]} in the "
-                "environment of Ansible on the controller"
+                f"environment of Ansible on the controller{_about_profile()}"
             )
     version = options.get("version")
     password = derive_password(
@@ -196,6 +197,11 @@ def _derived_login(region: t.Any, options: t.Mapping[str, t.Any]) -> tuple[str, 
     username = check_access_key(options["access_key"])
     warn_of_secret_key(options["secret_key"])
     return username, password
+
+
+def _about_profile() -> str:
+    is_set = any(os.environ.get(name) for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"))
+    return ". AWS_PROFILE is set there, but profiles are not read" if is_set else ""
 
 
 def _host(options: t.Mapping[str, t.Any]) -> str:

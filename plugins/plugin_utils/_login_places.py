@@ -12,6 +12,8 @@ Half of one login with half of another is a login that SES can only refuse.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import os
 import typing as t
 
@@ -27,6 +29,7 @@ __all__ = (
     "KEY_PAIR",
     "LOGIN",
     "Place",
+    "beside_environment_of_task",
     "check_halves",
     "check_one_secret_each",
     "environment",
@@ -46,6 +49,20 @@ ENVIRONMENT_VARIABLES = {
 }
 
 
+#: What names a key for AWS's own tools. Of these, a task's ``environment`` has been given some.
+_KEY_VARIABLES = frozenset(
+    {
+        *ENVIRONMENT_VARIABLES["access_key"],
+        *ENVIRONMENT_VARIABLES["secret_key"],
+        "AWS_DEFAULT_PROFILE",
+        "AWS_PROFILE",
+    }
+)
+_of_task: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar(
+    "_of_task", default=frozenset()
+)
+
+
 class Place(t.NamedTuple):
     """The options, by their canonical names, that one place gives; None is not given.
 
@@ -63,6 +80,19 @@ def environment() -> Place:
         found = [os.environ[name] for name in variables if name in os.environ]
         options[option] = max(found, key=bool, default=None)  # the first that isn't empty
     return Place("the controller's environment", options)
+
+
+@contextlib.contextmanager
+def beside_environment_of_task(variables: t.Iterable[str]) -> t.Iterator[None]:
+    """Let no login be made of the controller's environment if the task's own names another key.
+
+    ``variables`` are the names in the ``environment`` of the task, which is the managed host's.
+    """
+    token = _of_task.set(_KEY_VARIABLES & set(variables))
+    try:
+        yield
+    finally:
+        _of_task.reset(token)
 
 
 def merged(*places: Place) -> dict[str, t.Any]:
@@ -92,7 +122,15 @@ def with_environment(*places: Place) -> dict[str, t.Any]:
     }
     if _part(nearest, LOGIN):
         return {**options, **_part(nearest, KEY_PAIR), **_completed(LOGIN, places)}
-    return {**options, **_completed(KEY_PAIR, everywhere)}
+    pair = _completed(KEY_PAIR, everywhere)
+    if _of_task.get() and len(pair) == len(KEY_PAIR) and pair != _completed(KEY_PAIR, places):
+        raise SesSmtpError(
+            f"{', '.join(sorted(_of_task.get()))} in the environment of the task or play is for"
+            " programs on the managed host, and is not read here. Without the options access_key and"
+            " secret_key, the task would use the key in the environment of Ansible on the controller."
+            " Give the options, and remove the variables"
+        )
+    return {**options, **pair}
 
 
 def check_halves(*places: Place) -> None:

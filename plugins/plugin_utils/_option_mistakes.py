@@ -30,6 +30,9 @@ __all__ = ("option_mistakes",)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}")
 
 
+_PROFILE = frozenset({"aws_profile", "profile"})
+
+
 def option_mistakes(module: str, spec: Spec, given: t.Mapping[t.Any, t.Any]) -> list[str]:
     """Return a sentence, without its full stop, about each mistake in ``given``."""
     return list(_mistakes(module, spec, given, ""))
@@ -46,6 +49,11 @@ def _mistakes(
             f"Unsupported parameters for ({module}) module: {', '.join(unknown)}."
             f" Supported parameters include: {valid}"
         )
+        if _PROFILE & set(given):
+            yield (
+                "Profiles of AWS's tools are not read. Give access_key and secret_key, for example by"
+                " a lookup"
+            )
     canonical = {names[name]: value for name, value in given.items() if name in names}
     missing = [
         f"{place}{name}"

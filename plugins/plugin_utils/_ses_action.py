@@ -24,6 +24,7 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
     KEY_PAIR,
     LOGIN,
     Place,
+    beside_environment_of_task,
     check_halves,
     environment,
 )
@@ -118,9 +119,9 @@ class SesAction(PipelinedAction):
             self._note_secrets()
             own = own_names(self._task)
             self.arguments = one_name_each(self.spec, self.arguments, own)
-            self._result.update(
-                self.answer(self._without_defaults(self._options(), own), task_vars)
-            )
+            options = self._without_defaults(self._options(), own)
+            with beside_environment_of_task(self._environment()):
+                self._result.update(self.answer(options, task_vars))
         except AnsibleConnectionFailure as exc:
             raise AnsibleConnectionFailure(self._secrets.redacted(str(exc))) from None
         except (AnsibleError, SesSmtpError) as exc:
@@ -129,6 +130,27 @@ class SesAction(PipelinedAction):
             failed = self._failed(f"unexpected {type(exc).__name__}: {exc}. Please report this bug")
             return {**failed, "exception": self._secrets.redacted(traceback.format_exc())}
         return self._result
+
+    def _environment(self) -> dict[str, t.Any]:
+        """Return the ``environment`` of the task, its blocks and its play."""
+        found: dict[str, t.Any] = {}
+        for each in self._task.environment or ():
+            variables = self._templar.template(each)
+            found.update(variables if isinstance(variables, dict) else {})
+        return found
+
+    def _compute_environment_string(self, raw_environment_out: t.Any = None) -> str:
+        """Return what precedes a command on the managed host, without variables for AWS's tools.
+
+        No module here reads them, and they may hold a secret key.
+        """
+        variables: dict[str, t.Any] = {}
+        super()._compute_environment_string(variables)
+        kept = {name: value for name, value in variables.items() if not name.startswith("AWS_")}
+        if isinstance(raw_environment_out, dict):
+            raw_environment_out.clear()
+            raw_environment_out.update(kept)
+        return str(self._connection._shell.env_prefix(**kept))
 
     def _note_secrets(self) -> None:
         """Take note of all secrets that the task can have, so that no message shows them."""

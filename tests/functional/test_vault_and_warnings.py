@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -279,6 +281,48 @@ def test_environment_of_the_task_is_not_the_controllers(cli: AnsibleCli) -> None
     done = cli.run("ansible-playbook", "play.yml", environment={"AWS_ACCESS_KEY_ID": ACCESS_KEY})
     assert done.returncode != 0
     assert squeezed("secret_key is missing") in squeezed(done.stdout)
+
+
+def test_environment_of_the_task_stays_here(cli: AnsibleCli) -> None:
+    """It names another key than the controller's: an error, or nothing that a host gets to see."""
+    seen = cli.folder / "seen"
+    python = cli.write("python", f'#!/bin/sh\nenv >>{seen}\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    key = {"access_key": ACCESS_KEY, "secret_key": "{{ secret }}", "region": REGION}
+    server = {"endpoint": "localhost", "port": 1, "timeout": 1}
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {"ansible_connection": "local", "ansible_python_interpreter": str(python)},
+        "environment": {"AWS_SECRET_ACCESS_KEY": "{{ other }}", "AWS_PROFILE": "mail"},
+        "tasks": [
+            {"ansible.builtin.shell": f"mv {seen} {seen}-by-others"},
+            {
+                "mailops.ses.ses_smtp_ping": {**key, **server},
+                "environment": {"KEPT": "by our modules"},
+                "ignore_errors": True,
+            },
+            {"mailops.ses.ses_smtp_ping": server, "ignore_errors": True},
+            {"mailops.ses.ses_smtp_credentials": {"region": REGION, "profile": "mail"}},
+        ],
+    }
+    cli.write("play.yml", json.dumps([play]))
+    other = "secret/access+key/of+the+number/00000002"
+    extra = ("-e", f"secret={SECRET_KEY} other={other}")
+    done = cli.run("ansible-playbook", *extra, "play.yml", environment=ENVIRONMENT)
+    assert found_in(done.stdout, [SECRET_KEY, other]) == []
+    assert f"AWS_SECRET_ACCESS_KEY={other}\n" in Path(f"{seen}-by-others").read_text()
+    # The connection is local, so that it has the controller's environment.
+    assert other not in seen.read_text()
+    assert "AWS_PROFILE" not in seen.read_text()
+    assert "KEPT=by our modules\n" in seen.read_text()
+    output = squeezed(done.stdout)
+    assert squeezed("localhost port 1 (127.0.0.1) refuses the connection") in output
+    assert (
+        squeezed("AWS_PROFILE, AWS_SECRET_ACCESS_KEY in the environment of the task or play")
+        in output
+    )
+    assert squeezed("Profiles of AWS's tools are not read. Give access_key") in output
 
 
 def run_plays(cli: AnsibleCli, *plays: str) -> str:

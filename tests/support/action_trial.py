@@ -50,6 +50,7 @@ class ActionTrial:
         arguments: dict[str, t.Any],
         defaults: dict[str, t.Any] | None = None,
         data: dict[str, t.Any] | None = None,
+        environment: list[dict[str, str]] | None = None,
     ) -> dict[str, t.Any]:
         """Run it with module_defaults of its action group; the module is not run.
 
@@ -58,7 +59,7 @@ class ActionTrial:
         task = types.SimpleNamespace(
             args={**defaults, **arguments} if defaults else arguments,
             async_val=0, action=self._action.module, diff=False,
-            check_mode=False, no_log=False, delegate_to=None,
+            check_mode=False, no_log=False, delegate_to=None, environment=environment,
             module_defaults=[{"group/mailops.ses.ses": defaults}] if defaults else [],
             get_ds=lambda: data or {self.module: arguments},
             _parent=types.SimpleNamespace(

@@ -35,7 +35,7 @@ class Task:
     def run(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         task = types.SimpleNamespace(
             args=arguments, async_val=0, action="mailops.ses.postfix_relay_info", diff=False,
-            check_mode=False, no_log=False, module_defaults=[], delegate_to=None,
+            check_mode=False, no_log=False, module_defaults=[], delegate_to=None, environment=[],
         )  # fmt: skip
         connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="not used"))
         action = plugin.ActionModule(task, connection, None, None, None, None)

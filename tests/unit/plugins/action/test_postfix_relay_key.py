@@ -45,7 +45,7 @@ class Task:
         """Run it; the modules are not run."""
         task = types.SimpleNamespace(
             args=arguments, async_val=0, action="mailops.ses.postfix_relay_key", diff=False,
-            check_mode=False, no_log=False, module_defaults=[], delegate_to=None,
+            check_mode=False, no_log=False, module_defaults=[], delegate_to=None, environment=[],
         )  # fmt: skip
         connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="not used"))
         action = plugin.ActionModule(task, connection, None, None, None, None)

@@ -137,6 +137,7 @@ def action_of(
         action="mailops.ses.ses_smtp_credentials",
         args={**KEY, "region": "eu-west-3", **arguments},
         async_val=0,
+        environment=[],
         check_mode=check_mode,
         no_log=False,
         module_defaults=[],

@@ -115,6 +115,7 @@ def run(
         action="mailops.ses.ses_smtp_ping",
         args={"region": "eu-west-1", **arguments},
         async_val=0,
+        environment=[],
         check_mode=True,
         module_defaults=[],
     )

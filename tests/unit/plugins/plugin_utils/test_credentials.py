@@ -229,3 +229,14 @@ def test_every_secret_option_is_no_log() -> None:
     assert AWS_ARGUMENT_SPEC["secret_key"]["aliases"] == ["aws_secret_access_key", "aws_secret_key"]
     assert AWS_ARGUMENT_SPEC["region"]["aliases"] == ["aws_region"]
     assert AWS_ARGUMENT_SPEC["version"]["aliases"] == ["ses_smtp_version"]
+
+
+@pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])
+def test_a_profile_is_not_read(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.delenv("AWS_DEFAULT_PROFILE", raising=False)
+    for value, is_said in (("", False), ("mail", True)):
+        monkeypatch.setenv(variable, value)
+        with pytest.raises(SesSmtpError, match=r"^access_key is missing") as error:
+            smtp_credentials({"region": "eu-west-1"})
+        assert ("profiles are not read" in str(error.value)) is is_said

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import SesSmtpError
 from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
     Place,
+    beside_environment_of_task,
     check_one_secret_each,
     with_environment,
 )
@@ -210,3 +211,35 @@ def test_one_secret_for_one_access_key() -> None:
         "the task and entries[3] give different values of secret_key for the same access_key"
         f" {A}, and an access key ID has exactly one secret. Correct the one that is wrong"
     )
+
+
+@pytest.mark.parametrize(
+    ("task", "environment", "is_refused"),
+    [
+        (NOTHING, KEY_A, True),
+        (ID_A, KEY_A, True),
+        (ID_A, ONLY_SECRET_A, True),
+        (KEY_B, KEY_A, False),
+        (LOGIN, KEY_A, False),
+        (NOTHING, ID_A, False),  # that half is missing is the better error
+        (NOTHING, NOTHING, False),
+    ],
+)
+def test_an_environment_of_the_task_beside_the_controllers(
+    monkeypatch: pytest.MonkeyPatch, task: Options, environment: Options, is_refused: bool
+) -> None:
+    for option, variable in VARIABLES.items():
+        monkeypatch.delenv(variable, raising=False)
+        if option in environment:
+            monkeypatch.setenv(variable, environment[option])
+    place = Place("the task", task)
+    expected = None if is_refused else with_environment(place)
+    with beside_environment_of_task(["AWS_REGION", "HTTP_PROXY"]):
+        with_environment(place)
+    for variable in (*VARIABLES.values(), "AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        with beside_environment_of_task(["AWS_REGION", variable]):
+            if expected is not None:
+                assert with_environment(place) == expected
+                continue
+            with pytest.raises(SesSmtpError, match=f"^{variable} in the environment of the task"):
+                with_environment(place)
