@@ -70,6 +70,11 @@ EXAMPLES = r"""
     mode: '0600'
   diff: false
 
+- name: Compile it, because Postfix reads the compiled table
+  ansible.builtin.command:
+    cmd: postmap /etc/postfix/sasl_passwd
+  changed_when: true
+
 - name: The outdated format, for an installation that still holds it
   ansible.builtin.set_fact:
     old_password: "{{ ses_secret_access_key | mailops.ses.ses_smtp_password(version=2) }}"

@@ -24,6 +24,10 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
 )
 from ansible_collections.mailops.ses.tests.support.sandbox import Sandbox
 from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+from ansible_collections.mailops.ses.tests.support.table_delivery import (
+    check_mail_arrives,
+    write_outdated_map,
+)
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PLUGINS = sorted(
@@ -120,21 +124,21 @@ def test_the_relay_of_the_readme_and_what_it_prints(sandbox: Sandbox, ses: SesSt
     assert [len(session.auth_attempts) for session in ses.sessions] == [1, 1, 1]
 
 
-@pytest.mark.parametrize(
-    ("number", "file", "content"),
-    [
-        (2, "postfix/sasl_passwd", LINE),
-        (
-            3,
-            "app.env",
-            f"SMTP_URL=smtp://{ACCESS_KEY}:{PASSWORD_OF['eu-west-1']}@{HOST}:587\n",
-        ),
-    ],
-)
-def test_a_playbook_of_the_readme(sandbox: Sandbox, number: int, file: str, content: str) -> None:
-    without_facts(sandbox).play(PLAYBOOKS[number])
-    assert (sandbox.etc / file).read_text() == content
-    assert (sandbox.etc / file).stat().st_mode & 0o777 == 0o600
+def test_the_password_file_of_the_readme(sandbox: Sandbox, ses: SesStandIn) -> None:
+    write_outdated_map(sandbox, "eu-west-1")
+    without_facts(sandbox).play(PLAYBOOKS[2])
+    source = sandbox.etc / "postfix" / "sasl_passwd"
+    assert source.read_text() == LINE
+    assert source.stat().st_mode & 0o777 == 0o600
+    check_mail_arrives(sandbox, ses, "eu-west-1")
+
+
+def test_the_application_of_the_readme(sandbox: Sandbox) -> None:
+    without_facts(sandbox).play(PLAYBOOKS[3])
+    file = sandbox.etc / "app.env"
+    url = f"smtp://{ACCESS_KEY}:{PASSWORD_OF['eu-west-1']}@{HOST}:587"
+    assert file.read_text() == f"SMTP_URL={url}\n"
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def without_facts(sandbox: Sandbox) -> Sandbox:
@@ -143,7 +147,10 @@ def without_facts(sandbox: Sandbox) -> Sandbox:
     return sandbox
 
 
-def test_the_map_alone_has_its_table_and_is_quiet_the_second_time(sandbox: Sandbox) -> None:
+def test_the_map_alone_has_its_table_and_is_quiet_the_second_time(
+    sandbox: Sandbox, ses: SesStandIn
+) -> None:
+    write_outdated_map(sandbox, "eu-west-1")
     without_facts(sandbox).play(PLAYBOOKS[1])
     source = sandbox.etc / "postfix" / "sasl_passwd"
     assert source.read_text() == LINE
@@ -153,6 +160,7 @@ def test_the_map_alone_has_its_table_and_is_quiet_the_second_time(sandbox: Sandb
     )
     assert found == LINE.split(" ", 1)[1]
     assert "changed=0 " in sandbox.play(PLAYBOOKS[1])
+    check_mail_arrives(sandbox, ses, "eu-west-1")
 
 
 def test_the_ad_hoc_command_of_the_readme(sandbox: Sandbox) -> None:
@@ -214,8 +222,13 @@ def test_the_examples_of_plugins(
     ]
     # One example takes the key from the environment.
     sandbox.environment |= {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+    writes_map = ("filter", "ses_smtp_password") in plugins
+    if writes_map:
+        write_outdated_map(sandbox, "eu-west-1")
     output = sandbox.play(yaml.safe_dump(plays))
     assert f"ok={sum(len(play['tasks']) for play in plays)} " in output
     # With a login each, and two ports more in a loop: so that nothing passed without SES.
     sessions = {"ses_smtp_ping": 7, "postfix_relay": 5, "postfix_relay_key": 1}
     assert len(ses.sessions) == sum(sessions.get(name, 0) for _kind, name in plugins)
+    if writes_map:
+        check_mail_arrives(sandbox, ses, "eu-west-1")

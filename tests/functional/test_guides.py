@@ -32,6 +32,11 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
 )
 from ansible_collections.mailops.ses.tests.support.sandbox import Sandbox
 from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+from ansible_collections.mailops.ses.tests.support.table_delivery import (
+    WRITES_MAP,
+    check_mail_arrives,
+    write_outdated_map,
+)
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 
@@ -148,6 +153,10 @@ def test_a_playbook_of_a_guide(
 ) -> None:
     if not re.search("access_key|password:", playbook) or "builtin.env" in playbook:
         place.environment |= {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+    region = "eu-west-3" if "region: eu-west-3" in playbook else "eu-west-1"
+    writes_map = WRITES_MAP.search(playbook)
+    if writes_map:
+        write_outdated_map(place, region)
     (place.directory / "playbook.yml").write_text(playbook)
     output = place.run("ansible-playbook -e @machine.json playbook.yml")
     assert "failed=0" in output
@@ -156,6 +165,8 @@ def test_a_playbook_of_a_guide(
     for path, content in files_of(playbook).items():
         assert content in (place.etc / path).read_text().splitlines()
         assert stat.S_IMODE((place.etc / path).stat().st_mode) == 0o600
+    if writes_map:
+        check_mail_arrives(place, ses, region)
     if (guide, number) in MORE:
         MORE[guide, number](place, output)
 
