@@ -28,6 +28,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import 
     TABLE_TYPES,
     Postfix,
     PostfixError,
+    reason,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact_message
 from ansible_collections.mailops.ses.plugins.module_utils._relay_checks import ALSO_READ
@@ -274,5 +275,7 @@ class Instance:
 
 
 def _last_words(code: int, err: bytes) -> str:
+    """The cause of a failure; if it is none that is known, what Postfix has said last, redacted."""
+    why = reason(code, err)
     lines = err.decode(errors="replace").strip().splitlines()
-    return redact_message(lines[-1]) if lines else f"exit status {code}"
+    return redact_message(lines[-1]) if lines and why == reason(code, b"") else why

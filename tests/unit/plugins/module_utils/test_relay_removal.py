@@ -184,12 +184,23 @@ def test_what_an_interrupted_first_run_left_is_removed(relay: FakeRelay) -> None
     assert not (relay.directory / ".main.cf.mailops").exists()
 
 
-def test_a_reload_that_fails_leaves_all_as_it_was(relay: FakeRelay) -> None:
+@pytest.mark.parametrize(
+    ("err", "says"),
+    [
+        (b"", "exit status 1"),
+        (b"postfix: fatal: broken sesame\n", "postfix: fatal: broken REDACTED"),
+        (
+            b"postfix: fatal: config variable inet_interfaces: host not found: sesame\n",
+            "exit status 1, inet_interfaces: host not found",
+        ),
+    ],
+)
+def test_a_reload_that_fails_leaves_all_as_it_was(relay: FakeRelay, err: bytes, says: str) -> None:
     relay.present(WEST)
     before = relay.files()
     relay.postfix.calls.clear()
-    relay.postfix.fails["postfix reload"] = (1, b"", b"")
-    with pytest.raises(RelayError, match="can't be reloaded: exit status 1"):
+    relay.postfix.fails["postfix reload"] = (1, b"", err)
+    with pytest.raises(RelayError, match=f"can't be reloaded: {says}$"):
         relay.absent()
     assert relay.files() == before
     assert relay.postfix.calls.count("postfix reload") == 2
