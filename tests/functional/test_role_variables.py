@@ -139,6 +139,8 @@ def fixture_results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[
     scratch.add("shared")
     cli = AnsibleCli(folder / "controller")
     cli.environment["ANSIBLE_STDOUT_CALLBACK"] = "json_lines"
+    # Or the first module that needs a temporary directory warns of it.
+    Path(cli.environment["ANSIBLE_REMOTE_TEMP"]).mkdir(mode=0o700)
     hosts = {
         name: {
             "ansible_connection": "local",
