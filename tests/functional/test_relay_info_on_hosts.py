@@ -76,7 +76,8 @@ MISTAKES: dict[str, Mistake] = {
     ),
     "unused_entry": Mistake(f"set_ relayhost={KEYS[0]}", [("unused_entry", KEYS[1])]),
     "shadowed": Mistake(
-        with_map(f"{SERVERS[0]} {ACCESS_KEY}:{PASSWORDS[0]}", *LINES), [("unused_entry", KEYS[0])]
+        with_map(f"{SERVERS[0]} AKIAEXAMPLE000000002:{PASSWORDS[0]}", *LINES),
+        [("unused_entry", KEYS[0]), ("username_of_other_key", SERVERS[0])],
     ),
     "no_entry": Mistake(with_map(LINES[1]), [("no_entry", KEYS[0])]),
     "no_port_in_the_key": Mistake(
