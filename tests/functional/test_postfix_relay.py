@@ -404,14 +404,14 @@ def test_what_postfix_check_does_not_find(
         make = relay.pipe(f"cp {made}/* {config} && touch -d '10 seconds ago' {config}/main.cf")
         tasks += [make, {**task, "check_mode": True}, task]
     ran = relay.run_all(*tasks)
-    for (_setting, _override, says), made, *runs in zip(
+    for (_setting, _override, says), copied, *runs in zip(
         mistakes, ran[::3], ran[1::3], ran[2::3], strict=True
     ):
         for refused in runs:
             assert refused["failed"], says
             assert says in refused["msg"]
             assert "theirs" not in refused["msg"]
-            assert refused.files == made.files
+            assert refused.files == copied.files
     override = mistakes[-1][1]
     line = 1 + (config / "master.cf").read_text("utf-8").splitlines().index(override.rstrip("\n"))
     assert f"master.cf, line {line}: " in ran[-1]["msg"]

@@ -308,7 +308,7 @@ def test_other_families_and_inits(tmp_path: Path) -> None:
     role = Path(__file__).parents[2] / "roles" / "postfix_relay"
     cli = AnsibleCli(tmp_path)
     cli.environment["ANSIBLE_STDOUT_CALLBACK"] = "json_lines"
-    facts = [
+    facts: list[dict[str, t.Any]] = [
         {"os_family": family, "service_mgr": manager, "is_chroot": is_chroot}
         for family in [*PACKAGES, "Plan9"]
         for manager in SERVICE_MANAGERS
