@@ -157,12 +157,12 @@ def test_what_a_role_and_the_tasks_arguments_show(cli: AnsibleCli) -> None:
         name: mailops.ses.postfix_relay
       vars:
         postfix_relay_secret_key: "{{{{ ses_secret_access_key }}}}"
-        postfix_relay_tls: "{{{{ ses_secret_access_key }}}}"
+        postfix_relay_fips: "{{{{ ses_secret_access_key }}}}"
 """
     (cli.folder / "play.yml").write_text(text, encoding="utf-8")
     environment = {"ANSIBLE_DISPLAY_ARGS_TO_STDOUT": "1"}
     done = cli.run("ansible-playbook", *vault, "play.yml", environment=environment)
-    assert "value of postfix_relay_tls must be one of" in done.stdout
+    assert "argument 'postfix_relay_fips' is of type" in done.stdout
     assert (found_in(done.stdout, [OTHER_KEY]) != []) is (MINOR <= (2, 21))
     assert (found_in(done.stdout, [SECRET_KEY]) != []) is (MINOR <= (2, 21))
 
