@@ -397,11 +397,11 @@ def test_what_postfix_check_does_not_find(
     task = relay.task(key=FIRST, region=WEST, verify=False)
     tasks = []
     for number, (setting, override, _says) in enumerate(mistakes):
-        made = tmp_path / f"mistake-{number}"
-        made.mkdir()
-        (made / "main.cf").write_text(f"{main_cf}{setting}\n", encoding="utf-8")
-        (made / "master.cf").write_text(master_cf.replace(smtp, smtp + override), "utf-8")
-        make = relay.pipe(f"cp {made}/* {config} && touch -d '10 seconds ago' {config}/main.cf")
+        folder = tmp_path / f"mistake-{number}"
+        folder.mkdir()
+        (folder / "main.cf").write_text(f"{main_cf}{setting}\n", encoding="utf-8")
+        (folder / "master.cf").write_text(master_cf.replace(smtp, smtp + override), "utf-8")
+        make = relay.pipe(f"cp {folder}/* {config} && touch -d '10 seconds ago' {config}/main.cf")
         tasks += [make, {**task, "check_mode": True}, task]
     ran = relay.run_all(*tasks)
     for (_setting, _override, says), copied, *runs in zip(
