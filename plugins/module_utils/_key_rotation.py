@@ -19,6 +19,11 @@ import os
 import typing as t
 from dataclasses import dataclass, replace
 
+from ansible_collections.mailops.ses.plugins.module_utils._attempts import (
+    cleaning_up,
+    uninterrupted,
+    until_unchanged,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._key_plan import (
     MapRotation,
     RotationPlan,
@@ -37,11 +42,8 @@ from ansible_collections.mailops.ses.plugins.module_utils._safe_path import Unsa
 from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import MissingDirectoryError
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     Staging,
-    cleaning_up,
     in_force,
     kept_name,
-    uninterrupted,
-    until_unchanged,
 )
 
 if t.TYPE_CHECKING:

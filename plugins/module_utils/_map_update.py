@@ -14,6 +14,10 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.mailops.ses.plugins.module_utils._attempts import (
+    uninterrupted,
+    until_unchanged,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._main_cf import read_settings
 from ansible_collections.mailops.ses.plugins.module_utils._map_entry import (
     PasswordMapError,
@@ -40,8 +44,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     check_lock,
     locked,
     put_in_force,
-    uninterrupted,
-    until_unchanged,
 )
 
 if t.TYPE_CHECKING:

@@ -19,12 +19,14 @@ import os
 import typing as t
 from dataclasses import asdict, dataclass, field, replace
 
+from ansible_collections.mailops.ses.plugins.module_utils._attempts import (
+    cleaning_up,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import RelayError
 from ansible_collections.mailops.ses.plugins.module_utils._safe_path import make_private
 from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import Places
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     Staging,
-    cleaning_up,
     put_in_force,
     remove_files,
 )

@@ -17,6 +17,11 @@ import contextlib
 import typing as t
 from dataclasses import replace
 
+from ansible_collections.mailops.ses.plugins.module_utils._attempts import (
+    cleaning_up,
+    uninterrupted,
+    until_unchanged,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._main_cf import tokens
 from ansible_collections.mailops.ses.plugins.module_utils._map_update import Staged
 from ansible_collections.mailops.ses.plugins.module_utils._obstacles import check_replaceable
@@ -45,13 +50,10 @@ from ansible_collections.mailops.ses.plugins.module_utils._safe_path import Unsa
 from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import MissingDirectoryError
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     backup_name,
-    cleaning_up,
     in_force,
     kept_name,
     locked,
     read_if_there,
-    uninterrupted,
-    until_unchanged,
 )
 
 if t.TYPE_CHECKING:

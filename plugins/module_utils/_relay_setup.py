@@ -18,6 +18,11 @@ import contextlib
 import typing as t
 from dataclasses import replace
 
+from ansible_collections.mailops.ses.plugins.module_utils._attempts import (
+    cleaning_up,
+    uninterrupted,
+    until_unchanged,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._main_cf import overrides, tokens
 from ansible_collections.mailops.ses.plugins.module_utils._map_entry import (
     PasswordMapError,
@@ -69,12 +74,9 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_steps import (
 from ansible_collections.mailops.ses.plugins.module_utils._secret_file import (
     SecretFileError,
     backup_name,
-    cleaning_up,
     in_force,
     put_in_force,
     read_if_there,
-    uninterrupted,
-    until_unchanged,
 )
 
 if t.TYPE_CHECKING:

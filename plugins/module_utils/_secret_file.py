@@ -17,14 +17,17 @@ import errno
 import fcntl
 import os
 import re
-import signal
 import stat
 import time
 import typing as t
 
+from ansible_collections.mailops.ses.plugins.module_utils._attempts import (
+    LeftInForceError,
+    cleaning_up,
+    why,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._obstacles import lock_holder
 from ansible_collections.mailops.ses.plugins.module_utils._safe_path import (
-    ChangedError,
     Directory,
     SafePath,
     SecretFileError,
@@ -33,15 +36,11 @@ from ansible_collections.mailops.ses.plugins.module_utils._safe_path import (
 )
 from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import safe_path
 
-if t.TYPE_CHECKING:
-    from ansible_collections.mailops.ses.plugins.module_utils._safe_path import Places
-
 __all__ = [
     "SecretFileError",
     "Staging",
     "backup_name",
     "check_lock",
-    "cleaning_up",
     "in_force",
     "is_kept",
     "kept_name",
@@ -49,21 +48,12 @@ __all__ = [
     "put_in_force",
     "read_if_there",
     "remove_files",
-    "uninterrupted",
-    "until_unchanged",
 ]
 
-# How often a run plans again because somebody else has changed a file meanwhile.
-_ATTEMPTS = 5
 _POLL_SECONDS = 0.05
-_T = t.TypeVar("_T")
 _KEPT = ".{}.mailops.former"
 # What a staging directory can hold, with the suffixes of tables and of copies.
 _STAGED_NAME = re.compile(r"[0-9a-f]{16}(\.|-lock\Z|\Z)")
-
-
-class LeftInForceError(SecretFileError):
-    """What has failed could not be undone: all is as after a killed run, and the next one goes on."""
 
 
 def read_if_there(path: str) -> bytes | None:
@@ -325,7 +315,7 @@ def in_force(staged: t.Sequence[tuple[str, str]]) -> t.Iterator[None]:
             _sync_directories(target for target, _former in done)
         except (OSError, SecretFileError) as exc:
             raise LeftInForceError(
-                f"the run failed, and what it had done could not be undone: {_why(exc)}. The next run"
+                f"the run failed, and what it had done could not be undone: {why(exc)}. The next run"
                 " goes on from there"
             ) from None
         raise
@@ -336,46 +326,6 @@ def remove_files(paths: t.Sequence[SafePath]) -> None:
     for path in paths:
         path.unlink()
     _sync_directories(paths)
-
-
-@contextlib.contextmanager
-def uninterrupted() -> t.Iterator[None]:
-    """Put off Ctrl-C until the body has ended: what has begun is finished, or undone, as a whole."""
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
-
-
-@contextlib.contextmanager
-def cleaning_up(
-    places: Places,
-    problem: str,
-    errors: tuple[type[Exception], ...] = (OSError, SecretFileError),
-) -> t.Iterator[None]:
-    """Do in the body what comes after the work. One of the `errors` there is something to warn of."""
-    try:
-        yield
-    except errors as exc:
-        places.warn(f"{problem}: {_why(exc)}. The next run will do it")
-
-
-def until_unchanged(places: Places, attempt: t.Callable[[], _T]) -> _T:
-    """Return what `attempt` does, which reads and plans again if somebody else changes a file.
-
-    Raises ChangedError if that does not end.
-    """
-    for _number in range(_ATTEMPTS - 1):
-        places.look_again()
-        with contextlib.suppress(ChangedError, LeftInForceError):
-            return attempt()
-    places.look_again()
-    return attempt()
-
-
-def _why(exc: Exception) -> str:
-    return os.strerror(exc.errno or errno.EIO) if isinstance(exc, OSError) else str(exc)
 
 
 def _beside(path: str, suffix: str) -> SafePath:
