@@ -194,7 +194,10 @@ class RelaySetup:
     def _read_wanted(self) -> None:
         """What the map is to have, which depends on the entries that it has."""
         instance, request = self._instance, self._request
-        self._wanted = wanted_entries(request, instance.read_map(self._path) or b"", instance.utf8)
+        source = instance.read_map(self._path)
+        if source is None:
+            source = instance.map_update(self._path, self._type, []).table_entries()
+        self._wanted = wanted_entries(request, source or b"", instance.utf8)
         self._ours = Ours(
             map_type=self._type.name,
             keys={entry.key: entry.username for entry in self._wanted},

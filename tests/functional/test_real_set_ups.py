@@ -181,8 +181,7 @@ def test_check_mode_and_the_run_agree(host: t.Callable[..., Host], name: str) ->
     done = there.run(None)
     assert "failed" not in done, done
     assert predicted["settings"] == done["settings"]
-    if name != TABLE_ALONE:
-        assert there.contents() == before
+    assert there.contents() == before
 
 
 def test_parameters_that_only_master_cf_makes_known(host: t.Callable[..., Host]) -> None:
@@ -281,3 +280,17 @@ def test_a_file_that_is_a_mount_point(host: t.Callable[..., Host], name: str) ->
     there.run(REGION)
     outcome = run_module("postfix_relay", there.arguments(REGION), prefix=mounted(path))
     assert outcome.result.get("changed") is False, outcome.result
+
+
+def test_an_entry_for_the_bare_name_in_the_table_alone(host: t.Callable[..., Host]) -> None:
+    server = f"email-smtp.{REGION}.amazonaws.com"
+    there = host(files={"sasl_passwd": f"{server} them:theirs\n"})
+    (there.etc / "sasl_passwd").unlink()
+    before = there.contents()
+    for check in (True, False):
+        done = there.run(REGION, check=check)
+        assert "failed" not in done, done
+    login = f"{ACCESS_KEY}:{PASSWORD}"
+    assert [there.look_up(key) for key in (server, f"[{server}]:587")] == [login, login]
+    assert "failed" not in there.run(None)
+    assert there.contents() == before
