@@ -43,11 +43,11 @@ def run_module(
     try:
         result = run(module)
     except (PasswordMapError, PostfixError, SecretFileError) as exc:
-        module.fail_json(msg=with_remedy(_printable(str(exc))), invocation=invocation)
+        module.fail_json(msg=_printable(with_remedy(str(exc))), invocation=invocation)
     except OSError as exc:
         reason = os.strerror(exc.errno) if exc.errno else exc.__class__.__name__
-        message = with_remedy(f"{_printable(str(exc.filename or 'Postfix'))}: {reason}")
-        module.fail_json(msg=message, invocation=invocation)
+        message = with_remedy(f"{exc.filename or 'Postfix'}: {reason}")
+        module.fail_json(msg=_printable(message), invocation=invocation)
     module.exit_json(invocation=invocation, **_printable(result))
 
 
