@@ -16,6 +16,7 @@ import re
 __all__ = (
     "HOW_TO_TAKE",
     "find_mistake",
+    "find_mistake_of_password",
     "has_iam_form",
     "warning_of_form",
     "white_space_place",
@@ -99,6 +100,16 @@ _MISTAKES = {
     _PLACEHOLDER: "is a placeholder. Replace it with the secret access key of an IAM user",
     _PERCENT_ENCODED: ("is percent-encoded, as it is in a URL. Decode it with `| urldecode`"),
 }
+#: What no password can be meant by, whatever server it is for.
+_OF_ANY_SECRET = (
+    _ENCRYPTED_BY_VAULT,
+    _ENCRYPTED_BY_OTHERS,
+    _TEMPLATE,
+    _ARN,
+    _ADDRESS,
+    _MASK,
+    _NO_VALUE,
+)
 
 
 def has_iam_form(text: str) -> bool:
@@ -140,6 +151,15 @@ def find_mistake(secret_key: str) -> str | None:
             "ASCII, or a '$' in first place. Copy it again from where AWS shows it"
         )
     return None
+
+
+def find_mistake_of_password(password: str) -> str | None:
+    """Return what is wrong with an SMTP password, as find_mistake() does; None if nothing is known.
+
+    Only of what is no password of any server: which one it is for, nobody can tell here.
+    """
+    text = password.strip()
+    return next((_MISTAKES[form] for form in _OF_ANY_SECRET if re.search(form, text)), None)
 
 
 def warning_of_form(secret_key: str) -> str | None:

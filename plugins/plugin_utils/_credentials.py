@@ -17,6 +17,9 @@ import re
 import typing as t
 from urllib.parse import quote
 
+from ansible_collections.mailops.ses.plugins.module_utils._secret_mistakes import (
+    find_mistake_of_password,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import (
     is_access_key,
     looks_secret,
@@ -177,6 +180,9 @@ def _given_login(
         if not isinstance(value, str):
             raise SesSmtpError(f"{name} must be a string, not {type_name(value)}")
     check_not_swapped(t.cast(str, username), t.cast(str, password))
+    mistake = find_mistake_of_password(t.cast(str, password))
+    if mistake:
+        raise SesSmtpError(f"password {mistake}")
     return t.cast(str, username), t.cast(str, password)
 
 

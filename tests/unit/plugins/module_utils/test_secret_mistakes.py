@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._secret_mistakes import (
     find_mistake,
+    find_mistake_of_password,
     has_iam_form,
     warning_of_form,
 )
@@ -123,6 +124,21 @@ WARNED = [
     base64.b64encode(b"k" * 41).decode(),
 ]
 NOT_WARNED = [SECRET_KEY, PLUS, "A" * 40, "0" * 40, "secret/access+key/of+the+number/00000002"]
+#: The texts of some are no password either; what is left may be one of another server.
+OF_PASSWORDS = ("op://", "arn:", "{{ ", "ENC[AES", "$ANSIBLE_VAULT", "***", "None", "VALUE_SPEC")
+
+
+@pytest.mark.parametrize("beginning", OF_PASSWORDS)
+def test_a_known_mistake_in_the_place_of_a_password(beginning: str) -> None:
+    texts = [(text, says) for text, says in MISTAKES if text.startswith(beginning)]
+    assert texts
+    for text, says in texts:
+        assert says in str(find_mistake_of_password(f" {text}\n"))
+
+
+@pytest.mark.parametrize("password", ["changeme", "p@/:+% ?#", "{x", "a=b", PLUS, "secret=1"])
+def test_what_may_be_a_password(password: str) -> None:
+    assert find_mistake_of_password(password) is None
 
 
 @pytest.mark.parametrize(("secret_key", "says"), MISTAKES)

@@ -115,6 +115,7 @@ REFUSED_LOGINS: list[tuple[str, Options, list[str]]] = [
     ("pair and a half", {**LOGIN, "access_key": ACCESS_KEY}, ["either pair, not both"]),
     ("no password", {"username": "user"}, ["password is missing", "together"]),
     ("empty password", {**LOGIN, "password": ""}, ["password is missing"]),
+    ("masked password", {**LOGIN, "password": "********"}, ["password is what a program shows"]),
     ("no username", {"password": SECRET_KEY}, ["username is missing", "together"]),
     ("empty username", {**LOGIN, "username": ""}, ["username is missing"]),
     ("password list", {**LOGIN, "password": [SECRET_KEY]}, ["password must be a string", "list"]),
