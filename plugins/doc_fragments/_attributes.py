@@ -60,6 +60,7 @@ notes:
   - All files are replaced, or none. A run that is killed is finished by the next one. Ctrl-C waits until the files are
     replaced. What can't be cleaned up after that is a warning, and the next run does it.
   - Other processes may change the same files. The module compares each file with what it has read just before it replaces
-    it, and plans again if the file has changed. After five such changes in a row it fails. A change in the last 20
-    microseconds before the replacement can still be lost, and so can one by a program that keeps the old file open.
+    it, and plans again if the file has changed. After five such changes in a row it fails. Between the comparison and the
+    replacement, mostly less than 20 microseconds, a change can still be lost, and so can one by a program that keeps the
+    old file open.
 """
