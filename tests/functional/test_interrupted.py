@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A run over SSH that is interrupted in the middle leaves no password in a file, on either side.
+"""A run over SSH leaves no password in a file, on either side, wherever it is interrupted.
 
-Ansible has its default settings: no pipelining. Root is reached by sudo, with and without a
+And it shows none, whatever mistakes are in the task or in the host's files. Ansible has its default settings: no pipelining. Root is reached by sudo, with and without a
 password, by su, and by logging in as root; one play has them all as its hosts.
 """
 
@@ -25,6 +25,7 @@ from ansible_collections.mailops.ses.tests.support.hosts.host import Host
 from ansible_collections.mailops.ses.tests.support.hosts.logins import LOGINS, provide_logins
 from ansible_collections.mailops.ses.tests.support.hosts.network import ses_address
 from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import Play, RelayHosts
+from ansible_collections.mailops.ses.tests.support.option_mistakes import MODULES, derivable
 from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
 from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
@@ -50,6 +51,18 @@ while pids=$(grep -l 'Ansiball[Z]_' /proc/[0-9]*/cmdline 2>/dev/null | tr -dc '0
     kill $pids || true; sleep 0.05
 done
 """
+SMTP_PASSWORD = f"{{{{ secrets['{ACCESS_KEY}'] | mailops.ses.ses_smtp_password('{REGION}') }}}}"
+WRONG_MAP = "/etc/postfix/wrong"
+#: The login where it must not be: swapped and reversed, and in Postfix's own files.
+WRONG_FILES = f"""
+umask 077
+printf '%s\\n' '[email-smtp.{REGION}.amazonaws.com]:587 {PASSWORD}:{ACCESS_KEY}' \\
+    '{ACCESS_KEY}:{PASSWORD} [smtp.example.net]:587' >{WRONG_MAP}
+cp -p /etc/postfix/main.cf /etc/postfix/master.cf /etc/apt
+postconf -e 'smtp_sasl_password_maps = {ACCESS_KEY}:{PASSWORD}'
+postconf -P 'smtp/unix/smtp_sasl_password_maps = static:{ACCESS_KEY}:{PASSWORD}'
+"""
+RIGHT_FILES = f"mv /etc/apt/main.cf /etc/apt/master.cf /etc/postfix; rm {WRONG_MAP}"
 #: All places of a host where somebody but root could look.
 WRITABLE = ("/home", "/root", "/tmp", "/var/tmp", "/run", "/dev/shm")
 
@@ -199,6 +212,40 @@ def test_every_module(trial: Trial) -> None:
     assert "WARN" not in play.output
     assert trial.files() == []
     assert left_overs(play) == {"sudo": [], "su": []}
+
+
+def test_mistakes_show_no_secret(trial: Trial) -> None:
+    """In a task, and in the files that a host has already; what is refused is on no disk either."""
+    key = {**trial.relays.key_of(FIRST), "region": REGION}
+    swapped = {"username": SMTP_PASSWORD, "password": ACCESS_KEY, "region": REGION}
+    asked: list[tuple[str, dict[str, t.Any], str]] = [
+        ("postfix_relay", swapped, "were username and password swapped?"),
+        ("postfix_sasl_passwd", swapped, "were username and password swapped?"),
+        ("postfix_sasl_passwd", {**key, "mode": "0644"}, "others than root and Postfix could"),
+        ("postfix_sasl_passwd", {**key, "path": WRONG_MAP, "exclusive": True}, ""),
+        ("postfix_relay", key, "smtp_sasl_password_maps = static:REDACTED beats"),
+        ("postfix_relay_info", {}, ""),
+    ]
+    for module in MODULES:
+        good = derivable(module, key["secret_key"])
+        asked += [
+            (module, {**good, "regoin": REGION}, "regoin"),
+            (module, {**good, "secret_key": [key["secret_key"]]}, "must be a string, not list"),
+        ]
+    tasks = [
+        {"name": f"{number}", f"mailops.ses.{module}": options, "ignore_errors": True}
+        for number, (module, options, _says) in enumerate(asked)
+    ]
+    trial.host.run("sh", "-euc", WRONG_FILES)
+    try:
+        play = trial.relays.play({"tasks": tasks}, "-vvv", "--diff", hosts="sudo")
+    finally:
+        trial.host.run("sh", "-euc", RIGHT_FILES)
+    assert trial.files() == []
+    events = [each for each in play.events if each["event"] != "diff"]
+    for each, (module, _options, says) in zip(events, asked, strict=True):
+        assert each["event"] == ("failed" if says else "ok"), module
+        assert says in each["result"].get("msg", ""), module
 
 
 def test_an_asynchronous_task_warns(trial: Trial) -> None:
