@@ -212,7 +212,8 @@ def killed(host: RelayHost, run: Run, number: int) -> bool:
     pid = os.fork()
     if not pid:
         host.at_steps(lambda reached, _step: os._exit(99) if reached == number else None)
-        with contextlib.suppress(BaseException):
+        try:
             run(host)
-        os._exit(0)
+        finally:
+            os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 99

@@ -242,9 +242,10 @@ def killed(case: Case, number: int) -> bool:
     pid = os.fork()
     if not pid:
         case.host.at_steps(lambda reached, _step: os._exit(99) if reached == number else None)
-        with contextlib.suppress(BaseException):
+        try:
             case.run(case.host)
-        os._exit(0)
+        finally:
+            os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 99
 
 
