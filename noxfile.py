@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every check there is, as nox sessions. ``make test`` runs them all, three at a time.
+"""Every check there is, as nox sessions. ``make test`` runs them all, four at a time.
 
 Each session stages its own copy of the checkout (tests/support/staging.py) and works there; what
 it needs is installed into .nox, what it leaves behind is in build and .cache.
@@ -241,11 +241,19 @@ def integration(minor: str) -> Check:
     return run
 
 
-def functional(session: nox.Session) -> None:
-    """The functional tests that one ansible-core is enough for: the newest."""
-    install(session, "functional", "automation-platform", core=newest())
-    stage(session)
-    pytest(session, "-m", "not every_minor", "tests/functional", *session.posargs)
+def functional(chosen: str, *requirements: str) -> Check:
+    """The functional tests that one ansible-core is enough for: the newest.
+
+    In two sessions, since each of them waits a lot.
+    """
+
+    def run(session: nox.Session) -> None:
+        install(session, "functional", *requirements, core=newest())
+        stage(session)
+        pytest(session, "-m", f"not every_minor and {chosen}", "tests/functional", *session.posargs)
+
+    run.__doc__ = f"The functional tests that are {chosen}, with the newest ansible-core."
+    return run
 
 
 def sanity(minor: str) -> Check:
@@ -368,7 +376,8 @@ def declare() -> None:
     """Declare the sessions, the long ones first, so that nothing long is left for the end."""
     tools = interpreters.CONTROLLER_PYTHONS[NEWEST or OLDEST]
     minors = interpreters.CONTROLLER_PYTHONS
-    add("functional", tools, functional)
+    add("functional", tools, functional("not on_hosts", "automation-platform"))
+    add("functional-on-hosts", tools, functional("on_hosts"))
     add(f"integration-{OLDEST}", minors[OLDEST], integration(OLDEST))
     add("mutation", tools, mutation)
     for minor in [each for each in minors if each != OLDEST]:

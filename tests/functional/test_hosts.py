@@ -32,7 +32,7 @@ from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
 from ansible_collections.mailops.ses.tests.support.ses_program import StandInProgram
 from ansible_collections.mailops.ses.tests.support.ses_protocol import Mode
 
-pytestmark = [pytest.mark.root, pytest.mark.slow]
+pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.slow]
 
 ACCOUNT = Account("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 REGION = "eu-west-1"

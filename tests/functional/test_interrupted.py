@@ -29,7 +29,7 @@ from ansible_collections.mailops.ses.tests.support.option_mistakes import MODULE
 from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
 from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.every_minor]
+pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.slow, pytest.mark.every_minor]
 
 REGION = "eu-west-1"
 FIRST = Account(ACCESS_KEY, SECRET_KEY)

@@ -42,7 +42,7 @@ from ansible_collections.mailops.ses.tests.support.ses_protocol import Mode
 from ansible_collections.mailops.ses.tests.support.ses_records import Message, Session
 from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
-pytestmark = [pytest.mark.root, pytest.mark.slow]
+pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.slow]
 
 REGION = REGIONS[0]
 SERVER = f"email-smtp.{REGION}.amazonaws.com"

@@ -27,7 +27,7 @@ from ansible_collections.mailops.ses.tests.support.ses_accounts import (
     password_v4,
 )
 
-pytestmark = [pytest.mark.root, pytest.mark.slow]
+pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.slow]
 
 FIRST = Account(ACCESS_KEY, SECRET_KEY)
 SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")

@@ -25,6 +25,8 @@ from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import (
 from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
 from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
+pytestmark = pytest.mark.on_hosts
+
 FIRST = Account(ACCESS_KEY, SECRET_KEY)
 SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
 TEST_MESSAGE = {"test_message": True, "test_message_sender": "sender@example.com"}

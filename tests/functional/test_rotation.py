@@ -30,7 +30,7 @@ from ansible_collections.mailops.ses.tests.support.hosts.roots import RELEASES
 from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
 from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
-pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
+pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 
 OLD = Account("AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001")
 NEW = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
