@@ -285,7 +285,9 @@ def test_no_leak_when_all_goes_well(stage: Stage) -> None:
 
 
 def test_no_leak_with_every_error(stage: Stage) -> None:
-    odd = {Path(f"{stage.map.path}.{name}"): source for name, (_says, source) in ODD_SOURCES.items()}
+    odd = {
+        Path(f"{stage.map.path}.{name}"): source for name, (_says, source) in ODD_SOURCES.items()
+    }
     for path, source in odd.items():
         path.touch(mode=0o600)
         path.write_bytes(source)

@@ -9,7 +9,6 @@ What could not be cleaned up afterwards is a warning, and the next run does it.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import signal
