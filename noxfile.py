@@ -50,7 +50,7 @@ SAME_ON_EVERY_MINOR = (
     "symlinks",
     "yamllint",
 )
-#: What the minors that are like another leave to that one.
+#: What those leave to both ends, which have the oldest and the newest rules.
 OF_STYLE = ("pep8", "pylint")
 #: Pythons that virtualenv has no pip for any more.
 WITH_VENV_ONLY = ("3.7", "3.8")
@@ -276,8 +276,7 @@ def sanity(minor: str) -> Check:
             # Without --python it compiles and imports with every Python that it finds.
             own = ("python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
             arguments += ["--python", str(session.run(*own, silent=True)).strip()]
-            alike = minor in interpreters.LIKE_ANOTHER
-            for name in (*SAME_ON_EVERY_MINOR, *(OF_STYLE if alike else ())):
+            for name in (*SAME_ON_EVERY_MINOR, *OF_STYLE):
                 arguments += ["--skip-test", name]
         path = os.pathsep.join([session.bin, interpreters.search_path(CACHE / f"pythons-{minor}")])
         said = session.run(

@@ -236,6 +236,24 @@ class RelayHost:
 _REAL = {name: getattr(os, name) for name in STEPS}
 
 
+def killed(host: RelayHost, run: t.Callable[[RelayHost], t.Any], number: int) -> bool:
+    """Run in a process that ends before a step of those that make, name or remove a file.
+
+    The other steps leave the same files. Returns whether there is a step of this number.
+    """
+    pid = os.fork()
+    if not pid:
+        host.at_steps(
+            lambda reached, _step: os._exit(99) if reached == number else None,
+            ("open", *NAMING),
+        )
+        try:
+            run(host)
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 99
+
+
 def interrupt() -> None:
     """What Ctrl-C does."""
     os.kill(os.getpid(), signal.SIGINT)

@@ -23,6 +23,7 @@ from ansible_collections.mailops.ses.tests.support.relay_host import (
     WEST,
     RelayHost,
     key,
+    killed,
 )
 
 pytestmark = [pytest.mark.root]
@@ -205,15 +206,3 @@ def test_left_overs_beside_a_table_that_is_elsewhere(
         assert not list(tmp_path.rglob(".sasl_passwd.mailops"))
         assert not following(host)["changed"]
     assert {(True, True), (False, True)} <= left
-
-
-def killed(host: RelayHost, run: Run, number: int) -> bool:
-    """Run in a process of its own that ends before a step; whether there is such a step."""
-    pid = os.fork()
-    if not pid:
-        host.at_steps(lambda reached, _step: os._exit(99) if reached == number else None)
-        try:
-            run(host)
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 99
