@@ -47,6 +47,8 @@ __all__ = ["MainCf", "Override", "overrides", "read_settings", "tokens"]
 _COOL_SECONDS = 3.0
 # What a file system may answer to extended attributes that it has not, or may not be copied.
 _NO_ATTRIBUTES = frozenset({errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.EINVAL})
+# What postconf says of them, instead of printing them.
+_UNUSED = re.compile("unused parameter: (.*)")
 # After an option without a value, like -v, too.
 _JOINED = re.compile(r"-[A-Za-z]{0,20}?o(\w{1,100})=(.*)")
 
@@ -91,7 +93,11 @@ def read_settings(
     code, out, err = postfix.run("postconf", *options, *names)
     if code:
         raise PostfixError(f"postconf can't read Postfix's settings: {reason(code, err)}")
-    pairs = (line.partition("=") for line in os.fsdecode(out).split("\n"))
+    lines = os.fsdecode(out).split("\n")
+    if not names:
+        # Those of main.cf that no other setting and no service uses, or not any more.
+        lines += _UNUSED.findall(os.fsdecode(err))
+    pairs = (line.partition("=") for line in lines)
     found = {name.strip(): value.strip() for name, equals, value in pairs if equals}
     return {name: found[name] for name in names if name in found} if names else found
 

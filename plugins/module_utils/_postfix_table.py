@@ -78,6 +78,7 @@ _CAUSES = [
         (r"invalid NAME(?: parameter)? value", "{0} has a bad value"),
         (r"parameter NAME: bad ", "{0} has a bad value"),
         (r"unknown NAME value", "{0} has an unknown value"),
+        (r'unreasonable macro call nesting: "NAME"', "the value of {0} contains {0} itself"),
         (r"missing '=' after attribute name", "missing '='"),
         (r"unsupported dictionary type", "unsupported dictionary type"),
     )

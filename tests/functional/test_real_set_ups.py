@@ -207,6 +207,32 @@ def test_parameters_that_only_master_cf_makes_known(host: t.Callable[..., Host])
     assert main_cf.read_text("utf-8").endswith(f"own_level = may\n{added}")
 
 
+def test_parameters_that_nothing_uses_any_more(host: t.Callable[..., Host]) -> None:
+    """One's own, whose name was in the value of a setting; their lines stay."""
+    case = CASES["29-variables"]
+    there = host(
+        f"level = may\nsmtp_tls_security_level = ${{level}}\n{case['main_cf']}".replace(
+            "smtp_tls_security_level = encrypt\n", ""
+        ),
+        files=case["files"],
+    )
+    before = there.contents()
+    predicted = there.run(OTHER_REGION, check=True)
+    done = there.run(OTHER_REGION)
+    assert "failed" not in done, done
+    assert {each: predicted[each] for each in PREDICTED} == {each: done[each] for each in PREDICTED}
+    main_cf = there.etc / "main.cf"
+    text = main_cf.read_text("utf-8")
+    assert "\nlevel = may\n" in text
+    assert "\naws_region = eu-west-1\n" in text
+    # Or the whole file comes back, without being edited.
+    main_cf.write_text(f"{text}mynetworks_style = host\n", "utf-8")
+    then = time.time() - 10
+    os.utime(main_cf, (then, then))
+    assert "failed" not in there.run(None)
+    assert main_cf.read_bytes() == before["main.cf"] + b"mynetworks_style = host\n"
+
+
 @pytest.mark.parametrize(
     "source",
     [

@@ -81,6 +81,11 @@ REASONS: dict[str, tuple[int, bytes, str]] = {
         b'postconf: fatal: unknown inet_protocols value "sesame" in "sesame"\n',
         "exit status 1, inet_protocols has an unknown value",
     ),
+    "a value that contains itself": (
+        1,
+        b'postconf: warning: unreasonable macro call nesting: "smtp_helo_name"\n',
+        "exit status 1, the value of smtp_helo_name contains smtp_helo_name itself",
+    ),
     "a path that may be a secret": (
         1,
         b"postmap: fatal: open database /sesame/x.db: Permission denied\n",
