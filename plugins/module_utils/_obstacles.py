@@ -37,26 +37,32 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 def check_replaceable(path: SafePath) -> None:
-    """Raise SecretFileError if a file is a mount point, or if a flag of it or of its directory
-    keeps it from being replaced. Changes nothing.
+    """Raise SecretFileError if a file can't be replaced, or made: its file system is read-only, it is
+    a mount point, or a flag of it or of its directory forbids it. Changes nothing.
     """
-    if path.directory.status(path.name) is None:
-        return
+    directory = path.directory
+    if os.fstatvfs(directory.descriptor).f_flag & os.ST_RDONLY:
+        raise SecretFileError(
+            f"{directory.path} is on a file system that is mounted read-only, as in a container. Mount"
+            f" it for writing, or run the task where the files themselves are. {UNCHANGED}"
+        )
     if str(path) in _mount_points():
         raise SecretFileError(
             f"{path} is a mount point of its own, as in a container with a bind mount for this file,"
             " so it can't be replaced. Mount its directory instead, or run the task where the file"
             f" itself is. {UNCHANGED}"
         )
-    for name, descriptor in (
-        (str(path), path.open(os.O_RDONLY | os.O_NONBLOCK)),
-        (path.directory.path, path.directory.file(".").open(os.O_RDONLY)),
-    ):
+    there = [directory.file(".")]
+    if directory.status(path.name) is not None:
+        there.insert(0, path)
+    for each in there:
+        descriptor = each.open(os.O_RDONLY | os.O_NONBLOCK)
         try:
             flag = _flag(descriptor)
         finally:
             os.close(descriptor)
         if flag:
+            name = path if each is path else directory.path
             raise SecretFileError(
                 f"{name} is {flag} (lsattr shows it), so not even root can replace what is there."
                 f" Find out who wants it so, then run: chattr -{flag[0]} {name}. {UNCHANGED}"

@@ -311,6 +311,24 @@ def test_a_file_that_is_a_mount_point(host: t.Callable[..., Host], name: str) ->
     assert outcome.result.get("changed") is False, outcome.result
 
 
+def test_a_file_system_that_is_read_only(host: t.Callable[..., Host]) -> None:
+    """To set up and to take back; in check mode, too. What is right already is no error."""
+    there = host()
+    script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    read_only = [*mounted(there.etc)[:-2], script, str(there.etc)]
+    says = f"{there.etc} is on a file system that is mounted read-only"
+    for region in (REGION, None):
+        before = there.contents()
+        for check in (True, False):
+            arguments = there.arguments(region, check=check)
+            outcome = run_module("postfix_relay", arguments, prefix=read_only)
+            assert outcome.result["msg"].startswith(says)
+            assert there.contents() == before
+        there.run(REGION)
+    outcome = run_module("postfix_relay", there.arguments(REGION), prefix=read_only)
+    assert outcome.result.get("changed") is False, outcome.result
+
+
 def test_an_entry_for_the_bare_name_in_the_table_alone(host: t.Callable[..., Host]) -> None:
     server = f"email-smtp.{REGION}.amazonaws.com"
     there = host(files={"sasl_passwd": f"{server} them:theirs\n"})

@@ -45,6 +45,9 @@ def test_flags(monkeypatch: pytest.MonkeyPatch, file: Path, flags: int, letter: 
         with_flags(monkeypatch, path, flags)
         with pytest.raises(SecretFileError, match=rf"run: chattr -{letter} {path}\. Nothing was"):
             check_replaceable(safe_path(str(file)))
+    # A new file can't be made there.
+    with pytest.raises(SecretFileError, match=rf"^{file.parent} is "):
+        check_replaceable(safe_path(str(file.parent / "not there")))
 
 
 def test_other_flags_and_none(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
