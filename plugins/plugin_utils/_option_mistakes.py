@@ -101,7 +101,7 @@ def _shown(name: t.Any, names: t.Mapping[str, str]) -> str:
     """Return an unknown option's name, and the known one that may be meant."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return REDACTED
-    similar = difflib.get_close_matches(name, names, n=1)
+    similar = [] if name in _PROFILE else difflib.get_close_matches(name, names, n=1)
     return f"{name} (did you mean {similar[0]}?)" if similar else name
 
 

@@ -183,6 +183,8 @@ def test_the_tasks_own_arguments_are_left_alone(monkeypatch: pytest.MonkeyPatch)
             {"regoin": "eu-west-1", "secret_kye": SECRET_KEY},
             "module: regoin (did you mean region?), secret_kye (did you mean secret_key?). Supported",
         ),
+        # Not "did you mean serole?".
+        ({"profile": "mail"}, "module: profile. Supported"),
         (
             {"senders": [{"sender": "@a"}, {"tls": "ssl"}]},
             "arguments: senders[1].sender. value of senders[1].tls must be one of: starttls, wrapper",
