@@ -81,6 +81,36 @@ REASONS: dict[str, tuple[int, bytes, str]] = {
         b'postconf: fatal: unknown inet_protocols value "sesame" in "sesame"\n',
         "exit status 1, inet_protocols has an unknown value",
     ),
+    "an unknown user": (
+        1,
+        b"postmap: fatal: file /etc/postfix/main.cf: parameter mail_owner: unknown user name value: x\n",
+        "exit status 1, /etc/postfix/main.cf: mail_owner names an unknown user",
+    ),
+    "an unknown group": (
+        1,
+        b"postmap: fatal: file /etc/postfix/main.cf: parameter setgid_group: unknown group name: x\n",
+        "exit status 1, /etc/postfix/main.cf: setgid_group names an unknown group",
+    ),
+    "a privileged user": (
+        1,
+        b"postmap: fatal: file /etc/postfix/main.cf: parameter default_privs: user x has privileged user ID\n",
+        "exit status 1, /etc/postfix/main.cf: default_privs names a privileged user",
+    ),
+    "a compatibility level": (
+        1,
+        b'postmap: fatal: malformed compatibility level syntax: "sesame"\n',
+        "exit status 1, compatibility_level has a bad value",
+    ),
+    "a list that does not end": (
+        1,
+        b"postmap: fatal: import_environment: missing '}' in \"{sesame\"\n",
+        "exit status 1, import_environment has an unclosed brace",
+    ),
+    "a reference that does not end": (
+        1,
+        b'postconf: warning: truncated macro reference: "${sesame"\n',
+        "exit status 1, a value has an unclosed brace or parenthesis",
+    ),
     "a value that contains itself": (
         1,
         b'postconf: warning: unreasonable macro call nesting: "smtp_helo_name"\n',
