@@ -131,6 +131,20 @@ def wanted_routes(request: RelayRequest) -> list[WantedLine]:
     ]
 
 
+def routes_taken_back(
+    keys: t.Iterable[str], source: bytes, utf8: bool, asked: t.Iterable[Wanted] = ()
+) -> tuple[list[Wanted], bool]:
+    """How those of our `keys` that are not `asked` for leave the table with the senders' servers.
+
+    And whether it has entries of somebody else's, so that it stays.
+    """
+    there = read_map(source, utf8, secret=False).first
+    still = {fold(entry.key.encode(), utf8) for entry in asked}
+    ours = {fold(key.encode(), utf8): key for key in keys}
+    gone = [Wanted(ours[key], present=False) for key in there if key in ours and key not in still]
+    return gone, any(key not in ours and key not in still for key in there)
+
+
 def taken_back(
     keys: t.Mapping[str, str], current: PasswordMap, before: PasswordMap | None
 ) -> tuple[list[Wanted], list[str]]:

@@ -32,6 +32,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_plan import (
     Outcome,
     RelayPlan,
     RelayRequest,
+    routes_taken_back,
     taken_back,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import (
@@ -80,12 +81,13 @@ class RelayRemoval:
         self._instance = instance
         self._record: Record | None = None
         self._map: MapUpdate | None = None
+        self._routes: MapUpdate | None = None
 
     def plan(self) -> RelayPlan:
         """Compare what was there before with what is there. Reads only, and takes no lock."""
         instance = self._instance
         self._record = record = instance.store.load()
-        self._map = None
+        self._map = self._routes = None
         if record is None:
             return self._plan_without_record()
         main_cf, settings, warnings = self._plan_main_cf(record)
@@ -93,6 +95,7 @@ class RelayRemoval:
             check_replaceable(instance.main_cf.path)
         removes, more = self._plan_map(record, settings)
         of_map = self._map.plan() if self._map else None
+        self._routes = self._routes_update(record)
         ours = record.map.keys.items() if removes else ()
         gone = tuple(redact_entry(key, f"{username}:PASSWORD").key for key, username in ours)
         gone = of_map.edit.keys_removed if of_map else gone
@@ -104,10 +107,12 @@ class RelayRemoval:
             settings=tuple(settings),
             main_cf=main_cf,
             map=of_map,
+            routes=self._routes.plan() if self._routes else None,
+            routes_path=record.routes or "",
             # With the relay goes what a rotation of its key has kept.
             removes=(
                 *removes,
-                *instance.map_files(record.routes),
+                *instance.map_files(None if self._routes else record.routes),
                 *self._kept(record.map.path),
             ),
             keys_removed=gone,
@@ -220,6 +225,18 @@ class RelayRemoval:
         # With the table, the source has done its work, if there was none before.
         return ((of_map.path,) if of_map.only_table and whole is not None else ()), warnings
 
+    def _routes_update(self, record: Record) -> MapUpdate | None:
+        """How our entries leave the table with the senders' servers, None if it goes with them."""
+        source = self._reachable(record.routes) if record.routes else None
+        if record.routes is None or source is None:
+            return None
+        utf8 = self._instance.utf8
+        gone, has_others = routes_taken_back(record.map.keys, source.read() or b"", utf8)
+        if not has_others:
+            return None
+        its_type = TABLE_TYPES[record.map.type]
+        return self._instance.map_update(record.routes, its_type, gone, secret=False)
+
     def _is_listed(self, path: str, settings: t.Sequence[SettingChange]) -> bool:
         """Whether main.cf will still have the map: without it Postfix would defer all mail."""
         changed = {change.name: change.after or "" for change in settings}
@@ -249,6 +266,9 @@ class RelayRemoval:
                 if self._map and plan.map:
                     of_map = stack.enter_context(self._map.staged(plan.map))
                     backups += [of_map.backup] if of_map.backup else []
+                of_routes = Staged((), None)
+                if self._routes and plan.routes:
+                    of_routes = stack.enter_context(self._routes.staged(plan.routes))
                 if plan.reload:
                     stack.callback(store.clean_up)
                     store.create()
@@ -262,7 +282,7 @@ class RelayRemoval:
                     put_in_force_in_steps(
                         stack, instance, steps, pending=record.reload_pending, reload=True
                     )
-                stack.enter_context(in_force(of_map.renames))
+                stack.enter_context(in_force([*of_map.renames, *of_routes.renames]))
         except BaseException:
             instance.reload_again()
             raise

@@ -47,6 +47,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_plan import (
     Outcome,
     RelayPlan,
     RelayRequest,
+    routes_taken_back,
     taken_back,
     wanted_entries,
     wanted_routes,
@@ -211,16 +212,20 @@ class RelaySetup:
         )
 
     def _routes_update(self) -> MapUpdate | None:
-        if not self._request.senders:
+        wanted: list[Wanted] = [*wanted_routes(self._request)]
+        stays = bool(wanted)
+        if self._record and self._record.routes == self._routes_path:
+            source = self._instance.read_map(self._routes_path)
+            if source is None:
+                table = self._instance.map_update(self._routes_path, self._type, [])
+                source = table.table_entries() or b""
+            keys, utf8 = self._record.map.keys, self._instance.utf8
+            gone, has_others = routes_taken_back(keys, source, utf8, wanted)
+            wanted += gone
+            stays = stays or has_others
+        if not stays:
             return None
-        return self._instance.map_update(
-            self._routes_path,
-            self._type,
-            wanted_routes(self._request),
-            # The file is ours alone, unless somebody else has made it.
-            exclusive=self._record is not None and self._record.routes == self._routes_path,
-            secret=False,
-        )
+        return self._instance.map_update(self._routes_path, self._type, wanted, secret=False)
 
     # What there is, and what it lacks
 

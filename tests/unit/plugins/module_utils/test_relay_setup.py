@@ -201,6 +201,23 @@ def test_routes_of_somebody_else_stay(relay: FakeRelay) -> None:
     routes.write_text("@mine.example [mine]\n")
     relay.present(WEST, senders=(sender("@example.com", WEST),))
     assert set(relay.entries(routes.name)) == {"@mine.example", "@example.com"}
+    assert not relay.present(WEST, senders=(sender("@example.com", WEST),)).plan.changed
+    relay.present(WEST, senders=(sender("me@x.org", WEST),))
+    assert set(relay.entries(routes.name)) == {"@mine.example", "me@x.org"}
+    relay.present(WEST)
+    assert relay.entries(routes.name) == {"@mine.example": "[mine]"}
+    assert not relay.present(WEST).plan.changed
+
+
+def test_routes_that_somebody_appends_stay_when_the_relay_goes(relay: FakeRelay) -> None:
+    routes = relay.directory / "ses_sender_relayhost"
+    relay.present(WEST, senders=(sender("@example.com", WEST),))
+    with routes.open("a", encoding="utf-8") as file:
+        file.write("@mine.example [mine]\n")
+    relay.present(WEST, senders=(sender("@example.com", WEST),))
+    assert set(relay.entries(routes.name)) == {"@mine.example", "@example.com"}
+    relay.absent()
+    assert relay.entries(routes.name) == {"@mine.example": "[mine]"}
 
 
 def test_a_setting_that_somebody_changed_is_made_right(relay: FakeRelay) -> None:
