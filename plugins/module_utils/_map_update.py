@@ -395,10 +395,17 @@ class MapUpdate:
         """Some people remove the source and keep the table: its entries must not be lost."""
         if self._request.source is not None:
             return "is without a source" if there else "is missing"
-        listing = set()
+        listing: set[bytes] | None = set()
         if there:
-            listing = self._listing() or set()
-        entries = dict(line.split(b"\t", 1) for line in listing if b"\t" in line)
+            listing = self._listing()
+        if listing is None and not self._request.exclusive:
+            name = self._request.table_type.name
+            raise PasswordMapError(
+                f"{self._request.path} is missing, and its table {self._table} can't be read as one"
+                f" of type {name}, so that its entries would be lost. If it is of another type, set"
+                " map_type to that; if it is damaged, remove it"
+            )
+        entries = dict(line.split(b"\t", 1) for line in listing or () if b"\t" in line)
         keys = set(entries)
         asked = {fold(entry.key.encode(), current.utf8) for entry in self._request.wanted}
         if change.changes_source or keys & asked or (keys and self._request.exclusive):

@@ -142,6 +142,19 @@ def test_entries_of_others_in_a_table_alone_stay(host: RelayHost) -> None:
 
 
 @pytest.mark.postfix
+def test_a_table_alone_that_can_not_be_read_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tables of type hash and btree have one name: the logins in the other kind would be lost."""
+    host = MapHost(tmp_path, monkeypatch, capsys)
+    host.run(entry(key(WEST)), map_type="btree")
+    host.source.unlink()
+    assert "can't be read as one of type hash" in host.failure(entry(key(CENTRAL)), map_type="hash")
+    assert host.look_up(key(WEST), "btree") == f"user:{SECRET}"
+    assert host.run(entry(key(CENTRAL)), map_type="hash", exclusive=True)["changed"]
+
+
+@pytest.mark.postfix
 @pytest.mark.parametrize("table_type", COMPILED)
 def test_a_login_in_a_real_table_alone_comes_back(
     tmp_path: Path,
