@@ -29,7 +29,8 @@ _HOW_TO_STORE = (
 #: What to do with a dict or a list that has the secret in it.
 HOW_TO_TAKE = "Take the secret out of it, like `.secret_access_key`"
 
-_IAM_SECRET = re.compile(r"[A-Za-z0-9/+]{40}")
+# 40 times X is a mask.
+_IAM_SECRET = re.compile(r"(?![Xx]{40})[A-Za-z0-9/+]{40}")
 # Printable ASCII from end to end, no "$" of a variable that was not expanded.
 _PRINTABLE = re.compile(r"(?!\$)[!-~]+")
 _ACCESS_KEY = re.compile(r"A[KS]IA[A-Z0-9]{16}")
@@ -46,7 +47,7 @@ _ARN = r"\Aarn:"
 _ADDRESS = r"\A[A-Za-z][A-Za-z0-9+.-]*://"
 _MASK = (
     r"(?i)\A(?:VALUE_SPECIFIED_IN_NO_LOG_PARAMETER|\*+|x{3,}|\$REDACTED\$"
-    r"|[<\[(]?(?:redacted|masked|hidden|sensitive(?: value)?)[>\])]?)\Z"
+    r"|[<\[(*]*(?:redacted|masked|hidden|sensitive(?: value)?)[>\])*]*)\Z"
     r"|\Athe output has been hidden"
 )
 _NO_VALUE = r"(?i)\A(?:none|null|nil|undefined|nan|true|false|~|__omit_place_holder__\w*)\Z"

@@ -90,6 +90,8 @@ MISTAKES: list[tuple[str, str]] = [
     ("********", MASKED),
     ("***", MASKED),
     ("XXXXXXXX", MASKED),
+    ("X" * 40, MASKED),
+    ("***REDACTED***", MASKED),
     ("$REDACTED$", MASKED),
     ("REDACTED", MASKED),
     ("<redacted>", MASKED),
