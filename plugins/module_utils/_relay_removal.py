@@ -216,9 +216,11 @@ class RelayRemoval:
         )
         ours = now is None or of_map.file.is_ours(now, before)
         whole = before or b"" if ours else edit(current, wanted).source if without_source else None
-        is_needed = before is not None or self._is_listed(of_map.path, settings)
+        listed = self._listed_types(of_map.path, settings)
+        is_needed = before is not None or listed & {of_map.type, "texthash"}
         if not is_needed and whole is not None and not read_map(whole, utf8).first:
-            return instance.map_files(of_map.path), []
+            stay = {of_map.path + TABLE_TYPES[name].suffix for name in listed & TABLE_TYPES.keys()}
+            return tuple(path for path in instance.map_files(of_map.path) if path not in stay), []
         self._map = instance.map_update(
             of_map.path, its_type, wanted, backup=self._request.backup, source=whole
         )
@@ -237,11 +239,12 @@ class RelayRemoval:
         its_type = TABLE_TYPES[record.map.type]
         return self._instance.map_update(record.routes, its_type, gone, secret=False)
 
-    def _is_listed(self, path: str, settings: t.Sequence[SettingChange]) -> bool:
-        """Whether main.cf will still have the map: without it Postfix would defer all mail."""
+    def _listed_types(self, path: str, settings: t.Sequence[SettingChange]) -> set[str]:
+        """As what main.cf will still have the map: without it Postfix would defer all mail."""
         changed = {change.name: change.after or "" for change in settings}
         value = changed.get(MAPS, self._instance.values.get(MAPS, ""))
-        return any(token.endswith(f":{path}") for token in tokens(value))
+        names = (token.rpartition("proxy:")[2].partition(":") for token in tokens(value))
+        return {name for name, _colon, its_path in names if its_path == path}
 
     def _put_in_force(self, plan: RelayPlan) -> list[str]:
         """main.cf, the reload and the map, in one transaction; returns the paths of backups."""

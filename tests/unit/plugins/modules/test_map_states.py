@@ -189,6 +189,36 @@ def test_a_login_in_a_real_table_alone_comes_back(
 
 
 @pytest.mark.postfix
+def test_a_table_alone_of_another_type_stays_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty source beside it would be newer, and the next postmap would empty the table."""
+    host = MapHost(tmp_path, monkeypatch, capsys)
+    main_cf = host.folder / "main.cf"
+    settings = BY_HAND.format(server=key(WEST), path=host.source)
+    main_cf.write_text(main_cf.read_text("utf-8") + settings, encoding="utf-8")
+    (host.folder / "master.cf").write_text("smtp unix - - n - - smtp\n", encoding="utf-8")
+    date(main_cf, -10)
+    host.run(entry(key(WEST)), map_type="hash")
+    host.source.unlink()
+    before = {path.name for path in host.folder.iterdir() if path.suffix != ".lock"}
+    login = {"host": server(WEST), "port": 587, "tls": "starttls", "username": USER}
+    for state, logins in (("present", [{**login, "password": "sesame-2"}]), ("absent", [])):
+        arguments = {
+            "config_directory": str(host.folder),
+            "password": json.dumps({"logins": logins, "senders": []}),
+            "tls_security_level": "encrypt",
+            "verify": False,
+            "map_type": "lmdb",
+            "state": state,
+        }
+        module = ModuleInProcess(monkeypatch, capsys)
+        assert module.run(postfix_relay.main, arguments, ["sesame-2"])["changed"]
+    assert {path.name for path in host.folder.iterdir() if path.suffix != ".lock"} == before
+    assert host.look_up(key(WEST), "hash") == f"user:{SECRET}"
+
+
+@pytest.mark.postfix
 def test_bytes_that_are_not_utf_8(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
