@@ -4,8 +4,9 @@
 
 """A run over SSH leaves no password in a file, on either side, wherever it is interrupted.
 
-And it shows none, whatever mistakes are in the task or in the host's files. Ansible has its default settings: no pipelining. Root is reached by sudo, with and without a
-password, by su, and by logging in as root; one play has them all as its hosts.
+And it shows none, whatever mistakes are in the task or in the host's files. Ansible has its default
+settings: no pipelining. Root is reached by sudo, with and without a password, by su, and by logging
+in as root; one play has them all as its hosts.
 """
 
 from __future__ import annotations

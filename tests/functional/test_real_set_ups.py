@@ -230,7 +230,7 @@ def test_parameters_that_nothing_uses_any_more(host: t.Callable[..., Host]) -> N
     then = time.time() - 10
     os.utime(main_cf, (then, then))
     assert "failed" not in there.run(None)
-    assert main_cf.read_bytes() == before["main.cf"] + b"mynetworks_style = host\n"
+    assert [main_cf.read_bytes().replace(b"mynetworks_style = host\n", b"")] == [before["main.cf"]]
 
 
 @pytest.mark.parametrize(

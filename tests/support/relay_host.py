@@ -241,12 +241,14 @@ def killed(host: RelayHost, run: t.Callable[[RelayHost], t.Any], number: int) ->
 
     The other steps leave the same files. Returns whether there is a step of this number.
     """
+
+    def end(reached: int, _step: str) -> None:
+        if reached == number:
+            os._exit(99)
+
     pid = os.fork()
     if not pid:
-        host.at_steps(
-            lambda reached, _step: os._exit(99) if reached == number else None,
-            ("open", *NAMING),
-        )
+        host.at_steps(end, ("open", *NAMING))
         try:
             run(host)
         finally:
