@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import typing as t
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._redaction import reda
 if t.TYPE_CHECKING:
     from ansible_collections.mailops.ses.plugins.module_utils._map_update import Plan
     from ansible_collections.mailops.ses.plugins.module_utils._password_map import PasswordMap
+    from ansible_collections.mailops.ses.plugins.module_utils._relay_record import Record
     from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import (
         RelayLogin,
         SenderLogin,
@@ -36,6 +38,8 @@ __all__ = [
     "diff",
     "diff_of_map",
     "diff_part",
+    "former_routes",
+    "routes_taken_back",
     "taken_back",
     "wanted_entries",
     "wanted_routes",
@@ -131,18 +135,40 @@ def wanted_routes(request: RelayRequest) -> list[WantedLine]:
     ]
 
 
-def routes_taken_back(
-    keys: t.Iterable[str], source: bytes, utf8: bool, asked: t.Iterable[Wanted] = ()
-) -> tuple[list[Wanted], bool]:
-    """How those of our `keys` that are not `asked` for leave the table with the senders' servers.
+def former_routes(
+    wanted: t.Iterable[WantedLine], ours: t.Container[str], source: bytes, utf8: bool
+) -> dict[str, str]:
+    """The servers that senders have in the table already, but for those whose keys are `ours`."""
+    there = read_map(source, utf8, secret=False)
+    found = {
+        entry.key: _value(there, fold(entry.key.encode(), utf8))
+        for entry in wanted
+        if entry.key not in ours
+    }
+    return {key: os.fsdecode(line) for key, line in found.items() if line is not None}
 
-    And whether it has entries of somebody else's, so that it stays.
+
+def routes_taken_back(
+    record: Record, source: bytes, utf8: bool, asked: t.Iterable[Wanted] = ()
+) -> tuple[list[Wanted], bool]:
+    """How those of our keys that are not `asked` for leave the table with the senders' servers.
+
+    And whether it then has entries of somebody else's, so that it stays.
     """
     there = read_map(source, utf8, secret=False).first
     still = {fold(entry.key.encode(), utf8) for entry in asked}
-    ours = {fold(key.encode(), utf8): key for key in keys}
-    gone = [Wanted(ours[key], present=False) for key in there if key in ours and key not in still]
-    return gone, any(key not in ours and key not in still for key in there)
+    ours = {fold(key.encode(), utf8): key for key in record.map.keys}
+    gone: list[Wanted] = []
+    for folded, key in ours.items():
+        server = record.former_routes.get(key)
+        if folded not in there or folded in still:
+            continue
+        if server is None:
+            gone.append(Wanted(key, present=False))
+        else:
+            gone.append(WantedLine(key, asked_by="the former table", line=os.fsencode(server)))
+    has_others = any(key not in ours and key not in still for key in there)
+    return gone, has_others or any(entry.present for entry in gone)
 
 
 def taken_back(

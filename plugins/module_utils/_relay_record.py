@@ -114,16 +114,25 @@ class Ours:
 
 @dataclass(frozen=True)
 class Record:
-    """All of it. `routes` is the path of the table with the senders' servers, if we made one."""
+    """All of it. `routes` is the path of the table with the senders' servers, if we have entries in it.
+
+    `former_routes` has the server that a sender of ours had there before.
+    """
 
     map: MapState
     settings: t.Mapping[str, RecordedSetting] = field(default_factory=dict)
     main_cf: FileState = field(default_factory=FileState)
     routes: str | None = None
+    former_routes: t.Mapping[str, str] = field(default_factory=dict)
     reload_pending: bool = False
 
     def begun(
-        self, ours: Ours, changes: t.Sequence[SettingChange], main_cf: FileState, its_map: FileState
+        self,
+        ours: Ours,
+        changes: t.Sequence[SettingChange],
+        main_cf: FileState,
+        its_map: FileState,
+        former_routes: t.Mapping[str, str],
     ) -> Record:
         """The record while a run is under way: what was ours before it still counts."""
         settings = dict(self.settings)
@@ -140,6 +149,7 @@ class Record:
             settings=settings,
             main_cf=main_cf,
             routes=ours.routes or self.routes,
+            former_routes={**former_routes, **self.former_routes},
         )
 
     def finished(self, ours: Ours) -> Record:
@@ -149,6 +159,9 @@ class Record:
             map=replace(self.map, type=ours.map_type, keys=ours.keys),
             settings={name: said for name, said in self.settings.items() if name in ours.settings},
             routes=ours.routes,
+            former_routes={
+                key: server for key, server in self.former_routes.items() if key in ours.keys
+            },
             reload_pending=False,
         )
 

@@ -233,7 +233,7 @@ class RelayRemoval:
         if record.routes is None or source is None:
             return None
         utf8 = self._instance.utf8
-        gone, has_others = routes_taken_back(record.map.keys, source.read() or b"", utf8)
+        gone, has_others = routes_taken_back(record, source.read() or b"", utf8)
         if not has_others:
             return None
         its_type = TABLE_TYPES[record.map.type]

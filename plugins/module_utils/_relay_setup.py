@@ -47,6 +47,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay_plan import (
     Outcome,
     RelayPlan,
     RelayRequest,
+    former_routes,
     routes_taken_back,
     taken_back,
     wanted_entries,
@@ -215,17 +216,20 @@ class RelaySetup:
         wanted: list[Wanted] = [*wanted_routes(self._request)]
         stays = bool(wanted)
         if self._record and self._record.routes == self._routes_path:
-            source = self._instance.read_map(self._routes_path)
-            if source is None:
-                table = self._instance.map_update(self._routes_path, self._type, [])
-                source = table.table_entries() or b""
-            keys, utf8 = self._record.map.keys, self._instance.utf8
-            gone, has_others = routes_taken_back(keys, source, utf8, wanted)
+            source, utf8 = self._routes_source(), self._instance.utf8
+            gone, has_others = routes_taken_back(self._record, source, utf8, wanted)
             wanted += gone
             stays = stays or has_others
         if not stays:
             return None
         return self._instance.map_update(self._routes_path, self._type, wanted, secret=False)
+
+    def _routes_source(self) -> bytes:
+        """The table with the senders' servers, as a source has it."""
+        source = self._instance.read_map(self._routes_path)
+        if source is None:
+            source = self._instance.map_update(self._routes_path, self._type, []).table_entries()
+        return source or b""
 
     # What there is, and what it lacks
 
@@ -403,6 +407,12 @@ class RelaySetup:
                 record.main_cf.next(now, main_cf_before, *coming),
                 record.map.file.next(
                     source, map_before, of_map.plan().edit.source, self._map.plan().edit.source
+                ),
+                former_routes(
+                    wanted_routes(self._request),
+                    record.map.keys if record.routes else (),
+                    self._routes_source() if self._request.senders else b"",
+                    self._instance.utf8,
                 ),
             ),
             reload_pending=plan.reload,

@@ -209,6 +209,25 @@ def test_routes_of_somebody_else_stay(relay: FakeRelay) -> None:
     assert not relay.present(WEST).plan.changed
 
 
+def test_a_senders_former_server_comes_back(relay: FakeRelay) -> None:
+    routes = relay.directory / "ses_sender_relayhost"
+    before = {"@example.com": "[old.example]:25"}
+    routes.write_text("@example.com [old.example]:25\n")
+    both = (sender("@example.com", WEST), sender("me@x.org", WEST))
+    for others in ([], [both], [both[:1]]):
+        for senders in (both[:1], *others):
+            relay.present(WEST, senders=senders)
+            assert relay.entries(routes.name)["@example.com"] == key(WEST)
+            assert not relay.present(WEST, senders=senders).plan.changed
+        relay.absent()
+        assert relay.entries(routes.name) == before
+    relay.present(WEST, senders=both)
+    relay.present(WEST, senders=both[1:])
+    assert relay.entries(routes.name) == {**before, "me@x.org": key(WEST)}
+    relay.absent()
+    assert relay.entries(routes.name) == before
+
+
 def test_routes_that_somebody_appends_stay_when_the_relay_goes(relay: FakeRelay) -> None:
     routes = relay.directory / "ses_sender_relayhost"
     relay.present(WEST, senders=(sender("@example.com", WEST),))
