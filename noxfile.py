@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every check there is, as nox sessions. ``make test`` runs them all, four at a time.
+"""Every check there is, as nox sessions. ``make test`` runs them all, three at a time.
 
 Each session stages its own copy of the checkout (tests/support/staging.py) and works there; what
 it needs is installed into .nox, what it leaves behind is in build and .cache.
