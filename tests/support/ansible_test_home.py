@@ -46,8 +46,6 @@ def write_pip_configuration(home: Path, environment: t.Mapping[str, str]) -> Non
         if name.startswith("PIP_") and name not in _NO_SETTING and value:
             settings.set("global", name[len("PIP_") :].lower().replace("_", "-"), value)
     settings.set("global", "quiet", "2")  # errors only; ansible-test shows all that pip says
-    # Most of what a tool brings is never imported, so compiling it all takes longer than it saves.
-    settings.set("global", "compile", "no")
     target = home / ".config" / "pip" / "pip.conf"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.touch(mode=0o600)  # an index's address may hold a password

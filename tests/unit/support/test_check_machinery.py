@@ -135,12 +135,7 @@ def test_pips_settings_reach_ansible_tests_home(
     ansible_test_home.write_pip_configuration(home, {"PIP_TIMEOUT": "9", "OTHER": "x"})
     written = configparser.RawConfigParser()
     written.read(home / ".config" / "pip" / "pip.conf")
-    assert dict(written["global"]) == {
-        "timeout": "9",
-        "retries": "3",
-        "quiet": "2",
-        "compile": "no",
-    }
+    assert dict(written["global"]) == {"timeout": "9", "retries": "3", "quiet": "2"}
     assert dict(written["install"]) == {"no-compile": "true"}
 
 
