@@ -185,6 +185,11 @@ class Instance:
         """The source of a map, None if there is none."""
         return self.places.find(path).read()
 
+    def map_content(self, path: str, its_type: TableType) -> bytes | None:
+        """What a map holds, in the form of a source: if it has none, what is in its table. Or None."""
+        source = self.read_map(path)
+        return self.map_update(path, its_type, []).table_entries() if source is None else source
+
     def map_files(self, path: str | None) -> tuple[str, ...]:
         """The files of a map that are there: tables of all types, then the source."""
         if path is None:

@@ -196,10 +196,8 @@ class RelaySetup:
     def _read_wanted(self) -> None:
         """What the map is to have, which depends on the entries that it has."""
         instance, request = self._instance, self._request
-        source = instance.read_map(self._path)
-        if source is None:
-            source = instance.map_update(self._path, self._type, []).table_entries()
-        self._wanted = wanted_entries(request, source or b"", instance.utf8)
+        content = instance.map_content(self._path, self._type) or b""
+        self._wanted = wanted_entries(request, content, instance.utf8)
         self._ours = Ours(
             map_type=self._type.name,
             keys={entry.key: entry.username for entry in self._wanted},
@@ -216,20 +214,14 @@ class RelaySetup:
         wanted: list[Wanted] = [*wanted_routes(self._request)]
         stays = bool(wanted)
         if self._record and self._record.routes == self._routes_path:
-            source, utf8 = self._routes_source(), self._instance.utf8
-            gone, has_others = routes_taken_back(self._record, source, utf8, wanted)
+            content = self._instance.map_content(self._routes_path, self._type) or b""
+            utf8 = self._instance.utf8
+            gone, has_others = routes_taken_back(self._record, content, utf8, wanted)
             wanted += gone
             stays = stays or has_others
         if not stays:
             return None
         return self._instance.map_update(self._routes_path, self._type, wanted, secret=False)
-
-    def _routes_source(self) -> bytes:
-        """The table with the senders' servers, as a source has it."""
-        source = self._instance.read_map(self._routes_path)
-        if source is None:
-            source = self._instance.map_update(self._routes_path, self._type, []).table_entries()
-        return source or b""
 
     # What there is, and what it lacks
 
@@ -383,6 +375,9 @@ class RelaySetup:
         now = self._instance.main_cf.read()
         source = of_map.source
         coming = [read_if_there(path) for path in main_cfs] or [now]
+        routes = None
+        if self._request.senders:
+            routes = self._instance.map_content(self._routes_path, self._type)
         before: tuple[bytes, bytes | None] | None = None
         record = self._record
         if record is None:
@@ -411,7 +406,7 @@ class RelaySetup:
                 former_routes(
                     wanted_routes(self._request),
                     record.map.keys if record.routes else (),
-                    self._routes_source() if self._request.senders else b"",
+                    routes or b"",
                     self._instance.utf8,
                 ),
             ),

@@ -236,6 +236,41 @@ class RelayHost:
 _REAL = {name: getattr(os, name) for name in STEPS}
 
 
+def set_up(host: RelayHost) -> t.Any:
+    """A relay through the first region."""
+    return host.present(WEST)
+
+
+def set_up_with_sender(host: RelayHost) -> t.Any:
+    """The same, with a sender whose mail has a server of its own."""
+    return host.present(WEST, senders=["@example.com"])
+
+
+def change(host: RelayHost) -> t.Any:
+    """A relay through the other region, without senders."""
+    return host.present(CENTRAL)
+
+
+def rotate(host: RelayHost) -> t.Any:
+    """Another key for the first region."""
+    return host.rotate("replaced", key(WEST))
+
+
+def confirm(host: RelayHost) -> t.Any:
+    """The rotation is over."""
+    return host.rotate("confirmed")
+
+
+def restore(host: RelayHost) -> t.Any:
+    """The rotation is taken back."""
+    return host.rotate("restored")
+
+
+def remove(host: RelayHost) -> t.Any:
+    """The relay is taken back."""
+    return host.absent()
+
+
 def killed(host: RelayHost, run: t.Callable[[RelayHost], t.Any], number: int) -> bool:
     """Run in a process that ends before a step of those that make, name or remove a file.
 

@@ -22,8 +22,13 @@ from ansible_collections.mailops.ses.tests.support.relay_host import (
     THEIRS,
     WEST,
     RelayHost,
+    change,
     key,
     killed,
+    remove,
+    restore,
+    rotate,
+    set_up,
 )
 
 pytestmark = [pytest.mark.root]
@@ -31,26 +36,6 @@ pytestmark = [pytest.mark.root]
 Run = t.Callable[[RelayHost], t.Any]
 FORMER = ".sasl_passwd.mailops.former"
 LOCKS = (".main.cf.mailops.lock", ".sasl_passwd.mailops.lock")
-
-
-def change(host: RelayHost) -> t.Any:
-    return host.present(CENTRAL)
-
-
-def change_login(host: RelayHost) -> t.Any:
-    return host.present(WEST)
-
-
-def rotate(host: RelayHost) -> t.Any:
-    return host.rotate("replaced", key(WEST))
-
-
-def restore(host: RelayHost) -> t.Any:
-    return host.rotate("restored")
-
-
-def remove(host: RelayHost) -> t.Any:
-    return host.absent()
 
 
 def set_entry(host: RelayHost) -> t.Any:
@@ -106,7 +91,7 @@ def test_a_run_waits_for_each_lock(host: RelayHost, run: Run, lock: str) -> None
     assert not run(host)["changed"]
 
 
-@pytest.mark.parametrize("run", [change_login, remove])
+@pytest.mark.parametrize("run", [set_up, remove])
 def test_settings_are_read_again_under_the_lock(host: RelayHost, run: Run) -> None:
     """Somebody changes main.cf while the run waits."""
     original = host.settings()

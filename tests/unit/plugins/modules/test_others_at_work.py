@@ -11,12 +11,17 @@ import typing as t
 
 import pytest
 from ansible_collections.mailops.ses.tests.support.relay_host import (
-    CENTRAL,
     NAMING,
     THEIRS,
     WEST,
     RelayHost,
+    change,
     key,
+    remove,
+    restore,
+    rotate,
+    set_up,
+    set_up_with_sender,
 )
 
 if t.TYPE_CHECKING:
@@ -31,30 +36,6 @@ Run = t.Callable[[RelayHost], t.Any]
 Change = t.Callable[[RelayHost], None]
 
 
-def set_up(host: RelayHost) -> t.Any:
-    return host.present(WEST)
-
-
-def change_and_drop_sender(host: RelayHost) -> t.Any:
-    return host.present(CENTRAL)
-
-
-def set_up_with_sender(host: RelayHost) -> t.Any:
-    return host.present(WEST, senders=["@example.com"])
-
-
-def rotate(host: RelayHost) -> t.Any:
-    return host.rotate("replaced", key(WEST))
-
-
-def restore(host: RelayHost) -> t.Any:
-    return host.rotate("restored")
-
-
-def remove(host: RelayHost) -> t.Any:
-    return host.absent()
-
-
 def set_entry(host: RelayHost) -> t.Any:
     return host.set_entry(key(WEST))
 
@@ -63,13 +44,23 @@ def set_entry(host: RelayHost) -> t.Any:
 CASES: dict[str, tuple[str | None, tuple[Run, ...], Run]] = {
     "set up": (None, (), set_up),
     "set up beside others": (THEIRS, (), set_up_with_sender),
-    "changed": (THEIRS, (set_up_with_sender,), change_and_drop_sender),
+    "changed": (THEIRS, (set_up_with_sender,), change),
     "rotated": (THEIRS, (set_up,), rotate),
     "restored": (THEIRS, (set_up, rotate), restore),
     "removed": (None, (set_up,), remove),
     "removed beside others": (THEIRS, (set_up_with_sender,), remove),
     "an entry alone": (THEIRS, (), set_entry),
 }
+
+
+def begin(host: RelayHost, name: str) -> Run:
+    """Bring a host into a case, up to the run during which something happens."""
+    map_source, earlier, run = CASES[name]
+    if map_source:
+        host.write_map(map_source)
+    for each in earlier:
+        each(host)
+    return run
 
 
 def edit_main_cf(host: RelayHost) -> None:
@@ -99,11 +90,7 @@ def fixture_host(
 @pytest.mark.parametrize("name", CASES)
 def test_a_change_meanwhile_is_kept(host: RelayHost, name: str, other: Change) -> None:
     """At any moment but between the comparison and the rename, which nothing can come between here."""
-    map_source, earlier, run = CASES[name]
-    if map_source:
-        host.write_map(map_source)
-    for each in earlier:
-        each(host)
+    run = begin(host, name)
     before = host.contents()
     run(host)
     wanted = host.settings(), host.entries()
@@ -158,11 +145,7 @@ def comment_map(host: RelayHost) -> None:
 )
 def test_changes_without_end(host: RelayHost, name: str, other: Change, file: str) -> None:
     """The run ends, says what happened, and has undone what it had done."""
-    map_source, earlier, run = CASES[name]
-    if map_source:
-        host.write_map(map_source)
-    for each in earlier:
-        each(host)
+    run = begin(host, name)
     before = host.contents()
     ended = False
 

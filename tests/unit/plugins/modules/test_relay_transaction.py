@@ -16,15 +16,20 @@ import typing as t
 
 import pytest
 from ansible_collections.mailops.ses.tests.support.relay_host import (
-    CENTRAL,
     NAMING,
     THEIRS,
     USER,
     WEST,
     RelayHost,
+    change,
+    confirm,
     interrupt,
     key,
     killed,
+    remove,
+    rotate,
+    set_up,
+    set_up_with_sender,
 )
 
 if t.TYPE_CHECKING:
@@ -33,30 +38,6 @@ if t.TYPE_CHECKING:
 pytestmark = [pytest.mark.root]
 
 Run = t.Callable[[RelayHost], t.Any]
-
-
-def set_up(host: RelayHost) -> t.Any:
-    return host.present(WEST)
-
-
-def set_up_with_sender(host: RelayHost) -> t.Any:
-    return host.present(WEST, senders=["@example.com"])
-
-
-def change(host: RelayHost) -> t.Any:
-    return host.present(CENTRAL)
-
-
-def rotate(host: RelayHost) -> t.Any:
-    return host.rotate("replaced", key(WEST))
-
-
-def confirm(host: RelayHost) -> t.Any:
-    return host.rotate("confirmed")
-
-
-def remove(host: RelayHost) -> t.Any:
-    return host.absent()
 
 
 def set_entry(host: RelayHost) -> t.Any:
