@@ -6,30 +6,21 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mailops.ses.plugins.modules.postfix_relay import ARGUMENT_SPEC
-from ansible_collections.mailops.ses.plugins.plugin_utils._asked_relay import (
+from ..module_utils._options import LOGIN_OPTIONS, POSTFIX_RELAY, controller_options
+from ..plugin_utils._asked_relay import (
     AskedRelay,
     asked_relay,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import (
-    LOGIN_OPTIONS,
+from ..plugin_utils._ses_action import (
     LoginsAction,
     names,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._task_options import (
+from ..plugin_utils._task_options import (
     REPLACED_DEFAULTS,
     Replaces,
 )
 
-_SPEC = {
-    **ARGUMENT_SPEC,
-    **LOGIN_OPTIONS,
-    "regions": {"type": "list", "elements": "raw"},
-    "senders": {
-        **ARGUMENT_SPEC["senders"],
-        "options": {**ARGUMENT_SPEC["senders"]["options"], **LOGIN_OPTIONS},
-    },
-}
+_SPEC = controller_options(POSTFIX_RELAY)
 
 
 class ActionModule(LoginsAction):

@@ -6,24 +6,13 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mailops.ses.plugins.modules.postfix_relay_info import ARGUMENT_SPEC
-from ansible_collections.mailops.ses.plugins.plugin_utils._candidates import (
+from ..module_utils._options import AWS_OPTIONS, POSTFIX_RELAY_INFO, controller_options
+from ..plugin_utils._candidates import (
     candidates_for_the_host,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import AWS_ARGUMENT_SPEC
-from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import SesAction, names
+from ..plugin_utils._ses_action import SesAction, names
 
-_SPEC = {
-    **ARGUMENT_SPEC,
-    **AWS_ARGUMENT_SPEC,
-    "candidates": {
-        **ARGUMENT_SPEC["candidates"],
-        "options": {
-            name: {**AWS_ARGUMENT_SPEC[name], "required": True}
-            for name in ARGUMENT_SPEC["candidates"]["options"]
-        },
-    },
-}
+_SPEC = controller_options(POSTFIX_RELAY_INFO)
 
 
 class ActionModule(SesAction):
@@ -31,7 +20,7 @@ class ActionModule(SesAction):
 
     module = "mailops.ses.postfix_relay_info"
     spec = _SPEC
-    answered_here = names(_SPEC, [*AWS_ARGUMENT_SPEC, "candidates"])
+    answered_here = names(_SPEC, [*AWS_OPTIONS, "candidates"])
 
     _supports_async = True
     _supports_diff = True

@@ -7,25 +7,21 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ansible_collections.mailops.ses.plugins.modules.postfix_relay_key import (
-    ARGUMENT_SPEC,
-    KEY_OPTIONS,
-)
-from ansible_collections.mailops.ses.plugins.plugin_utils._asked_rotation import (
+from ..module_utils._options import POSTFIX_RELAY_KEY, ROTATED_KEY, controller_options
+from ..plugin_utils._asked_rotation import (
     NewKey,
     NewLogin,
     entries_of,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import AWS_ARGUMENT_SPEC
-from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import SesAction, names
+from ..plugin_utils._ses_action import SesAction, names
 
 
 class ActionModule(SesAction):
     """mailops.ses.postfix_relay_key: find the old key's entries, derive here, write there."""
 
     module = "mailops.ses.postfix_relay_key"
-    spec: t.ClassVar = {**ARGUMENT_SPEC, **{name: AWS_ARGUMENT_SPEC[name] for name in KEY_OPTIONS}}
-    answered_here = names(spec, [*KEY_OPTIONS, "regions"])
+    spec: t.ClassVar = controller_options(POSTFIX_RELAY_KEY)
+    answered_here = names(spec, [*ROTATED_KEY, "regions"])
 
     _supports_diff = True
 

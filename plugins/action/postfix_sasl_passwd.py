@@ -6,28 +6,22 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mailops.ses.plugins.modules.postfix_sasl_passwd import ARGUMENT_SPEC
-from ansible_collections.mailops.ses.plugins.plugin_utils._asked_entries import (
+from ..module_utils._options import POSTFIX_SASL_PASSWD, controller_options
+from ..plugin_utils._asked_entries import (
     AskedEntries,
     asked_entries,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import (
-    LOGIN_OPTIONS,
+from ..plugin_utils._ses_action import (
     LoginsAction,
     names,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._task_options import (
+from ..plugin_utils._task_options import (
     LOGIN_REPLACES_KEY,
     REPLACED_DEFAULTS,
     Replaces,
 )
 
-_ENTRY = {**ARGUMENT_SPEC["entries"]["options"], **LOGIN_OPTIONS}
-_SPEC = {
-    **ARGUMENT_SPEC,
-    **LOGIN_OPTIONS,
-    "entries": {**ARGUMENT_SPEC["entries"], "options": _ENTRY},
-}
+_SPEC = controller_options(POSTFIX_SASL_PASSWD)
 
 
 class ActionModule(LoginsAction):
@@ -35,7 +29,7 @@ class ActionModule(LoginsAction):
 
     module = "mailops.ses.postfix_sasl_passwd"
     spec = _SPEC
-    answered_here = names(_SPEC, [*_ENTRY, "entries"])
+    answered_here = names(_SPEC, [*_SPEC["entries"]["options"], "entries"])
     replaced_defaults = (
         Replaces(("key",), ("entries",)),
         Replaces(("entries",), ("key",)),

@@ -6,23 +6,23 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import region_warning
-from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
-    AWS_ARGUMENT_SPEC,
+from ..module_utils._options import SES_SMTP_CREDENTIALS, controller_options
+from ..module_utils._ses._smtp_password import region_warning
+from ..plugin_utils._credentials import (
     smtp_credentials,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
+from ..plugin_utils._login_places import (
     Place,
     with_environment,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import SesAction
+from ..plugin_utils._ses_action import SesAction
 
 
 class ActionModule(SesAction):
     """mailops.ses.ses_smtp_credentials: an IAM access key as SES SMTP credentials."""
 
     module = "mailops.ses.ses_smtp_credentials"
-    spec: t.ClassVar = {**AWS_ARGUMENT_SPEC, "reveal": {"type": "bool", "default": False}}
+    spec: t.ClassVar = controller_options(SES_SMTP_CREDENTIALS)
 
     _requires_connection = False
 

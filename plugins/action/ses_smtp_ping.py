@@ -6,16 +6,15 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import region_warning
-from ansible_collections.mailops.ses.plugins.modules.ses_smtp_ping import PING_OPTIONS
-from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import smtp_credentials
-from ansible_collections.mailops.ses.plugins.plugin_utils._login_diagnosis import (
+from ..module_utils._options import LOGIN_OPTIONS, SES_SMTP_PING, controller_options
+from ..module_utils._ses._smtp_password import region_warning
+from ..plugin_utils._credentials import smtp_credentials
+from ..plugin_utils._login_diagnosis import (
     diagnosis,
     login_and_key,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import Place
-from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import (
-    LOGIN_OPTIONS,
+from ..plugin_utils._login_places import Place
+from ..plugin_utils._ses_action import (
     SesAction,
     names,
 )
@@ -25,7 +24,7 @@ class ActionModule(SesAction):
     """mailops.ses.ses_smtp_ping: derive on the controller, log in from the managed host."""
 
     module = "mailops.ses.ses_smtp_ping"
-    spec: t.ClassVar = {**LOGIN_OPTIONS, **PING_OPTIONS}
+    spec: t.ClassVar = controller_options(SES_SMTP_PING)
     answered_here = names(LOGIN_OPTIONS, LOGIN_OPTIONS)
 
     _supports_async = True

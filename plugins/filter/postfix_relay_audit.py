@@ -99,9 +99,10 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import type_name
-from ansible_collections.mailops.ses.plugins.plugin_utils._audit import audit
-from ansible_collections.mailops.ses.plugins.plugin_utils._templating import first_undefined
+
+from ..module_utils._ses._smtp_password import type_name
+from ..plugin_utils._audit import audit
+from ..plugin_utils._templating import first_undefined
 
 _NAME = "mailops.ses.postfix_relay_audit"
 #: Of these hostvars has the variables, though it does not list it unless the inventory does.

@@ -159,12 +159,13 @@ import typing as t
 from collections.abc import Mapping, Sequence
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import type_name
-from ansible_collections.mailops.ses.plugins.plugin_utils._rotation_verdict import (
+
+from ..module_utils._ses._smtp_password import type_name
+from ..plugin_utils._rotation_verdict import (
     HostRecord,
     rotation_verdict,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._templating import (
+from ..plugin_utils._templating import (
     decrypted,
     first_undefined,
 )

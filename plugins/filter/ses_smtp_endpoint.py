@@ -63,12 +63,13 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible.utils.display import Display
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+
+from ..module_utils._ses._smtp_password import (
     SesSmtpError,
     region_warning,
     smtp_endpoint,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._templating import (
+from ..plugin_utils._templating import (
     decrypted,
     first_undefined,
 )

@@ -65,17 +65,18 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+
+from ..module_utils._ses._smtp_password import (
     SesSmtpError,
     derive_password,
     password_version,
     region_of_password,
     type_name,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._secret_warning import (
+from ..plugin_utils._secret_warning import (
     warn_of_secret_key,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._templating import (
+from ..plugin_utils._templating import (
     decrypted,
     first_undefined,
 )

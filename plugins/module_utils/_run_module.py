@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.mailops.ses.plugins.module_utils._map_entry import PasswordMapError
-from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import PostfixError
-from ansible_collections.mailops.ses.plugins.module_utils._rights import with_remedy
-from ansible_collections.mailops.ses.plugins.module_utils._secret_file import SecretFileError
+from ._files._rights import with_remedy
+from ._files._secret_file import SecretFileError
+from ._postfix._map_entry import PasswordMapError
+from ._postfix._programs import PostfixError
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

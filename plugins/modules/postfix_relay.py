@@ -279,57 +279,35 @@ backup_files:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mailops.ses.plugins.module_utils._controller_options import (
-    CONTROLLER_OPTIONS,
-)
-from ansible_collections.mailops.ses.plugins.module_utils._file_attributes import FileAttributes
-from ansible_collections.mailops.ses.plugins.module_utils._map_entry import PasswordMapError
-from ansible_collections.mailops.ses.plugins.module_utils._map_update import MAP_OPTIONS
-from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
+
+from ..module_utils._files._attributes import FileAttributes
+from ..module_utils._files._safe_walk import Places
+from ..module_utils._options import LOGIN_OPTIONS, POSTFIX_RELAY
+from ..module_utils._postfix._map_entry import PasswordMapError
+from ..module_utils._postfix._programs import (
     Postfix,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._redaction import redact
-from ansible_collections.mailops.ses.plugins.module_utils._rehearsal import private_directory
-from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
-from ansible_collections.mailops.ses.plugins.module_utils._relay_login import (
+from ..module_utils._postfix._rehearsal import private_directory
+from ..module_utils._relay._instance import Instance
+from ..module_utils._relay._login import (
     handed_over,
     log_in,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._relay_plan import (
+from ..module_utils._relay._plan import (
     Outcome,
     RelayRequest,
     diff,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._relay_removal import RelayRemoval
-from ansible_collections.mailops.ses.plugins.module_utils._relay_setup import RelaySetup
-from ansible_collections.mailops.ses.plugins.module_utils._run_module import run_module
-from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import Places
-
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
-    **CONTROLLER_OPTIONS,
-    **MAP_OPTIONS,
-    "regions": {"type": "list", "elements": "str"},
-    "senders": {
-        "type": "list",
-        "elements": "dict",
-        "options": {**CONTROLLER_OPTIONS, "sender": {"type": "str", "required": True}},
-    },
-    "path": {"type": "path"},
-    "tls_security_level": {"type": "str", "choices": ["encrypt", "secure"], "default": "secure"},
-    "ca_file": {"type": "path"},
-    "verify": {"type": "bool", "default": True},
-    "timeout": {"type": "float", "default": 10},
-    "retries": {"type": "int", "default": 0},
-    "delay": {"type": "float", "default": 5},
-    "backup": {"type": "bool", "default": False},
-    "state": {"type": "str", "choices": ["absent", "present"], "default": "present"},
-}
+from ..module_utils._relay._removal import RelayRemoval
+from ..module_utils._relay._setup import RelaySetup
+from ..module_utils._run_module import run_module
+from ..module_utils._ses._redaction import redact
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    run_module(module, run, {*CONTROLLER_OPTIONS, "regions", "senders"})
+    module = AnsibleModule(argument_spec=POSTFIX_RELAY, supports_check_mode=True)
+    run_module(module, run, {*LOGIN_OPTIONS, "regions", "senders"})
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:

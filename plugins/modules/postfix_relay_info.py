@@ -402,41 +402,25 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mailops.ses.plugins.module_utils._candidate_digests import Candidates
-from ansible_collections.mailops.ses.plugins.module_utils._controller_options import (
-    CONTROLLER_OPTIONS,
-)
-from ansible_collections.mailops.ses.plugins.module_utils._left_overs import find_left_overs
-from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
-    Postfix,
-    PostfixError,
-)
-from ansible_collections.mailops.ses.plugins.module_utils._relay_report import (
+
+from ..module_utils._findings._left_overs import find_left_overs
+from ..module_utils._findings._report import (
     report,
     report_on_all,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._run_module import run_module
-
-_KEY = ("access_key", "secret_key")
-_LOGIN = ("username", "password")
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
-    **{name: option for name, option in CONTROLLER_OPTIONS.items() if name not in _LOGIN},
-    "candidates": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {name: {**CONTROLLER_OPTIONS[name], "required": True} for name in _KEY},
-    },
-    "config_directory": {"type": "path"},
-    "probe": {"type": "bool", "default": False},
-    "probe_timeout": {"type": "float", "default": 30},
-}
+from ..module_utils._options import AWS_OPTIONS, POSTFIX_RELAY_INFO
+from ..module_utils._postfix._programs import (
+    Postfix,
+    PostfixError,
+)
+from ..module_utils._run_module import run_module
+from ..module_utils._ses._candidate_digests import Candidates
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    run_module(module, run, {*CONTROLLER_OPTIONS, "candidates"})
+    module = AnsibleModule(argument_spec=POSTFIX_RELAY_INFO, supports_check_mode=True)
+    run_module(module, run, {*AWS_OPTIONS, "candidates"})
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:

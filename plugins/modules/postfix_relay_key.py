@@ -173,49 +173,29 @@ reloaded:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mailops.ses.plugins.module_utils._controller_options import (
-    CONTROLLER_OPTIONS,
+
+from ..module_utils._files._attributes import SameAttributes
+from ..module_utils._files._safe_walk import Places
+from ..module_utils._options import POSTFIX_RELAY_KEY, ROTATED_KEY
+from ..module_utils._postfix._map_entry import PasswordMapError
+from ..module_utils._postfix._programs import (
+    Postfix,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._file_attributes import SameAttributes
-from ansible_collections.mailops.ses.plugins.module_utils._key_plan import diff, handed_over
-from ansible_collections.mailops.ses.plugins.module_utils._key_rotation import (
+from ..module_utils._relay._instance import Instance
+from ..module_utils._relay._login import log_in
+from ..module_utils._relay._rotation import (
     KeyRotation,
     RotationRequest,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._map_entry import PasswordMapError
-from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
-    Postfix,
-)
-from ansible_collections.mailops.ses.plugins.module_utils._redaction import is_harmless, redact
-from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
-from ansible_collections.mailops.ses.plugins.module_utils._relay_login import log_in
-from ansible_collections.mailops.ses.plugins.module_utils._run_module import run_module
-from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import Places
-
-#: The options that the action plugin answers on the controller.
-KEY_OPTIONS = {name: CONTROLLER_OPTIONS[name] for name in ("access_key", "secret_key", "region")}
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
-    **KEY_OPTIONS,
-    "old_access_key": {"type": "str", "no_log": False},
-    "regions": {"type": "list", "elements": "str"},
-    "config_directory": {"type": "path"},
-    "state": {
-        "type": "str",
-        "choices": ["confirmed", "replaced", "restored"],
-        "default": "replaced",
-    },
-    "verify": {"type": "bool", "default": True},
-    "timeout": {"type": "float", "default": 10},
-    "retries": {"type": "int", "default": 6},
-    "delay": {"type": "float", "default": 5},
-    "ca_file": {"type": "path"},
-}
+from ..module_utils._relay._rotation_plan import diff, handed_over
+from ..module_utils._run_module import run_module
+from ..module_utils._ses._redaction import is_harmless, redact
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    run_module(module, run, KEY_OPTIONS)
+    module = AnsibleModule(argument_spec=POSTFIX_RELAY_KEY, supports_check_mode=True)
+    run_module(module, run, ROTATED_KEY)
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:

@@ -231,52 +231,29 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mailops.ses.plugins.module_utils._controller_options import (
-    CONTROLLER_OPTIONS,
-)
-from ansible_collections.mailops.ses.plugins.module_utils._file_attributes import FileAttributes
-from ansible_collections.mailops.ses.plugins.module_utils._map_entry import PasswordMapError, Wanted
-from ansible_collections.mailops.ses.plugins.module_utils._map_update import (
-    MAP_OPTIONS,
+
+from ..module_utils._files._attributes import FileAttributes
+from ..module_utils._files._rights import check_can_write
+from ..module_utils._files._safe_walk import Places
+from ..module_utils._options import LOGIN_OPTIONS, POSTFIX_SASL_PASSWD
+from ..module_utils._postfix._map_entry import PasswordMapError, Wanted
+from ..module_utils._postfix._map_update import (
     MapRequest,
     MapUpdate,
     Plan,
     source_path,
     table_type,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import (
+from ..module_utils._postfix._programs import (
     Postfix,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._rights import check_can_write
-from ansible_collections.mailops.ses.plugins.module_utils._run_module import run_module
-from ansible_collections.mailops.ses.plugins.module_utils._safe_walk import Places
-
-STATES = ["absent", "present"]
-ENTRY_OPTIONS: dict[str, dict[str, t.Any]] = {**CONTROLLER_OPTIONS, "key": {"type": "str"}}
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
-    **ENTRY_OPTIONS,
-    "key": {"type": "str", "no_log": False},
-    "entries": {
-        "type": "list",
-        "elements": "dict",
-        "options": {
-            **ENTRY_OPTIONS,
-            "key": {"type": "str", "no_log": False},
-            "state": {"type": "str", "choices": STATES},
-        },
-    },
-    "state": {"type": "str", "choices": STATES, "default": "present"},
-    "exclusive": {"type": "bool", "default": False},
-    "path": {"type": "path"},
-    **MAP_OPTIONS,
-    "backup": {"type": "bool", "default": False},
-}
+from ..module_utils._run_module import run_module
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    run_module(module, run, {*CONTROLLER_OPTIONS, "entries", "key"})
+    module = AnsibleModule(argument_spec=POSTFIX_SASL_PASSWD, supports_check_mode=True)
+    run_module(module, run, {*LOGIN_OPTIONS, "entries", "key"})
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:

@@ -190,39 +190,30 @@ msg:
 
 import dataclasses
 import functools
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mailops.ses.plugins.module_utils._controller_options import (
-    CONTROLLER_OPTIONS,
-)
-from ansible_collections.mailops.ses.plugins.module_utils._smtp_login import (
+
+from ..module_utils._options import LOGIN_OPTIONS, SES_SMTP_PING
+from ..module_utils._smtp._login import (
     LoginRefused,
     SmtpServer,
     login,
     login_with_retries,
 )
 
-PING_OPTIONS: dict[str, dict[str, t.Any]] = {
-    "timeout": {"type": "float", "default": 10},
-    "ca_file": {"type": "path"},
-    "ca_path": {"type": "path"},
-    "retries": {"type": "int", "default": 0},
-    "delay": {"type": "float", "default": 5},
-    "fail": {"type": "bool", "default": True},
-}
 # What the action plugin makes of the options that it answers on the controller.
 _FROM_THE_ACTION = ("username", "password", "endpoint", "port", "tls")
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={**CONTROLLER_OPTIONS, **PING_OPTIONS}, supports_check_mode=True
-    )
+    module = AnsibleModule(argument_spec=SES_SMTP_PING, supports_check_mode=True)
     params = module.params
     # From ansible-core 2.22 on, a module masks nothing in it, the controller only what it shows.
-    reported = {*_FROM_THE_ACTION, *PING_OPTIONS} - {"password"}
+    reported = {
+        *_FROM_THE_ACTION,
+        *(name for name in SES_SMTP_PING if name not in LOGIN_OPTIONS),
+    } - {"password"}
     invocation = {"module_args": {name: params[name] for name in sorted(reported)}}
     lacking = any(params[name] is None for name in _FROM_THE_ACTION)
     if lacking or params["secret_key"] is not None:

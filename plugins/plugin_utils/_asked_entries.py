@@ -12,18 +12,17 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.mailops.ses.plugins.module_utils._secret_mistakes import has_iam_form
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+from ..module_utils._options import LOGIN_OPTIONS
+from ..module_utils._ses._secret_mistakes import has_iam_form
+from ..module_utils._ses._smtp_password import (
     SesSmtpError,
     region_warning,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
-    AWS_ARGUMENT_SPEC,
-    SMTP_LOGIN_ARGUMENT_SPEC,
+from ._credentials import (
     smtp_login,
     smtp_server,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
+from ._login_places import (
     KEY_PAIR,
     LOGIN,
     Place,
@@ -34,7 +33,7 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
 
 __all__ = ("AskedEntries", "AskedEntry", "asked_entries")
 
-_ENTRY_OPTIONS = (*AWS_ARGUMENT_SPEC, *SMTP_LOGIN_ARGUMENT_SPEC, "key", "state")
+_ENTRY_OPTIONS = (*LOGIN_OPTIONS, "key", "state")
 _AMAZON = re.compile(r"\.(?:amazonaws\.com|api\.aws)\b", re.IGNORECASE)
 
 

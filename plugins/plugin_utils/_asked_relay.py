@@ -12,27 +12,25 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+from ..module_utils._options import LOGIN_OPTIONS
+from ..module_utils._ses._smtp_password import (
     SesSmtpError,
     region_warning,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
-    AWS_ARGUMENT_SPEC,
-    SMTP_LOGIN_ARGUMENT_SPEC,
+from ._credentials import (
     smtp_credentials,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._login_diagnosis import (
+from ._login_diagnosis import (
     diagnosis,
     login_and_key,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
+from ._login_places import (
     Place,
     check_one_secret_each,
 )
 
 __all__ = ("AskedLogin", "AskedRelay", "AskedSender", "asked_relay")
 
-_LOGIN_OPTIONS = (*AWS_ARGUMENT_SPEC, *SMTP_LOGIN_ARGUMENT_SPEC)
 _SENDER = re.compile(r"[^\s@]*@[^\s@]+")
 
 
@@ -118,7 +116,7 @@ def asked_relay(options: t.Mapping[str, t.Any]) -> AskedRelay:
 
 
 def _given(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    return {name: options[name] for name in _LOGIN_OPTIONS if options.get(name) is not None}
+    return {name: options[name] for name in LOGIN_OPTIONS if options.get(name) is not None}
 
 
 def _regions(

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mailops.ses.plugins.module_utils._redaction import REDACTED
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+from ..module_utils._ses._redaction import REDACTED
+from ..module_utils._ses._smtp_password import (
     SMTP_REGIONS,
     SesSmtpError,
     check_access_key,
     check_region,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import smtp_login
-from ansible_collections.mailops.ses.plugins.plugin_utils._host_answer import (
+from ._credentials import smtp_login
+from ._host_answer import (
     LOGINS,
     AnswerError,
     checked,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
+from ._login_places import (
     KEY_PAIR,
     Place,
     with_environment,

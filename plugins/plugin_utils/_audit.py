@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mailops.ses.plugins.plugin_utils._audit_lines import audit_lines
-from ansible_collections.mailops.ses.plugins.plugin_utils._host_answer import (
+from ._audit_lines import audit_lines
+from ._host_answer import (
     FINDING,
     INFO,
     AnswerError,

@@ -14,20 +14,20 @@ from __future__ import annotations
 import secrets
 import typing as t
 
-from ansible_collections.mailops.ses.plugins.module_utils._candidate_digests import hand_over
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+from ..module_utils._ses._candidate_digests import hand_over
+from ..module_utils._ses._smtp_password import (
     REGIONS_WITHOUT_SMTP,
     SMTP_REGIONS,
     SesSmtpError,
     check_access_key,
     derive_password,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
+from ._login_places import (
     KEY_PAIR,
     Place,
     check_one_secret_each,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._secret_warning import (
+from ._secret_warning import (
     warn_of_secret_key,
 )
 

@@ -17,14 +17,14 @@ import re
 import typing as t
 from urllib.parse import quote
 
-from ansible_collections.mailops.ses.plugins.module_utils._secret_mistakes import (
+from ..module_utils._ses._secret_mistakes import (
     find_mistake_of_password,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import (
+from ..module_utils._ses._secret_shapes import (
     is_access_key,
     looks_secret,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+from ..module_utils._ses._smtp_password import (
     SesSmtpError,
     check_access_key,
     check_region,
@@ -33,22 +33,20 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
     smtp_endpoint,
     type_name,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import (
+from ..module_utils._smtp._server import (
     PORTS_OF_TLS,
     SmtpServer,
     region_of_endpoint,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
+from ._login_places import (
     ENVIRONMENT_VARIABLES,
     KEY_PAIR,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._secret_warning import (
+from ._secret_warning import (
     warn_of_secret_key,
 )
 
 __all__ = (
-    "AWS_ARGUMENT_SPEC",
-    "SMTP_LOGIN_ARGUMENT_SPEC",
     "SmtpCredentials",
     "SmtpServer",
     "check_not_swapped",
@@ -56,28 +54,6 @@ __all__ = (
     "smtp_login",
     "smtp_server",
 )
-
-# "raw" where the derivation checks the type: Ansible would turn a list or a number into a str.
-AWS_ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
-    "access_key": {"type": "raw", "aliases": ["aws_access_key_id", "aws_access_key"]},
-    "secret_key": {
-        "type": "raw",
-        "no_log": True,
-        "aliases": ["aws_secret_access_key", "aws_secret_key"],
-    },
-    "region": {"type": "raw", "aliases": ["aws_region"]},
-    "version": {"type": "raw", "aliases": ["ses_smtp_version"]},
-    "endpoint": {"type": "str"},
-    "port": {"type": "int"},
-    "fips": {"type": "bool"},
-    "dualstack": {"type": "bool"},
-    "tls": {"type": "str", "choices": ["starttls", "wrapper"]},
-}
-# For the modules that take a password which is derived already.
-SMTP_LOGIN_ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
-    "username": {"type": "str"},
-    "password": {"type": "raw", "no_log": True},
-}
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+from ..module_utils._ses._smtp_password import (
     SesSmtpError,
     derive_password,
     region_of_password,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import region_of_endpoint
-from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import SmtpCredentials
-from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
+from ..module_utils._smtp._server import region_of_endpoint
+from ._credentials import SmtpCredentials
+from ._login_places import (
     KEY_PAIR,
     LOGIN,
     Place,

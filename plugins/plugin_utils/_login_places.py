@@ -17,8 +17,8 @@ import contextvars
 import os
 import typing as t
 
-from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import is_access_key
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+from ..module_utils._ses._secret_shapes import is_access_key
+from ..module_utils._ses._smtp_password import (
     SesSmtpError,
     check_access_key,
     check_secret_key,

@@ -17,9 +17,10 @@ import re
 import typing as t
 
 from ansible.module_utils.common.parameters import DEFAULT_TYPE_VALIDATORS
-from ansible_collections.mailops.ses.plugins.module_utils._redaction import REDACTED
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import type_name
-from ansible_collections.mailops.ses.plugins.plugin_utils._task_secrets import (
+
+from ..module_utils._ses._redaction import REDACTED
+from ..module_utils._ses._smtp_password import type_name
+from ._task_secrets import (
     Spec,
     canonical_names,
 )

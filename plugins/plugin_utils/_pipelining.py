@@ -19,7 +19,8 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import SesSmtpError
+
+from ..module_utils._ses._smtp_password import SesSmtpError
 
 __all__ = ("VARIABLE", "PipelinedAction")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mailops.ses.plugins.plugin_utils._audit_lines import plain
+from ._audit_lines import plain
 
 __all__ = ("few", "rotation_lines")
 

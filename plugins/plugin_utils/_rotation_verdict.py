@@ -16,15 +16,15 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import region_of_endpoint
-from ansible_collections.mailops.ses.plugins.module_utils._survey_facts import host_of
-from ansible_collections.mailops.ses.plugins.plugin_utils._host_answer import (
+from ..module_utils._findings._facts import host_of
+from ..module_utils._smtp._server import region_of_endpoint
+from ._host_answer import (
     INFO,
     AnswerError,
     checked,
     said,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._rotation_lines import (
+from ._rotation_lines import (
     few,
     rotation_lines,
 )

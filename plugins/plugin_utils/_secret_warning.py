@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 from ansible.utils.display import Display
-from ansible_collections.mailops.ses.plugins.module_utils._secret_mistakes import warning_of_form
+
+from ..module_utils._ses._secret_mistakes import warning_of_form
 
 __all__ = ("warn_of_secret_key",)
 

@@ -15,12 +15,9 @@ import typing as t
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.utils.display import Display
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import SesSmtpError
-from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
-    AWS_ARGUMENT_SPEC,
-    SMTP_LOGIN_ARGUMENT_SPEC,
-)
-from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
+
+from ..module_utils._ses._smtp_password import SesSmtpError
+from ._login_places import (
     KEY_PAIR,
     LOGIN,
     Place,
@@ -28,9 +25,9 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
     check_halves,
     environment,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._option_mistakes import option_mistakes
-from ansible_collections.mailops.ses.plugins.plugin_utils._pipelining import PipelinedAction
-from ansible_collections.mailops.ses.plugins.plugin_utils._task_options import (
+from ._option_mistakes import option_mistakes
+from ._pipelining import PipelinedAction
+from ._task_options import (
     REPLACED_DEFAULTS,
     Replaces,
     defaults_of,
@@ -38,7 +35,7 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._task_options import (
     own_names,
     without_replaced_defaults,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._task_secrets import (
+from ._task_secrets import (
     SHORT,
     Spec,
     TaskSecrets,
@@ -46,16 +43,15 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._task_secrets import (
     secret_in_wrong_option,
     secret_values,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._templating import (
+from ._templating import (
     decrypted,
     decrypted_arguments,
     register_secret,
 )
 
-__all__ = ("LOGIN_OPTIONS", "Asked", "LoginsAction", "SesAction", "names")
+__all__ = ("Asked", "LoginsAction", "SesAction", "names")
 
 #: The options of a login, to derive or derived already.
-LOGIN_OPTIONS = {**AWS_ARGUMENT_SPEC, **SMTP_LOGIN_ARGUMENT_SPEC}
 
 
 class Asked(t.Protocol):

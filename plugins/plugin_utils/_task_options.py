@@ -17,13 +17,14 @@ import typing as t
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.validation import check_type_list
 from ansible.parsing.mod_args import ModuleArgsParser
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import SesSmtpError
-from ansible_collections.mailops.ses.plugins.module_utils._smtp_server import (
+
+from ..module_utils._ses._smtp_password import SesSmtpError
+from ..module_utils._smtp._server import (
     PORTS_OF_TLS,
     region_of_endpoint,
 )
-from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import KEY_PAIR, LOGIN
-from ansible_collections.mailops.ses.plugins.plugin_utils._task_secrets import (
+from ._login_places import KEY_PAIR, LOGIN
+from ._task_secrets import (
     Spec,
     as_dict,
     canonical_names,

@@ -14,8 +14,9 @@ import typing as t
 from urllib.parse import quote
 
 from ansible.module_utils.common.validation import check_type_dict
-from ansible_collections.mailops.ses.plugins.module_utils._redaction import REDACTED
-from ansible_collections.mailops.ses.plugins.module_utils._secret_shapes import looks_secret
+
+from ..module_utils._ses._redaction import REDACTED
+from ..module_utils._ses._secret_shapes import looks_secret
 
 __all__ = (
     "REDACTED",

@@ -37,7 +37,9 @@ PIPE = (
 def main() -> None:
     """Print the ratios."""
     init_plugin_loader()  # before the collection is imported, so that Ansible's own importer does it
-    from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import derive_password
+    from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import (
+        derive_password,
+    )
 
     rng = random.Random(1)
     alphabet = string.ascii_letters + string.digits + "+/"

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.mailops.ses.plugins.module_utils._login_outcome import REASONS
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import (
     FIPS_REGIONS,
     REGIONS_WITHOUT_SMTP,
     SMTP_REGIONS,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._outcome import REASONS
 from ansible_collections.mailops.ses.tests.support import guides
 from ansible_collections.mailops.ses.tests.support.ansible_cli import COLLECTIONS_PATH
 from ansible_collections.mailops.ses.tests.support.example_key import (

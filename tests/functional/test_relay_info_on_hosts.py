@@ -13,7 +13,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import TABLE_TYPES
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import TABLE_TYPES
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY, SECRET_KEY
 from ansible_collections.mailops.ses.tests.support.hosts.host import Host
 from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import (

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from ansible_collections.mailops.ses.plugins.module_utils._smtp_login import (
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._login import (
     Login,
     LoginRefused,
     SmtpServer,

@@ -12,21 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils import _relay_setup
-from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import Postfix
-from ansible_collections.mailops.ses.plugins.module_utils._relay_checks import check_ca_file
-from ansible_collections.mailops.ses.plugins.module_utils._relay_instance import Instance
-from ansible_collections.mailops.ses.plugins.module_utils._relay_plan import (
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._tls import check_ca_file
+from ansible_collections.mailops.ses.plugins.module_utils._relay import _setup as _relay_setup
+from ansible_collections.mailops.ses.plugins.module_utils._relay._instance import Instance
+from ansible_collections.mailops.ses.plugins.module_utils._relay._plan import (
     Outcome,
     RelayPlan,
     RelayRequest,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._relay_removal import RelayRemoval
-from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import (
+from ansible_collections.mailops.ses.plugins.module_utils._relay._removal import RelayRemoval
+from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import (
     RelayLogin,
     SenderLogin,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._relay_setup import RelaySetup
+from ansible_collections.mailops.ses.plugins.module_utils._relay._setup import RelaySetup
 
 from .fake_postfix import FakeAttributes, FakePostfix, settings_of
 

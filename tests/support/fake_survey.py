@@ -13,27 +13,27 @@ import tempfile
 import typing as t
 from pathlib import Path
 
-from ansible_collections.mailops.ses.plugins.module_utils import _relay_survey
-from ansible_collections.mailops.ses.plugins.module_utils._candidate_digests import (
+from ansible_collections.mailops.ses.plugins.module_utils._findings import _survey as _relay_survey
+from ansible_collections.mailops.ses.plugins.module_utils._findings._lookup import look_up
+from ansible_collections.mailops.ses.plugins.module_utils._findings._relay_findings import findings
+from ansible_collections.mailops.ses.plugins.module_utils._findings._survey import survey
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
+from ansible_collections.mailops.ses.plugins.module_utils._ses._candidate_digests import (
     Candidates,
     hand_over,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import Postfix
-from ansible_collections.mailops.ses.plugins.module_utils._relay_findings import findings
-from ansible_collections.mailops.ses.plugins.module_utils._relay_survey import survey
-from ansible_collections.mailops.ses.plugins.module_utils._survey_lookup import look_up
 
 from .example_key import ACCESS_KEY, PASSWORD_OF, SECRET_KEY
 from .fake_postfix import FakePostfix
 
 if t.TYPE_CHECKING:
     import pytest
-    from ansible_collections.mailops.ses.plugins.module_utils._finding import Finding
-    from ansible_collections.mailops.ses.plugins.module_utils._survey_facts import (
+    from ansible_collections.mailops.ses.plugins.module_utils._findings._facts import (
         Destination,
         Entry,
         InstanceFacts,
     )
+    from ansible_collections.mailops.ses.plugins.module_utils._findings._finding import Finding
 
 Found = t.Dict[str, str]  # noqa: UP006  # Python 3.7
 

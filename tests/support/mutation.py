@@ -32,11 +32,11 @@ COLLECTION = Path("ansible_collections", "mailops", "ses")
 MODULES = {
     Path(path).stem: COLLECTION / "plugins" / path
     for path in (
-        "module_utils/_map_entry.py",
-        "module_utils/_password_map.py",
-        "module_utils/_relay_probe.py",
-        "module_utils/_secret_mistakes.py",
-        "module_utils/_ses_smtp.py",
+        "module_utils/_postfix/_map_entry.py",
+        "module_utils/_postfix/_password_map.py",
+        "module_utils/_findings/_probe.py",
+        "module_utils/_ses/_secret_mistakes.py",
+        "module_utils/_ses/_smtp_password.py",
         "plugin_utils/_audit.py",
         "plugin_utils/_rotation_verdict.py",
     )
@@ -44,11 +44,11 @@ MODULES = {
 TESTS = COLLECTION / "tests" / "unit" / "plugins"
 #: The tests by example of these modules, by the beginning of their files' names.
 TESTED_BY = (
-    "module_utils/test_map_entry",
-    "module_utils/test_password_map",
-    "module_utils/test_relay_probe",
-    "module_utils/test_secret_mistakes",
-    "module_utils/test_ses_smtp",
+    "module_utils/postfix/test_map_entry",
+    "module_utils/postfix/test_password_map",
+    "module_utils/findings/test_probe",
+    "module_utils/ses/test_secret_mistakes",
+    "module_utils/ses/test_smtp_password",
     "plugin_utils/test_audit",
     "plugin_utils/test_rotation_verdict",
 )

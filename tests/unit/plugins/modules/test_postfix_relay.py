@@ -12,7 +12,7 @@ import os
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import Postfix
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.plugins.modules import postfix_relay as plugin
 from ansible_collections.mailops.ses.tests.support.fake_relay import (
     USER,

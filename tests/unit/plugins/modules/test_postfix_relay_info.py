@@ -11,11 +11,11 @@ import os
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._left_overs import (
+from ansible_collections.mailops.ses.plugins.module_utils._findings._left_overs import (
     Places,
     find_left_overs,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import Postfix
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.plugins.modules import postfix_relay_info as plugin
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,

@@ -12,8 +12,8 @@ import os
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._postfix_table import Postfix
-from ansible_collections.mailops.ses.plugins.module_utils._relay_settings import RelayError
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
+from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import RelayError
 from ansible_collections.mailops.ses.plugins.modules import postfix_relay_key as plugin
 from ansible_collections.mailops.ses.tests.support.fake_relay import (
     USER,

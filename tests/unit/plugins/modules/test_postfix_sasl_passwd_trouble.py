@@ -12,8 +12,8 @@ import typing as t
 
 import pytest
 from ansible.module_utils import basic
-from ansible_collections.mailops.ses.plugins.module_utils import _map_update
-from ansible_collections.mailops.ses.plugins.module_utils._secret_file import locked
+from ansible_collections.mailops.ses.plugins.module_utils._files._secret_file import locked
+from ansible_collections.mailops.ses.plugins.module_utils._postfix import _map_update
 from ansible_collections.mailops.ses.tests.support.map_host import (
     COMPILED,
     KEY,

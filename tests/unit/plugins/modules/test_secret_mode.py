@@ -14,17 +14,19 @@ from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mailops.ses.plugins.module_utils._file_attributes import (
+from ansible_collections.mailops.ses.plugins.module_utils._files._attributes import (
     FileAttributes,
     SameAttributes,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._map_entry import PasswordMapError
-from ansible_collections.mailops.ses.plugins.module_utils._secret_mode import (
+from ansible_collections.mailops.ses.plugins.module_utils._files._safe_path import (
+    SecretFileError,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._files._secret_mode import (
     lets_others_in,
     parse_mode,
     trusted_ids,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._survey_maps import open_file
+from ansible_collections.mailops.ses.plugins.module_utils._findings._map_facts import open_file
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +109,7 @@ def refusal(path: Path, mode: object, group: object = OWN) -> str | None:
     attributes = FileAttributes(t.cast("t.Any", Module(mode, group)))
     try:
         attributes.refuse_open_mode([str(path)], lambda: "root")
-    except PasswordMapError as exc:
+    except SecretFileError as exc:
         return str(exc)
     return None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._smtp_login import (
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._login import (
     Login,
     LoginRefused,
     SmtpServer,

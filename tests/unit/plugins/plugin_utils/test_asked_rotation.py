@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import SesSmtpError
+from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import SesSmtpError
 from ansible_collections.mailops.ses.plugins.plugin_utils._asked_rotation import (
     NewKey,
     entries_of,

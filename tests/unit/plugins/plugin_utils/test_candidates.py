@@ -10,11 +10,11 @@ import json
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._candidate_digests import (
+from ansible_collections.mailops.ses.plugins.module_utils._ses._candidate_digests import (
     Candidates,
     Match,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import (
+from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import (
     SMTP_REGIONS,
     SesSmtpError,
 )

@@ -11,10 +11,8 @@ import typing as t
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import SesSmtpError
+from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import SesSmtpError
 from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
-    AWS_ARGUMENT_SPEC,
-    SMTP_LOGIN_ARGUMENT_SPEC,
     smtp_credentials,
     smtp_login,
     smtp_server,
@@ -220,16 +218,6 @@ def test_representation_hides_the_password() -> None:
     credentials = smtp_credentials({**KEY, "region": "eu-west-1"})
     assert PASSWORD_OF["eu-west-1"] not in repr(credentials)
     assert ACCESS_KEY in repr(credentials)
-
-
-def test_every_secret_option_is_no_log() -> None:
-    assert AWS_ARGUMENT_SPEC["secret_key"]["no_log"] is True
-    assert SMTP_LOGIN_ARGUMENT_SPEC["password"]["no_log"] is True
-    # As in amazon.aws.
-    assert AWS_ARGUMENT_SPEC["access_key"]["aliases"] == ["aws_access_key_id", "aws_access_key"]
-    assert AWS_ARGUMENT_SPEC["secret_key"]["aliases"] == ["aws_secret_access_key", "aws_secret_key"]
-    assert AWS_ARGUMENT_SPEC["region"]["aliases"] == ["aws_region"]
-    assert AWS_ARGUMENT_SPEC["version"]["aliases"] == ["ses_smtp_version"]
 
 
 @pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])

@@ -10,7 +10,7 @@ import re
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import SesSmtpError
+from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import SesSmtpError
 from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
     Place,
     beside_environment_of_task,

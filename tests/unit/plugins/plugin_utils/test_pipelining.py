@@ -13,7 +13,7 @@ import pytest
 from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.mailops.ses.plugins.module_utils._ses_smtp import SesSmtpError
+from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import SesSmtpError
 from ansible_collections.mailops.ses.plugins.plugin_utils._pipelining import PipelinedAction
 
 NEEDS_TERMINAL = "sudo: sorry, you must have a tty to run sudo"

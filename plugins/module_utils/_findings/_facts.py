@@ -1,0 +1,263 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""What there is to know about the relay of a Postfix instance. No password is in it."""
+
+from __future__ import annotations
+
+import re
+import socket
+import typing as t
+from dataclasses import dataclass, field
+
+from .._postfix._main_cf import tokens
+from .._ses._redaction import redact
+from .._smtp._server import region_of_endpoint
+
+if t.TYPE_CHECKING:
+    from .._postfix._lookup_table import State
+    from .._ses._candidate_digests import Match
+
+__all__ = [
+    "Client",
+    "DeferredMail",
+    "Destination",
+    "Entry",
+    "InstanceFacts",
+    "MapFacts",
+    "OpenFile",
+    "Use",
+    "destinations",
+    "host_of",
+]
+
+_SMTP_PORT = 25
+# The names that /etc/services may lack.
+_SERVICES = {"smtp": 25, "submission": 587, "submissions": 465, "smtps": 465, "urd": 465}
+_DESTINATION = re.compile(
+    r"(?:\[(?P<literal>[^\[\]]+)\]|(?P<name>[^\[\]:]+))(?::(?P<port>[^:]+))?\Z"
+)
+
+
+@dataclass(frozen=True)
+class Client:
+    """How one of Postfix's SMTP clients connects: main.cf's settings, and what master.cf says."""
+
+    service: str
+    settings: t.Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def says(self, name: str) -> str:
+        """The value of a setting, empty if Postfix does not have it."""
+        return self.settings.get(name, "")
+
+    def is_on(self, name: str) -> bool:
+        """Whether a yes-or-no setting is yes."""
+        return self.says(name).lower() == "yes"
+
+    @property
+    def tls(self) -> str:
+        """How TLS begins."""
+        return "wrapper" if self.is_on("smtp_tls_wrappermode") else "starttls"
+
+    @property
+    def tls_level(self) -> str:
+        """The security level; older settings count only without the newer one (postconf(5))."""
+        level = self.says("smtp_tls_security_level")
+        if level:
+            return level
+        if self.is_on("smtp_enforce_tls"):
+            return "verify" if self.is_on("smtp_tls_enforce_peername") else "encrypt"
+        return "may" if self.is_on("smtp_use_tls") else "none"
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A server that mail is relayed to, as written, and taken apart.
+
+    Without brackets Postfix would ask for MX records first; SES's endpoints have none.
+    """
+
+    text: str
+    host: str
+    port: int
+    client: Client
+
+    @property
+    def shown_text(self) -> str:
+        """The server as written, redacted: it may have a login in it."""
+        return redact(self.text)
+
+    @property
+    def shown_host(self) -> str:
+        """The host, redacted."""
+        return redact(self.host)
+
+    @property
+    def region(self) -> str | None:
+        """The region whose SES endpoint it is."""
+        return region_of_endpoint(self.host)
+
+    def shown(self) -> dict[str, t.Any]:
+        """The server as a result has it."""
+        return {"host": self.shown_host, "port": self.port, "tls": self.client.tls}
+
+
+@dataclass(frozen=True)
+class Use:
+    """That mail, of one sender or (None) of all, goes to a destination.
+
+    `sender` is an address or @domain, and matters with smtp_sender_dependent_authentication only.
+    """
+
+    destination: Destination
+    sender: str | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of a password map.
+
+    `folded` is the key as Postfix compares it; `key` and `username` are redacted, the user
+    name None where it may be a secret. `in_force` says that Postfix would find it now, rather
+    than once the table is made again. Entries with one login have the same `login`, a number
+    that says nothing about it.
+    """
+
+    table: str
+    path: str
+    folded: bytes
+    key: str
+    line: int | None = None
+    in_force: bool = True
+    username: str | None = None
+    username_problem: str | None = None
+    version: int | None = None
+    raw_secret: bool = False
+    match: Match | None = None
+    login: int = field(default=0, compare=False, repr=False)
+
+    @property
+    def key_region(self) -> str | None:
+        """The region of the SES endpoint that the key names."""
+        return region_of_endpoint(host_of(self.key) or "")
+
+
+@dataclass(frozen=True)
+class OpenFile:
+    """A file with passwords that others can read or change. `what` says what file it is."""
+
+    path: str
+    what: str
+    status: str
+
+
+@dataclass(frozen=True)
+class MapFacts:
+    """A password map.
+
+    `settings` are those that name it: a parameter of main.cf, or service/type/parameter of
+    master.cf, as `postconf -P` has it. `entries_known` says that `entries` are all that the table
+    and its source have.
+    """
+
+    name: str
+    path: str | None
+    state: State
+    mode: str | None = None
+    table_path: str | None = None
+    type: str = ""
+    source_missing: bool = False
+    source_denied: bool = False
+    older: bool = False
+    entries: tuple[Entry, ...] = ()
+    #: Lines of the source that are no entry for Postfix, and those of keys that were there before.
+    ignored_lines: tuple[int, ...] = ()
+    repeated: tuple[tuple[str, int], ...] = ()
+    #: Whether table and source have other entries.
+    differs: bool = False
+    #: Whether proxymap, which is to read the table, may not.
+    closed_to_proxymap: bool = False
+    complete: bool = True
+    inline: bool = False
+    settings: tuple[str, ...] = ()
+    entries_known: bool = True
+
+
+@dataclass(frozen=True)
+class DeferredMail:
+    """Mail that waits because the server refuses the login. `more` says that not all was read."""
+
+    count: int
+    oldest: float  # seconds
+    servers: tuple[str, ...]
+    more: bool = False
+
+
+@dataclass(frozen=True)
+class InstanceFacts:
+    """One instance. `uses_known` says that there are no other destinations than in `uses`.
+
+    `maps` are all password maps, `asked_maps` has the indexes in it of those that a client asks, in
+    its order, by the name of its service.
+    """
+
+    name: str
+    directory: str
+    mail_version: str
+    running: bool
+    utf8: bool
+    client: Client
+    relayhost: tuple[str, ...] = ()
+    uses: tuple[Use, ...] = ()
+    uses_known: bool = True
+    maps: tuple[MapFacts, ...] = ()
+    asked_maps: t.Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    other_tables: tuple[tuple[str, str, State], ...] = ()
+    tls_policies: t.Mapping[str, str | None] = field(default_factory=dict)
+    open_files: tuple[OpenFile, ...] = ()
+    ca_problem: str | None = None
+    sasl_directories: tuple[str, ...] = ()
+    sasl_can_log_in: bool = True
+    deferred: DeferredMail | None = None
+
+    @property
+    def main_cf(self) -> str:
+        """The path of main.cf."""
+        return f"{self.directory}/main.cf"
+
+    def maps_of(self, client: Client) -> tuple[MapFacts, ...]:
+        """The maps that a client asks, in its order."""
+        return tuple(self.maps[number] for number in self.asked_maps.get(client.service, ()))
+
+
+def host_of(key: str) -> str | None:
+    """The host that a key of a password map names, None for a sender's."""
+    match = _DESTINATION.match(key)
+    if "@" in key or not match:
+        return None
+    return match.group("literal") or match.group("name")
+
+
+def destinations(value: str, client: Client) -> tuple[Destination, ...]:
+    """The destinations in a value of relayhost and the like."""
+    found = []
+    for text in tokens(value):
+        match = _DESTINATION.match(text)
+        if match:
+            host = match.group("literal") or match.group("name")
+            found.append(Destination(text, host.lower(), _port(match.group("port")), client))
+    return tuple(found)
+
+
+def _port(port: str | None) -> int:
+    if port is None:
+        return _SMTP_PORT
+    if port.isdigit():
+        return int(port)
+    try:
+        return _SERVICES.get(port) or socket.getservbyname(port, "tcp")
+    except OSError:
+        return _SMTP_PORT

@@ -1,0 +1,174 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""What a survey comes to, as the result of a module."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from dataclasses import dataclass, replace
+
+from .._files._secret_file import (
+    SecretFileError,
+    is_kept,
+)
+from .._postfix._programs import (
+    Postfix,
+    PostfixError,
+)
+from .._ses._redaction import redact
+from ._finding import Finding
+from ._lookup import (
+    Lookups,
+    look_up,
+)
+from ._map_findings import entry_region
+from ._probe import (
+    RelayProbe,
+    probe_relay,
+)
+from ._relay_findings import findings
+from ._survey import (
+    config_directories,
+    survey,
+)
+
+if t.TYPE_CHECKING:
+    from .._ses._candidate_digests import Candidates
+    from ._facts import (
+        Destination,
+        Entry,
+        InstanceFacts,
+        MapFacts,
+    )
+
+__all__ = ["Report", "report", "report_on_all"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Instances as a result has them, and what is wrong with each, by configuration directory.
+
+    What is wrong with the whole host has no configuration directory. `unreadable` has the
+    configuration directories of the instances that can't be read.
+    """
+
+    instances: tuple[dict[str, t.Any], ...]
+    findings: tuple[tuple[Finding, str | None], ...]
+    unreadable: tuple[str, ...] = ()
+
+    def with_host(self, findings: t.Iterable[Finding]) -> Report:
+        """The report with `findings` about the whole host."""
+        return replace(self, findings=(*self.findings, *((each, None) for each in findings)))
+
+    def result(self) -> dict[str, t.Any]:
+        """The result, with the most severe findings first."""
+        found = sorted(self.findings, key=lambda pair: pair[0].rank)
+        return {
+            "instances": list(self.instances),
+            "unreadable_instances": list(self.unreadable),
+            "findings": [finding.shown(directory) for finding, directory in found],
+        }
+
+
+def report(postfix: Postfix, candidates: Candidates, probe_seconds: float | None = None) -> Report:
+    """Look at one instance, and have it probe its relay if `probe_seconds` is given.
+
+    Raises PostfixError or SecretFileError if it can't be read.
+    """
+    facts = survey(postfix, candidates)
+    lookups = look_up(facts)
+    found = tuple((finding, facts.directory) for finding in findings(facts, lookups))
+    probed = None if probe_seconds is None else probe_relay(postfix, facts, probe_seconds)
+    return Report((_instance(facts, lookups, probed),), found)
+
+
+def report_on_all(
+    postfix: Postfix, candidates: Candidates, probe_seconds: float | None = None
+) -> Report:
+    """Look at all instances. One that can't be read is a finding, and hides none of the others."""
+    reports = [
+        _report_or_finding(postfix.at(directory), directory, candidates, probe_seconds)
+        for directory in config_directories(postfix)
+    ]
+    return Report(
+        tuple(instance for each in reports for instance in each.instances),
+        tuple(finding for each in reports for finding in each.findings),
+        tuple(directory for each in reports for directory in each.unreadable),
+    )
+
+
+def _report_or_finding(
+    postfix: Postfix, directory: str, candidates: Candidates, probe_seconds: float | None
+) -> Report:
+    try:
+        return report(postfix, candidates, probe_seconds)
+    except (OSError, PostfixError, SecretFileError) as exc:
+        unreadable = Finding(
+            "instance_unreadable",
+            "critical",
+            os.path.join(directory, "main.cf"),
+            f"this instance can't be read: {exc}",
+            f"See what Postfix says of it: postconf -c {directory} -n",
+        )
+        return Report((), ((unreadable, directory),), (directory,))
+
+
+def _instance(
+    facts: InstanceFacts, lookups: Lookups, probed: RelayProbe | None
+) -> dict[str, t.Any]:
+    entries = [(entry, each.settings) for each in facts.maps for entry in each.entries]
+    return {
+        "name": facts.name,
+        "config_directory": facts.directory,
+        "mail_version": facts.mail_version,
+        "running": facts.running,
+        "relayhost": facts.relayhost,
+        "tls": facts.client.tls,
+        "tls_security_level": redact(facts.client.tls_level),
+        "ca_file": redact(facts.client.says("smtp_tls_CAfile")),
+        "rotation_pending": any(map(_is_kept, facts.maps)),
+        "probe": probed.shown() if probed else None,
+        "maps": [_map(each) for each in facts.maps],
+        "entries": [
+            _entry(entry, settings, lookups.servers.get(number, ()))
+            for number, (entry, settings) in enumerate(entries)
+        ],
+    }
+
+
+def _is_kept(one: MapFacts) -> bool:
+    """Whether mailops.ses.postfix_relay_key keeps what the map was before a rotation."""
+    return bool(one.path) and is_kept(one.path or "")
+
+
+def _map(one: MapFacts) -> dict[str, t.Any]:
+    return {
+        "table": one.name,
+        "path": one.path,
+        "mode": one.mode,
+        "settings": list(one.settings),
+        "complete": one.entries_known,
+    }
+
+
+def _entry(
+    entry: Entry, settings: t.Sequence[str], servers: t.Sequence[Destination]
+) -> dict[str, t.Any]:
+    return {
+        "settings": list(settings),
+        "table": entry.table,
+        "path": entry.path,
+        "line": entry.line,
+        "key": entry.key,
+        "username": entry.username,
+        "version": entry.version,
+        "in_force": entry.in_force,
+        "servers": [server.shown() for server in servers],
+        "region": entry_region(entry, servers),
+        "matches": entry.match.shown() if entry.match else None,
+    }

@@ -1,0 +1,318 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""main.cf and master.cf of a Postfix instance, read and edited through postconf.
+
+postconf -e works on a copy: on main.cf itself it would reset its mode and owner, replace a symbolic
+link by a file, and put every setting in force before anybody has looked at the whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import errno
+import os
+import re
+import stat
+import time
+import typing as t
+from dataclasses import dataclass
+
+from .._files._safe_walk import Places
+from .._files._secret_file import (
+    Staging,
+    read_if_there,
+)
+from .._ses._redaction import is_harmless
+from ._programs import (
+    Postfix,
+    PostfixError,
+    reason,
+)
+
+if t.TYPE_CHECKING:
+    from .._files._safe_path import (
+        Directory,
+        SafePath,
+    )
+
+__all__ = ["MainCf", "Override", "overrides", "read_settings", "tokens"]
+
+# A file that was changed a moment ago may be half written: Postfix's programs read it again and again
+# until its last change is more than a second ago (dict_load_file_xt()). Ours is always whole.
+_COOL_SECONDS = 3.0
+# What a file system may answer to extended attributes that it has not, or may not be copied.
+_NO_ATTRIBUTES = frozenset({errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.EINVAL})
+# What postconf says of them, instead of printing them.
+_UNUSED = re.compile("unused parameter: (.*)")
+# After an option without a value, like -v, too.
+_JOINED = re.compile(r"-[A-Za-z]{0,20}?o(\w{1,100})=(.*)")
+
+
+@dataclass(frozen=True)
+class Override:
+    """A parameter that master.cf sets for one service; `line` counts from 1."""
+
+    service: str
+    name: str
+    value: str
+    line: int
+
+
+def tokens(value: str) -> tuple[str, ...]:
+    """The parts of a list: separated by commas and white space, except inside braces.
+
+    Source: mystrtokq(3) with CHARS_COMMA_SP and CHARS_BRACE, as maps_create() calls it.
+    """
+    parts: list[str] = []
+    part = ""
+    depth = 0
+    for character in value:
+        if depth == 0 and (character == "," or character.isspace()):
+            parts.append(part)
+            part = ""
+            continue
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        part += character
+    return tuple(part for part in [*parts, part] if part)
+
+
+def read_settings(
+    postfix: Postfix, names: t.Sequence[str], options: t.Sequence[str] = ("-x",)
+) -> dict[str, str]:
+    """The values of settings, each on one line, by name; what postconf does not know is left out.
+
+    Without names, all settings that the options select. With the option -x they are the effective
+    ones with all parameters expanded, with -n those that main.cf has, as it has them. Raises
+    PostfixError.
+    """
+    code, out, err = postfix.run("postconf", *options, *names)
+    if code:
+        raise PostfixError(f"postconf can't read Postfix's settings: {reason(code, err)}")
+    lines = os.fsdecode(out).split("\n")
+    if not names:
+        # Those of main.cf that no other setting and no service uses, or not any more.
+        lines += _UNUSED.findall(os.fsdecode(err))
+    pairs = (line.partition("=") for line in lines)
+    found = {name.strip(): value.strip() for name, equals, value in pairs if equals}
+    return {name: found[name] for name in names if name in found} if names else found
+
+
+class MainCf:
+    """The main.cf of the instance in `directory`. `path` is the file itself, if that is a link.
+
+    Raises UnsafePathError if others can redirect it.
+    """
+
+    def __init__(self, postfix: Postfix, directory: str, places: Places | None = None) -> None:
+        self._postfix = postfix
+        self.directory = directory
+        self.path = (places or Places()).find(os.path.join(directory, "main.cf"))
+        self.staging = Staging(self.path)
+        self._is_rehearsed = False
+
+    def rehearsed(self, directory: Directory) -> MainCf:
+        """The same main.cf, whose successors are made in another directory, and never in force."""
+        rehearsal = copy.copy(self)
+        rehearsal.staging = Staging(directory.file(self.path.name))
+        rehearsal._is_rehearsed = True
+        return rehearsal
+
+    def read(self) -> bytes:
+        """Its content. Raises PostfixError if it is not there."""
+        content = self.path.read()
+        if content is None:
+            raise PostfixError(f"{self.path} does not exist. Is Postfix installed?")
+        return content
+
+    def explicit(self, names: t.Sequence[str]) -> dict[str, str]:
+        """The values that main.cf itself has, without expanding anything; without names, all."""
+        return read_settings(self._postfix, names, ["-n"])
+
+    def stage(self, changes: t.Mapping[str, str | None], basis: SafePath | None = None) -> SafePath:
+        """Make its successor in the staging directory; returns the path.
+
+        `changes` has the new values, None for what is to go. Everything else stays as it is, byte
+        for byte, in main.cf or in `basis`, the path of a staged one. Raises PostfixError.
+        """
+        content = self.read() if basis is None else basis.read() or b""
+        if content and not content.endswith(b"\n"):
+            # postconf would add a new setting to the last line.
+            content += b"\n"
+        path = self.stage_content(content)
+        postfix = self._postfix.at(path.directory)
+        settings, stand_ins = _arguments(changes)
+        gone = [name for name, value in changes.items() if value is None]
+        for option, arguments in (("-e", settings), ("-X", gone)):
+            code, _out, err = (
+                postfix.run("postconf", option, *arguments) if arguments else (0, b"", b"")
+            )
+            if code:
+                raise PostfixError(f"postconf can't edit main.cf: {reason(code, err)}")
+        if stand_ins:
+            content = path.read() or b""
+            for stand_in, value in stand_ins.items():
+                content = content.replace(stand_in.encode(), os.fsencode(value))
+            path = self.stage_content(content)
+            postfix = self._postfix.at(path.directory)
+        self._attributes(path)
+        before = self._postfix if basis is None else self._postfix.at(basis.directory)
+        unexpected = _other_changes(before, postfix, changes)
+        if unexpected:
+            self.path.refuse_changed()
+            raise PostfixError(
+                f"editing main.cf would change {', '.join(unexpected)} too. Look at the lines before"
+                " and after"
+            )
+        return path
+
+    def stage_content(self, content: bytes) -> SafePath:
+        """Make a file with these bytes its successor in the staging directory; returns the path."""
+        folder = self.staging.folder()
+        path = self.staging.write(content, folder.file("main.cf"))
+        self._attributes(path)
+        # postconf knows parameters of services, and those that master.cf alone uses, only with it.
+        services = read_if_there(os.path.join(self.directory, "master.cf"))
+        if services is not None:
+            self.staging.write(services, folder.file("master.cf"))
+        return path
+
+    def staged_settings(self, staged: SafePath, names: t.Sequence[str]) -> dict[str, str]:
+        """The effective values, expanded, once the staged file is in force."""
+        postfix = self._postfix.at(staged.directory)
+        return read_settings(postfix, names, ["-o", f"config_directory={self.directory}", "-x"])
+
+    def _attributes(self, staged: SafePath) -> None:
+        """Give a staged file main.cf's owner, mode, SELinux context and access control list.
+
+        And a time that lets Postfix's programs read it at once.
+        """
+        if not self._is_rehearsed:
+            self.path.status()
+            with _opened(self.path) as original, _opened(staged) as successor:
+                status = os.fstat(original)
+                os.fchown(successor, status.st_uid, status.st_gid)
+                os.fchmod(successor, stat.S_IMODE(status.st_mode))
+                for name in _attribute_names(original):
+                    _copy_attribute(original, successor, name)
+        changed = time.time() - _COOL_SECONDS
+        os.utime(staged.name, (changed, changed), dir_fd=staged.directory.descriptor)
+
+
+@contextlib.contextmanager
+def _opened(path: SafePath) -> t.Iterator[int]:
+    descriptor = path.open(os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def overrides(
+    postfix: Postfix, directory: str, names: t.Collection[str], *, expanded: bool = False
+) -> list[Override]:
+    """Where master.cf sets one of these parameters for a service.
+
+    Asks postconf only if a name occurs in the file at all, because it hardly ever does. With
+    `expanded`, the values have all parameters in them replaced.
+    """
+    content = os.fsdecode(read_if_there(os.path.join(directory, "master.cf")) or b"")
+    if not any(name in content for name in names):
+        return []
+    found = []
+    for path, value in read_overrides(postfix, expanded=expanded).items():
+        service, _slash, name = path.rpartition("/")
+        if name in names:
+            found.append(Override(service, name, value, _line(content, service, name)))
+    return [*found, *_joined_overrides(content, names)]
+
+
+def _joined_overrides(content: str, names: t.Collection[str]) -> t.Iterator[Override]:
+    """Those in the form -oNAME=VALUE, which postconf takes apart at the next "o" in it.
+
+    Postfix's daemons read their options with getopt(3), so for them it is the same as -o NAME=VALUE.
+    """
+    service = ""
+    for number, line in enumerate(content.split("\n"), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        words = line.split()
+        if not line[0].isspace():
+            service = "/".join(words[:2])
+        for word in words:
+            match = _JOINED.match(word)
+            if match and match.group(1) in names:
+                yield Override(service, match.group(1), match.group(2), number)
+
+
+def read_overrides(postfix: Postfix, *, expanded: bool = False) -> dict[str, str]:
+    """What master.cf sets, by service/type/parameter. Raises PostfixError."""
+    code, out, err = postfix.run("postconf", "-P", *(["-x"] if expanded else []))
+    if code:
+        raise PostfixError(f"postconf can't read master.cf: {reason(code, err)}")
+    pairs = (line.partition(" = ") for line in os.fsdecode(out).split("\n"))
+    return {path: value.strip() for path, equals, value in pairs if equals}
+
+
+def _arguments(changes: t.Mapping[str, str | None]) -> tuple[list[str], dict[str, str]]:
+    """The settings as arguments of postconf, and the values by what stands in for them there.
+
+    Everybody on a host can see the arguments of a program, so a password must not be in one.
+    """
+    arguments = []
+    stand_ins = {}
+    for name, value in changes.items():
+        if value is None:
+            continue
+        argument = value
+        if not is_harmless(value):
+            argument = os.urandom(16).hex()
+            stand_ins[argument] = value
+        arguments.append(f"{name}={argument}")
+    return arguments, stand_ins
+
+
+def _other_changes(before: Postfix, after: Postfix, changes: t.Collection[str]) -> list[str]:
+    """The settings that have changed and were not to change."""
+    now, then = (read_settings(postfix, [], ["-n"]) for postfix in (before, after))
+    # Always there, and different, with the option -c.
+    expected = {*changes, "config_directory"}
+    return sorted(name for name in {*now, *then} - expected if now.get(name) != then.get(name))
+
+
+def _line(content: str, service: str, name: str) -> int:
+    """The line of master.cf with a service's parameter: of the service, if it can't be told."""
+    first = 1
+    of_service = False
+    for number, line in enumerate(content.split("\n"), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if not line[0].isspace():
+            of_service = line.split()[:2] == service.split("/")
+            first = number if of_service else first
+        if of_service and name in line:
+            return number
+    return first
+
+
+def _attribute_names(file: int) -> list[str]:
+    if not hasattr(os, "listxattr"):  # Python has it on Linux only
+        return []
+    try:
+        return os.listxattr(file)
+    except OSError as exc:
+        if exc.errno not in _NO_ATTRIBUTES:
+            raise
+        return []
+
+
+def _copy_attribute(source: int, target: int, name: str) -> None:
+    try:
+        os.setxattr(target, name, os.getxattr(source, name))
+    except OSError as exc:
+        if exc.errno not in _NO_ATTRIBUTES:
+            raise

@@ -1,0 +1,198 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""Whether mail will be relayed as the settings say: what postfix check does not look at.
+
+postfix check passes an unknown TLS level and a map that is missing; nothing in Postfix says that
+another setting, another map or a line of master.cf beats what was asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from .._postfix._main_cf import Override, tokens
+from .._postfix._programs import (
+    TABLE_TYPES,
+    Postfix,
+    reason,
+)
+from .._postfix._table_name import TableName, parse_table_name
+from .._postfix._tls import CHECKED_LEVELS
+from .._ses._redaction import is_harmless, redact
+from ._settings import (
+    MAPS,
+    RelayError,
+    RelayLogin,
+    Setting,
+)
+
+__all__ = [
+    "ALSO_READ",
+    "check_maps",
+    "check_overrides",
+    "check_routing",
+    "check_tls_policy",
+]
+
+#: Settings that decide whether ours have an effect.
+ALSO_READ = (
+    "mail_version",
+    "default_transport",
+    "relay_transport",
+    "smtp_sasl_tls_verified_security_options",
+    "smtp_tls_policy_maps",
+)
+
+# Each is good enough for those before it.
+_GOOD_ENOUGH = {
+    "encrypt": CHECKED_LEVELS | {"encrypt", "dane", "half-dane"},
+    "secure": CHECKED_LEVELS,
+}
+# The service that finds the next hop.
+_REWRITE = "rewrite/unix"
+_READ_BY_REWRITE = frozenset({"relayhost", "sender_dependent_relayhost_maps"})
+
+
+def check_routing(values: t.Mapping[str, str], servers: int) -> None:
+    """Raise RelayError if another setting keeps relayhost, or the login, from having an effect."""
+    transport, _colon, nexthop = values.get("default_transport", "smtp").partition(":")
+    if nexthop:
+        raise RelayError(
+            f"default_transport is {redact(f'{transport}:{nexthop}')}, and its next hop beats relayhost. Take"
+            " the next hop out of it"
+        )
+    verified = "smtp_sasl_tls_verified_security_options"
+    if "noplaintext" in tokens(values.get(verified, "")):
+        raise RelayError(
+            f"{verified} in main.cf has noplaintext, which leaves SES no mechanism to log in with."
+            " Remove the setting; its default is right"
+        )
+    version = values.get("mail_version", "")
+    if servers > 1 and _older_than_3_5(version):
+        raise RelayError(
+            f"this is Postfix {version}, and relayhost can be a list only since 3.5. Give one"
+            " region"
+        )
+
+
+def check_overrides(
+    found: t.Sequence[Override], values: t.Mapping[str, str], wanted: t.Sequence[Setting]
+) -> None:
+    """Raise RelayError if master.cf sets something else for a service that our mail goes through."""
+    settings = {setting.name: setting for setting in wanted}
+    clients = {
+        values.get(name, default).partition(":")[0] + "/unix"
+        for name, default in (("default_transport", "smtp"), ("relay_transport", "relay"))
+    }
+    for override in found:
+        services = {_REWRITE} if override.name in _READ_BY_REWRITE else clients
+        setting = settings.get(override.name)
+        if override.service in services and setting and not setting.satisfied_by(override.value):
+            raise RelayError(
+                f"master.cf, line {override.line}: {override.service}/{override.name} ="
+                f" {redact(override.value)} beats the {override.name} of main.cf, which is to be"
+                f" {setting.value}. Remove it (postconf -PX"
+                f" {override.service}/{override.name})"
+            )
+
+
+def check_maps(
+    postfix: Postfix, maps: t.Sequence[str], table: str, logins: t.Sequence[RelayLogin]
+) -> None:
+    """Raise RelayError unless Postfix's client will find our logins with these maps.
+
+    `maps` are the tables in smtp_sasl_password_maps, expanded; `table` is ours among them, which
+    has the logins and was checked by itself. Postfix asks all maps for a key, one after the
+    other, before it goes on to the next key (maps_find(), smtp_sasl_glue.c).
+    """
+    if all(_is(table, name) for name in maps):
+        return
+    keys = list(dict.fromkeys(key for login in logins for key in login.keys))
+    found = {
+        name: set() if _is(table, name) else _look_up(postfix, name, keys, MAPS) for name in maps
+    }
+    for login in logins:
+        for key in login.keys:
+            for name in maps:
+                if _is(table, name) and key == login.key:
+                    break
+                if key in found[name]:
+                    raise RelayError(
+                        f"{redact(name)}, in {MAPS}, has an entry for {key!r}, which Postfix finds before"
+                        f" the one for {login.key!r} in {table}: the credentials asked for would"
+                        f" never be used. {_way_out(parse_table_name(name))}"
+                    )
+
+
+def _is(table: str, name: str) -> bool:
+    """Whether a name in a list of tables is that of our table."""
+    return str(parse_table_name(name)) == table
+
+
+def _way_out(table: TableName) -> str:
+    """What to do about a table with an entry that is found before ours."""
+    if table.type in TABLE_TYPES:
+        return f"Set path to {table.path}, so that the relay's login takes the place of that entry"
+    return "Remove that entry"
+
+
+def check_tls_policy(
+    postfix: Postfix, value: str, level: str, logins: t.Sequence[RelayLogin]
+) -> None:
+    """Raise RelayError if a TLS policy makes the connection less safe than it is to be.
+
+    Source: smtp_tls_policy.c; a next hop in brackets is looked up as it is, and nothing else.
+    """
+    destinations = list(dict.fromkeys(login.destination for login in logins))
+    for name in tokens(value):
+        policies = _entries(postfix, name, destinations, "smtp_tls_policy_maps")
+        for destination, policy in policies.items():
+            words = policy.split() or [""]
+            if words[0] not in _GOOD_ENOUGH[level]:
+                raise RelayError(
+                    f"{redact(name)}, in smtp_tls_policy_maps, has the level {redact(words[0])!r} for"
+                    f" {destination!r}, which beats smtp_tls_security_level = {level}. Remove that"
+                    " entry"
+                )
+
+
+def _look_up(postfix: Postfix, name: str, keys: t.Sequence[str], setting: str) -> set[str]:
+    if any(word in name for word in ("inline:", "static:")):
+        # As an argument of postmap it would show the passwords in it.
+        raise RelayError(
+            f"{setting} has passwords in main.cf itself (inline: or static:), which can't be"
+            " checked: an entry for the server's name there would beat ours. Move them into a table"
+        )
+    return set(_entries(postfix, name, keys, setting))
+
+
+def _entries(postfix: Postfix, name: str, keys: t.Sequence[str], setting: str) -> dict[str, str]:
+    """What a table has for these keys, as Postfix's daemons see it."""
+    if not is_harmless(name):
+        # As an argument of postmap it would show what may be a password.
+        raise RelayError(
+            f"{redact(name)}, in {setting}, is not a lookup table, like"
+            " hash:/etc/postfix/sasl_passwd. What is redacted may be a password, which anybody can"
+            f" read in main.cf. Move it into a lookup table, and take it out of {setting}"
+        )
+    data = os.fsencode("".join(f"{key}\n" for key in keys))
+    table = str(parse_table_name(name))
+    code, out, err = postfix.run("postmap", "-q", "-", table, data=data, binary_data=True)
+    if b"fatal:" in err or b"error:" in err:
+        raise RelayError(
+            f"{redact(table)}, in {setting}, can't be read: {reason(code, err)}. Postfix would defer the"
+            f" mail. Make the table, or take it out of {setting}"
+        )
+    lines = (line.partition("\t") for line in out.decode(errors="replace").split("\n"))
+    return {key: value for key, tab, value in lines if tab}
+
+
+def _older_than_3_5(version: str) -> bool:
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    return numbers is not None and (int(numbers.group(1)), int(numbers.group(2))) < (3, 5)

@@ -1,0 +1,217 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""Log in to an SMTP server and take leave: does it accept this user name and password?
+
+User name and password are sent inside TLS only, after the certificate was verified for the
+server's name, and after them nothing but QUIT.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import os
+import socket
+import ssl
+import time
+import typing as t
+
+from .._smtp import _failures as failures
+from ._answers import (
+    login_answered,
+    server_answered,
+)
+from ._client import (
+    NotSmtpError,
+    Reply,
+    SmtpClient,
+)
+from ._outcome import Login, LoginRefused
+from ._server import SmtpServer
+
+__all__ = ("Login", "LoginRefused", "SmtpServer", "login", "login_with_retries")
+
+_MECHANISMS = ("PLAIN", "LOGIN")  # SES has these two
+
+
+def login(
+    server: SmtpServer,
+    username: str,
+    password: str,
+    *,
+    timeout: float = 10.0,
+    ca_file: str | None = None,
+    ca_path: str | None = None,
+) -> Login:
+    """Log in and quit; return the login that was accepted.
+
+    ``timeout``, in seconds, is for all of it together, except for the look-up of the name, which
+    the system's resolver limits. Trusted are the authorities in the PEM file ``ca_file`` and in
+    the hashed directory ``ca_path``, or, with neither, those that the system trusts.
+
+    :raises LoginRefused: if there is no such login, for whatever reason.
+    """
+    attempt = _Attempt(server, username, password, timeout=timeout)
+    return attempt.run(ca_file, ca_path)
+
+
+def login_with_retries(
+    attempt: t.Callable[[], Login],
+    retries: int,
+    delay: float,
+    sleep: t.Callable[[float], None] = time.sleep,
+) -> Login:
+    """Return what ``attempt`` returns, called again up to ``retries`` times while it may help.
+
+    It may after a refusal with ``may_pass``: a connection that failed, an answer of 421 or 454
+    other than that of a used-up daily quota, and 535 for a well-formed password, because SES
+    learns of a new access key with some delay. ``delay`` is in seconds.
+
+    :raises LoginRefused: the last one.
+    """
+    for number in range(1, retries + 2):
+        try:
+            return dataclasses.replace(attempt(), attempts=number)
+        except LoginRefused as refused:
+            refused.login = dataclasses.replace(refused.login, attempts=number)
+            if number > retries or not refused.may_pass:
+                raise
+        sleep(delay)
+    raise ValueError("retries is negative")
+
+
+class _Attempt:
+    def __init__(self, server: SmtpServer, username: str, password: str, *, timeout: float) -> None:
+        self._server = server
+        self._username = username
+        self._password = password
+        self._timeout = timeout
+        self._client = SmtpClient(server.host, server.port, timeout)
+        self._mechanism: str | None = None
+        self._stage = ""  # for a message: what was under way when it failed
+
+    def run(self, ca_file: str | None, ca_path: str | None) -> Login:
+        started = time.monotonic()
+        try:
+            authorities = _Authorities(self._server, ca_file, ca_path)
+            with self._client:
+                self._connect()
+                self._talk(authorities)
+        except LoginRefused as refused:
+            refused.login = self._login(False, started)
+            raise
+        return self._login(True, started)
+
+    def _login(self, accepted: bool, started: float) -> Login:
+        addresses = self._client.addresses
+        return Login(
+            accepted=accepted,
+            host=self._server.host,
+            port=self._server.port,
+            address=addresses[-1] if addresses else None,
+            tls_version=self._client.tls_version,
+            mechanism=self._mechanism,
+            elapsed=round(time.monotonic() - started, 3),
+        )
+
+    def _connect(self) -> None:
+        try:
+            self._client.connect()
+        except (socket.gaierror, UnicodeError) as exc:
+            raise failures.name_not_resolved(self._server, exc) from None
+        except OSError as exc:
+            raise failures.not_connected(
+                self._server, exc, self._client.addresses, self._timeout
+            ) from None
+
+    def _talk(self, authorities: _Authorities) -> None:
+        try:
+            self._begin(authorities)
+            self._authenticate()
+        except NotSmtpError:
+            raise failures.not_smtp(self._server, self._stage) from None
+        except OSError as exc:
+            raise failures.connection_lost(self._server, exc, self._stage, self._timeout) from None
+
+    def _begin(self, authorities: _Authorities) -> None:
+        """From the first byte to the EHLO reply inside TLS."""
+        if self._server.tls == "wrapper":
+            self._start_tls(authorities)
+        self._stage = "the greeting"
+        self._expect(220, self._client.reply())
+        if self._server.tls == "starttls":
+            self._stage = "STARTTLS"
+            self._expect(250, self._client.ehlo())
+            offered = "STARTTLS" in self._client.extensions
+            if not offered or self._client.command("STARTTLS").code != 220:
+                self._client.quit()
+                raise failures.starttls_not_offered(self._server)
+            self._start_tls(authorities)
+        self._stage = "EHLO"
+        self._expect(250, self._client.ehlo())
+
+    def _start_tls(self, authorities: _Authorities) -> None:
+        self._stage = "the TLS handshake"
+        try:
+            self._client.start_tls(authorities.context)
+        except ssl.SSLCertVerificationError as exc:
+            raise failures.certificate_not_trusted(
+                self._server, exc, authorities.ca_file, authorities.ca_path
+            ) from None
+        except ssl.SSLError as exc:
+            raise failures.tls_failed(self._server, exc) from None
+
+    def _expect(self, code: int, reply: Reply) -> None:
+        if reply.code != code:
+            self._client.quit()
+            raise server_answered(self._server, reply)
+
+    def _authenticate(self) -> None:
+        self._stage = "the login"
+        offered = self._client.extensions.get("AUTH", "")
+        self._mechanism = next((name for name in _MECHANISMS if name in offered.split()), None)
+        if self._mechanism is None:
+            self._client.quit()
+            raise failures.no_mechanism(self._server, offered)
+        reply = self._plain() if self._mechanism == "PLAIN" else self._two_steps()
+        self._client.quit()
+        if reply.code != 235:
+            raise login_answered(self._server, reply, self._username, self._password)
+
+    def _plain(self) -> Reply:
+        """AUTH PLAIN with an initial response: RFC 4616 and RFC 4954."""
+        response = _base64(f"\0{self._username}\0{self._password}")
+        return self._client.command(f"AUTH PLAIN {response}")
+
+    def _two_steps(self) -> Reply:
+        """AUTH LOGIN: the server asks for the user name, then for the password."""
+        reply = self._client.command("AUTH LOGIN")
+        for text in (self._username, self._password):
+            if reply.code != 334:
+                break
+            reply = self._client.command(_base64(text))
+        return reply
+
+
+class _Authorities:
+    """Whom to trust, and the TLS that demands it: 1.2 or newer, a certificate for the name."""
+
+    def __init__(self, server: SmtpServer, ca_file: str | None, ca_path: str | None) -> None:
+        self.ca_file = ca_file
+        self.ca_path = ca_path
+        if ca_path and not os.path.isdir(ca_path):  # OpenSSL would not mind
+            raise failures.ca_unusable(server, "ca_path", ca_path, None)
+        try:
+            self.context = ssl.create_default_context(cafile=ca_file, capath=ca_path)
+        except OSError as exc:
+            raise failures.ca_unusable(server, "ca_file", str(ca_file), exc) from None
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+
+
+def _base64(text: str) -> str:
+    # What UTF-8 has no form for is in no password of SES, and "?" makes it refuse that one.
+    return base64.b64encode(text.encode("utf-8", "replace")).decode("ascii")

@@ -1,0 +1,75 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""What came of an SMTP login: how far it got, and why it was refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ._server import SmtpServer
+
+__all__ = ("REASONS", "Login", "LoginRefused")
+
+#: The codes of LoginRefused.reason: stable, for tasks to test.
+REASONS = (
+    "answer",
+    "ca",
+    "certificate",
+    "connection_closed",
+    "connection_refused",
+    "credentials_invalid",
+    "name_resolution",
+    "no_mechanism",
+    "not_smtp",
+    "not_subscribed",
+    "port_blocked",
+    "temporary_failure",
+    "throttled",
+    "timeout",
+    "tls",
+    "tls_not_offered",
+    "too_many_connections",
+    "unreachable",
+    "version_2",
+)
+
+
+@dataclass(frozen=True)
+class Login:
+    """How far a login got. What it did not reach is None; ``elapsed`` is in seconds."""
+
+    accepted: bool
+    host: str
+    port: int
+    address: str | None = None
+    tls_version: str | None = None
+    mechanism: str | None = None
+    elapsed: float = 0.0
+    attempts: int = 1
+
+
+class LoginRefused(Exception):
+    """A login that failed, in words for the operator. Nothing in it holds the password.
+
+    ``reason`` is one of REASONS; ``answer`` what the server answered, if it did; ``may_pass``
+    whether the same may succeed a little later; ``login`` how far it got.
+    """
+
+    def __init__(
+        self,
+        server: SmtpServer,
+        reason: str,
+        message: str,
+        answer: str | None = None,
+        may_pass: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.answer = answer
+        self.may_pass = may_pass
+        self.login = Login(False, server.host, server.port)

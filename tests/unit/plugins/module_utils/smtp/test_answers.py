@@ -1,0 +1,251 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What SES's answers to a login are said to mean, and that no answer shows a secret."""
+
+from __future__ import annotations
+
+import base64
+import typing as t
+
+import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._answers import (
+    login_answered,
+    server_answered,
+    shown,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._client import Reply
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._outcome import REASONS
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import SmtpServer
+from ansible_collections.mailops.ses.tests.support.example_key import (
+    ACCESS_KEY,
+    MISTAKES,
+    PASSWORD_OF,
+    SECRET_KEY,
+    found_in,
+    longest_common_part,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+SERVER = SmtpServer("email-smtp.eu-west-1.amazonaws.com", 587, "starttls")
+PASSWORD = PASSWORD_OF["eu-west-1"]
+V2_PASSWORD = "An60U4ZD3sd4fg+FvXUjayOipTt8LO4rUUmhpdX6ctDy"
+INVALID = Reply(535, "Authentication Credentials Invalid")
+
+# case, user name, password, answer, reason, whether it may pass, parts of the message
+ANSWERS: list[tuple[str, str, str, Reply, str, bool, list[str]]] = [
+    (
+        "well-formed",
+        ACCESS_KEY,
+        PASSWORD,
+        INVALID,
+        "credentials_invalid",
+        True,
+        ["another region than that of email-smtp.eu-west-1", "deactivated", "half a minute"],
+    ),
+    (
+        "raw secret",
+        ACCESS_KEY,
+        SECRET_KEY,
+        INVALID,
+        "credentials_invalid",
+        False,
+        ["looks like a secret access key", "secret_key"],
+    ),
+    (
+        "IAM user's name",
+        "ses-smtp-user",
+        PASSWORD,
+        INVALID,
+        "credentials_invalid",
+        False,
+        ["no access key ID", "name of the IAM user"],
+    ),
+    (
+        "temporary",
+        "ASIAIOSFODNN7EXAMPLE",
+        PASSWORD,
+        INVALID,
+        "credentials_invalid",
+        False,
+        ["ASIA", "Create an access key"],
+    ),
+    (
+        "newline",
+        ACCESS_KEY,
+        f"{PASSWORD}\n",
+        INVALID,
+        "credentials_invalid",
+        False,
+        ["white space"],
+    ),
+    (
+        "cut off",
+        ACCESS_KEY,
+        PASSWORD[:-1],
+        INVALID,
+        "credentials_invalid",
+        False,
+        ["none of SES", "44 characters"],
+    ),
+    ("version 2", ACCESS_KEY, V2_PASSWORD, INVALID, "version_2", False, ["version 4", "region"]),
+    (
+        "version 2, says SES",
+        ACCESS_KEY,
+        PASSWORD,
+        Reply(535, "Signature Version 2 is deprecated for use with SES"),
+        "version_2",
+        False,
+        ["Signature Version 2 is deprecated", "version 4"],
+    ),
+    (
+        "not subscribed",
+        ACCESS_KEY,
+        PASSWORD,
+        Reply(535, "Account not subscribed to SES"),
+        "not_subscribed",
+        False,
+        ["has not signed up for SES"],
+    ),
+    (
+        "rate",
+        ACCESS_KEY,
+        PASSWORD,
+        Reply(454, "Throttling failure: Maximum sending rate exceeded"),
+        "throttled",
+        True,
+        ["slow down"],
+    ),
+    (
+        "daily quota",
+        ACCESS_KEY,
+        PASSWORD,
+        Reply(454, "Throttling failure: Daily message quota exceeded"),
+        "throttled",
+        False,
+        ["24 hours"],
+    ),
+    (
+        "temporary failure",
+        ACCESS_KEY,
+        PASSWORD,
+        Reply(454, "Temporary authentication failure"),
+        "temporary_failure",
+        True,
+        ["try again later"],
+    ),
+    (
+        "too many connections",
+        ACCESS_KEY,
+        PASSWORD,
+        Reply(421, "Too many concurrent SMTP connections"),
+        "too_many_connections",
+        True,
+        ["no more connections"],
+    ),
+    (
+        "none of SES",
+        ACCESS_KEY,
+        PASSWORD,
+        Reply(504, "Unrecognized authentication type"),
+        "answer",
+        False,
+        ["another server"],
+    ),
+]
+# what a server makes of the command that it refuses
+ECHOES = {
+    "as it is": lambda text: text,
+    "in capitals": lambda text: text.upper(),
+    "in quotes": lambda text: f"'{text}'",
+    "cut": lambda text: text[: len(text) // 2],
+    "its end": lambda text: text[len(text) // 2 :],
+    "on lines": lambda text: "\n".join(
+        text[start : start + 12] for start in range(0, len(text), 12)
+    ),
+}
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("case", "username", "password", "reply", "reason", "may_pass", "says"),
+    ANSWERS,
+    ids=[row[0] for row in ANSWERS],
+)
+def test_meaning(
+    *,
+    case: str,
+    username: str,
+    password: str,
+    reply: Reply,
+    reason: str,
+    may_pass: bool,
+    says: list[str],
+) -> None:
+    refused = login_answered(SERVER, reply, username, password)
+    assert (refused.reason, refused.may_pass) == (reason, may_pass)
+    assert refused.reason in REASONS
+    assert refused.answer == f"{reply.code} {reply.text}"
+    assert refused.message.startswith(f'{SERVER.host} port 587 answered "{refused.answer}". ')
+    assert not [part for part in says if part not in refused.message], refused.message
+    assert not refused.message.endswith(".")
+    assert str(refused) == refused.message
+    assert not refused.login.accepted
+    for secret in (PASSWORD, SECRET_KEY, V2_PASSWORD):
+        assert len(longest_common_part(refused.message, secret)) < 8
+
+
+@pytest.mark.parametrize("row", MISTAKES, ids=lambda row: str(row["mistake"])[:30])
+def test_every_published_mistake_is_explained(row: dict[str, str]) -> None:
+    refused = login_answered(SERVER, INVALID, ACCESS_KEY, row["wrong_smtp_password"])
+    assert refused.reason in ("credentials_invalid", "version_2")
+    assert len(refused.message) > len(str(SERVER)) + 100
+
+
+def test_before_the_login() -> None:
+    refused = server_answered(SERVER, Reply(421, "Too many concurrent SMTP connections"))
+    assert (refused.reason, refused.may_pass) == ("too_many_connections", True)
+    refused = server_answered(SERVER, Reply(554, "No SMTP service here"))
+    assert (refused.reason, refused.may_pass) == ("answer", False)
+    assert '"554 No SMTP service here"' in refused.message
+
+
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=list(ECHOES))
+@pytest.mark.parametrize("code", [535, 454, 500])
+def test_no_echo_shows_the_password(code: int, echo: t.Callable[[str], str]) -> None:
+    for sent in (PASSWORD, encoded(PASSWORD), encoded(f"\0{ACCESS_KEY}\0{PASSWORD}")):
+        text = f"Invalid: {echo(sent)} refused"
+        refused = login_answered(SERVER, Reply(code, text), ACCESS_KEY, PASSWORD)
+        assert refused.answer is not None
+        assert "***" in refused.answer
+        assert refused.answer.startswith(f"{code} ")
+        assert "refused" in refused.answer
+        for shown_text in (refused.answer, refused.message):
+            assert not found_in(shown_text, [PASSWORD])
+            assert len(longest_common_part(shown_text, PASSWORD)) < 8
+            assert len(longest_common_part(shown_text, encoded(PASSWORD))) < 8
+
+
+def test_no_echo_shows_a_secret_in_place_of_the_user_name() -> None:
+    reply = Reply(535, f"No such user {SECRET_KEY}")
+    refused = login_answered(SERVER, reply, SECRET_KEY, ACCESS_KEY)
+    assert refused.answer == "535 No such user ***"
+    reply = Reply(535, f"No such user {ACCESS_KEY}")
+    assert login_answered(SERVER, reply, ACCESS_KEY, PASSWORD).answer == f"535 {reply.text}"
+
+
+@given(st.text(min_size=1, max_size=60), st.text(max_size=60), st.text(max_size=60))
+def test_no_password_whatever_it_is(password: str, before: str, after: str) -> None:
+    text = before + password + after
+    answer = shown(Reply(535, text), [password])
+    pieces = [piece for piece in password.split() if len(piece) >= 8]
+    assert not [piece for piece in pieces if piece.lower() in answer.lower()]
+
+
+def test_a_long_answer_is_cut() -> None:
+    assert len(shown(Reply(535, "no " * 5000), [PASSWORD])) <= 500
