@@ -19,17 +19,17 @@ unit: $(NOX)  ## the quick tests, for daily work
 	@$(NOX) --session unit
 
 test: system $(NOX)  ## every check there is, as CI runs it
-	@$(VENV)/bin/python tests/support/run_sessions.py $(NOX)
+	@$(VENV)/bin/python tests/tooling/run_sessions.py $(NOX)
 
 docs: $(NOX)  ## the documentation site, checked; it says where
 	@$(NOX) --session docs
 
 demo: $(NOX)  ## an encrypted example key becomes a relay that delivers; without root, a sasl_passwd
-	@tests/support/system_packages.sh postfix libsasl2-modules mount util-linux
+	@tests/tooling/system_packages.sh postfix libsasl2-modules mount util-linux
 	@$(NOX) --session demo
 
 bench: $(NOX)  ## what it costs, as ratios; PART=relay is one part of it
-	@tests/support/system_packages.sh ca-certificates postfix postfix-lmdb
+	@tests/tooling/system_packages.sh ca-certificates postfix postfix-lmdb
 	@$(NOX) --session bench -- $(PART)
 
 mutation: $(NOX)  ## would the unit tests notice a wrong line of the derivation?
@@ -42,13 +42,13 @@ released-api: $(NOX)  ## record what playbooks rely on, at a release
 	@$(NOX) --session released-api
 
 pins: $(NOX)  ## set every pin in tests/requirements to the newest version
-	@$(VENV)/bin/python -m tests.support.update_pins
+	@$(VENV)/bin/python -m tests.tooling.update_pins
 
 clean:  ## remove what the other targets made
 	rm -rf .cache .nox .venv build tests/output mailops-ses-*.tar.gz
 
 system:
-	@tests/support/system_packages.sh
+	@tests/tooling/system_packages.sh
 
 $(NOX): tests/requirements/nox.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -4,7 +4,7 @@
 
 """Every check there is, as nox sessions. ``make test`` runs them all, three at a time.
 
-Each session stages its own copy of the checkout (tests/support/staging.py) and works there; what
+Each session stages its own copy of the checkout (tests/tooling/staging.py) and works there; what
 it needs is installed into .nox, what it leaves behind is in build and .cache.
 """
 
@@ -23,7 +23,7 @@ import nox
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support import ansible_test_home, interpreters, staging  # noqa: E402
+from tooling import ansible_test_home, interpreters, staging  # noqa: E402
 
 nox.needs_version = ">=2026.4"
 nox.options.default_venv_backend = "virtualenv"  # in a quarter of the time that venv needs
@@ -54,8 +54,8 @@ SAME_ON_EVERY_MINOR = (
 OF_STYLE = ("pep8", "pylint")
 #: Pythons that virtualenv has no pip for any more.
 WITH_VENV_ONLY = ("3.7", "3.8")
-#: A module of tests/support as a program, where the staged collection is on Python's path.
-SUPPORT = "ansible_collections.mailops.ses.tests.support"
+#: A module of tests/tooling as a program, where the staged collection is on Python's path.
+TOOLING = "ansible_collections.mailops.ses.tests.tooling"
 
 Check = t.Callable[[nox.Session], None]
 
@@ -307,7 +307,7 @@ def docs(session: nox.Session) -> None:
     references = ("--check-extra-docs-refs", "--validate-collection-refs", "all")
     session.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", *references, ".")
     session.run("antsibull-changelog", "lint")
-    session.run("python", "-m", f"{SUPPORT}.release_check", "--rehearse")
+    session.run("python", "-m", f"{TOOLING}.release_check", "--rehearse")
     for kind, folder in (("filter", "filter"), ("module", "modules")):
         for path in sorted((root / "plugins" / folder).glob("[!_]*.py")):
             session.run("ansible-doc", "-t", kind, f"mailops.ses.{path.stem}", silent=True)
@@ -333,7 +333,7 @@ def mutation(session: nox.Session) -> None:
     """Mutation testing of the derivation and of the password map's format."""
     install(session, "mutation", core=newest())
     session.chdir(stage(session).parents[2])
-    session.run("python", "-m", f"{SUPPORT}.mutation")
+    session.run("python", "-m", f"{TOOLING}.mutation")
 
 
 def release_check(session: nox.Session) -> None:
@@ -345,15 +345,15 @@ def release_check(session: nox.Session) -> None:
     tags = session.run(*git, "tag", "--points-at", "HEAD", external=True, silent=True)
     stage(session)
     said = () if changes else str(tags).split()
-    session.run("python", "-m", f"{SUPPORT}.release_check", *said)
+    session.run("python", "-m", f"{TOOLING}.release_check", *said)
 
 
 def released_api(session: nox.Session) -> None:
     """Record what playbooks rely on, at a release."""
     install(session, core=newest())
-    record = ROOT / "tests" / "support" / "released_api.json"
+    record = ROOT / "tests" / "tooling" / "released_api.json"
     stage(session)
-    session.run("python", "-m", f"{SUPPORT}.released_api", str(record))
+    session.run("python", "-m", f"{TOOLING}.released_api", str(record))
 
 
 def demo(session: nox.Session) -> None:

@@ -38,7 +38,7 @@ def _provide_collection() -> None:
     if _importable():
         return
     collections = _ROOT / "build" / "pytest"
-    staging = _ROOT / "tests" / "support" / "staging.py"
+    staging = _ROOT / "tests" / "tooling" / "staging.py"
     subprocess.run([sys.executable, str(staging), str(collections)], check=True)
     sys.path.insert(0, str(collections))
     # For the programs that the tests start.

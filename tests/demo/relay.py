@@ -14,14 +14,14 @@ import stat
 import sys
 from pathlib import Path
 
-from ..support.certificate_authority import CertificateAuthority
 from ..support.example_key import ACCESS_KEY, SECRET_KEY
-from ..support.hosts_file import loopback_address, with_hosts
-from ..support.scratch_postfix import ScratchPostfix
-from ..support.ses_accounts import Account
-from ..support.ses_protocol import Listener
-from ..support.ses_records import Message
-from ..support.ses_stand_in import SesStandIn
+from ..support.isolation.hosts_file import loopback_address, with_hosts
+from ..support.postfix.scratch_postfix import ScratchPostfix
+from ..support.ses.accounts import Account
+from ..support.ses.certificate_authority import CertificateAuthority
+from ..support.ses.protocol import Listener
+from ..support.ses.records import Message
+from ..support.ses.stand_in import SesStandIn
 from .scratch import HERE, HOST, PUBLISHED, REGION, SCRATCH, prepare, run, step, vaults
 
 FIRST = Account(ACCESS_KEY, SECRET_KEY)

@@ -11,19 +11,19 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.certificate_authority import (
-    CertificateAuthority,
-)
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY, SECRET_KEY
-from ansible_collections.mailops.ses.tests.support.hosts_file import (
+from ansible_collections.mailops.ses.tests.support.examples.sandbox import Sandbox
+from ansible_collections.mailops.ses.tests.support.isolation.hosts_file import (
     loopback_address,
     write_hosts,
 )
-from ansible_collections.mailops.ses.tests.support.sandbox import Sandbox
-from ansible_collections.mailops.ses.tests.support.scratch_postfix import ScratchPostfix
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
-from ansible_collections.mailops.ses.tests.support.ses_protocol import Listener, Mode
-from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import ScratchPostfix
+from ansible_collections.mailops.ses.tests.support.ses.accounts import Account
+from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
+    CertificateAuthority,
+)
+from ansible_collections.mailops.ses.tests.support.ses.protocol import Listener, Mode
+from ansible_collections.mailops.ses.tests.support.ses.stand_in import SesStandIn
 
 SES_REGIONS = ("eu-west-1", "eu-central-1")
 

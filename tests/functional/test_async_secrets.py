@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
     found_in,
 )
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli
 from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.every_minor, pytest.mark.slow]

@@ -20,20 +20,20 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli
 from ansible_collections.mailops.ses.tests.support.browser import Browser
-from ansible_collections.mailops.ses.tests.support.certificate_authority import (
-    CertificateAuthority,
-)
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
     found_in,
 )
-from ansible_collections.mailops.ses.tests.support.relay_results import relay_result
-from ansible_collections.mailops.ses.tests.support.scratch_postfix import ScratchPostfix
-from ansible_collections.mailops.ses.tests.support.ses_accounts import password_v2, password_v4
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import ScratchPostfix
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli
+from ansible_collections.mailops.ses.tests.support.running.relay_results import relay_result
+from ansible_collections.mailops.ses.tests.support.ses.accounts import password_v2, password_v4
+from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
+    CertificateAuthority,
+)
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.browser, pytest.mark.slow]
 

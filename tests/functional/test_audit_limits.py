@@ -17,9 +17,9 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli, squeezed
-from ansible_collections.mailops.ses.tests.support.relay_results import relay_result
-from ansible_collections.mailops.ses.tests.support.scratch_configs import ScratchHosts
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_configs import ScratchHosts
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli, squeezed
+from ansible_collections.mailops.ses.tests.support.running.relay_results import relay_result
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow, pytest.mark.every_minor]
 

@@ -13,16 +13,19 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.mailops.ses.tests.support import guides
-from ansible_collections.mailops.ses.tests.support.ansible_cli import COLLECTIONS_PATH, AnsibleCli
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
     found_in,
 )
-from ansible_collections.mailops.ses.tests.support.sandbox import Sandbox
-from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+from ansible_collections.mailops.ses.tests.support.examples import guides
+from ansible_collections.mailops.ses.tests.support.examples.sandbox import Sandbox
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import (
+    COLLECTIONS_PATH,
+    AnsibleCli,
+)
+from ansible_collections.mailops.ses.tests.support.ses.stand_in import SesStandIn
 
 GUIDE = "guide_automation_platform"
 PASSWORD = PASSWORD_OF["eu-west-1"]

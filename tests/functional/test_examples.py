@@ -16,18 +16,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli, squeezed
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
 )
-from ansible_collections.mailops.ses.tests.support.sandbox import Sandbox
-from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
-from ansible_collections.mailops.ses.tests.support.table_delivery import (
+from ansible_collections.mailops.ses.tests.support.examples.sandbox import Sandbox
+from ansible_collections.mailops.ses.tests.support.examples.table_delivery import (
     check_mail_arrives,
     write_outdated_map,
 )
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli, squeezed
+from ansible_collections.mailops.ses.tests.support.ses.stand_in import SesStandIn
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PLUGINS = sorted(

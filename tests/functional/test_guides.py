@@ -23,20 +23,20 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password im
     SMTP_REGIONS,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._outcome import REASONS
-from ansible_collections.mailops.ses.tests.support import guides
-from ansible_collections.mailops.ses.tests.support.ansible_cli import COLLECTIONS_PATH
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
 )
-from ansible_collections.mailops.ses.tests.support.sandbox import Sandbox
-from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
-from ansible_collections.mailops.ses.tests.support.table_delivery import (
+from ansible_collections.mailops.ses.tests.support.examples import guides
+from ansible_collections.mailops.ses.tests.support.examples.sandbox import Sandbox
+from ansible_collections.mailops.ses.tests.support.examples.table_delivery import (
     WRITES_MAP,
     check_mail_arrives,
     write_outdated_map,
 )
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import COLLECTIONS_PATH
+from ansible_collections.mailops.ses.tests.support.ses.stand_in import SesStandIn
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 
@@ -49,12 +49,12 @@ PLAYBOOKS = [example for example in guides.playbooks() if example[0] not in RUN_
 KEY = {"access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY}
 #: As a program on AWS's page is called: secret and region.
 SCRIPT = """
-from ansible_collections.mailops.ses.tests.support.ses_accounts import password_v4
+from ansible_collections.mailops.ses.tests.support.ses.accounts import password_v4
 import sys
 print(password_v4(*sys.argv[1:]))
 """
 FILTER = """
-from ansible_collections.mailops.ses.tests.support.ses_accounts import password_v4
+from ansible_collections.mailops.ses.tests.support.ses.accounts import password_v4
 class FilterModule:
     def filters(self):
         return {"ses_smtp_password": lambda secret, region: password_v4(str(secret), region)}

@@ -19,18 +19,18 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.certificate_authority import (
-    CertificateAuthority,
-)
 from ansible_collections.mailops.ses.tests.support.hosts.host import Host
 from ansible_collections.mailops.ses.tests.support.hosts.network import HostNetwork, ses_address
 from ansible_collections.mailops.ses.tests.support.hosts.roots import (
     RELEASES,
     root_file_systems,
 )
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
-from ansible_collections.mailops.ses.tests.support.ses_program import StandInProgram
-from ansible_collections.mailops.ses.tests.support.ses_protocol import Mode
+from ansible_collections.mailops.ses.tests.support.ses.accounts import Account
+from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
+    CertificateAuthority,
+)
+from ansible_collections.mailops.ses.tests.support.ses.program import StandInProgram
+from ansible_collections.mailops.ses.tests.support.ses.protocol import Mode
 
 pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.slow]
 

@@ -20,14 +20,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.mailops.ses.tests.support.ansible_cli import squeezed
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY, SECRET_KEY
 from ansible_collections.mailops.ses.tests.support.hosts.host import Host
 from ansible_collections.mailops.ses.tests.support.hosts.logins import LOGINS, provide_logins
 from ansible_collections.mailops.ses.tests.support.hosts.network import ses_address
 from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import Play, RelayHosts
-from ansible_collections.mailops.ses.tests.support.option_mistakes import MODULES, derivable
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import squeezed
+from ansible_collections.mailops.ses.tests.support.running.option_mistakes import MODULES, derivable
+from ansible_collections.mailops.ses.tests.support.ses.accounts import Account, password_v4
 from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.slow, pytest.mark.every_minor]

@@ -23,6 +23,11 @@ from urllib.parse import quote
 
 import pytest
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY, SECRET_KEY
+from ansible_collections.mailops.ses.tests.support.examples.mail_server_recipes import (
+    OFFERED,
+    PLAYBOOKS,
+    RECIPES,
+)
 from ansible_collections.mailops.ses.tests.support.hosts.host import Host
 from ansible_collections.mailops.ses.tests.support.hosts.network import ses_address
 from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import (
@@ -32,14 +37,9 @@ from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import (
     RelayHosts,
     subject_of,
 )
-from ansible_collections.mailops.ses.tests.support.mail_server_recipes import (
-    OFFERED,
-    PLAYBOOKS,
-    RECIPES,
-)
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
-from ansible_collections.mailops.ses.tests.support.ses_protocol import Mode
-from ansible_collections.mailops.ses.tests.support.ses_records import Message, Session
+from ansible_collections.mailops.ses.tests.support.ses.accounts import Account, password_v4
+from ansible_collections.mailops.ses.tests.support.ses.protocol import Mode
+from ansible_collections.mailops.ses.tests.support.ses.records import Message, Session
 from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.slow]

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.mailops.ses.tests.support.ansible_cli import (
-    EVERY_CALLBACK,
-    AnsibleCli,
-    squeezed,
-)
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
     found_in,
 )
-from ansible_collections.mailops.ses.tests.support.vaulted import vaulted
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import (
+    EVERY_CALLBACK,
+    AnsibleCli,
+    squeezed,
+)
+from ansible_collections.mailops.ses.tests.support.running.vaulted import vaulted
 
 pytestmark = pytest.mark.every_minor
 

@@ -17,7 +17,16 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.module_runner import (
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import (
+    MODULE,
+    ScratchMap,
+    asked,
+)
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import (
+    program,
+    table_types,
+)
+from ansible_collections.mailops.ses.tests.support.running.module_runner import (
     ModuleServer,
     Outcome,
     module_command,
@@ -25,8 +34,6 @@ from ansible_collections.mailops.ses.tests.support.module_runner import (
     payload,
     run_module,
 )
-from ansible_collections.mailops.ses.tests.support.scratch_map import MODULE, ScratchMap, asked
-from ansible_collections.mailops.ses.tests.support.scratch_postfix import program, table_types
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 

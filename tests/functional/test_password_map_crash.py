@@ -20,17 +20,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.kill_points import (
+from ansible_collections.mailops.ses.tests.support.isolation.memory_disk import memory_disk
+from ansible_collections.mailops.ses.tests.support.postfix.kill_points import (
     Killer,
     KillPoint,
     NotReachedError,
     choose,
 )
-from ansible_collections.mailops.ses.tests.support.left_behind import Seen, left_behind
-from ansible_collections.mailops.ses.tests.support.memory_disk import memory_disk
-from ansible_collections.mailops.ses.tests.support.module_runner import ModuleServer, Outcome
-from ansible_collections.mailops.ses.tests.support.scratch_map import MODULE, ScratchMap, asked
-from ansible_collections.mailops.ses.tests.support.scratch_postfix import table_types
+from ansible_collections.mailops.ses.tests.support.postfix.left_behind import Seen, left_behind
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import (
+    MODULE,
+    ScratchMap,
+    asked,
+)
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import table_types
+from ansible_collections.mailops.ses.tests.support.running.module_runner import (
+    ModuleServer,
+    Outcome,
+)
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 

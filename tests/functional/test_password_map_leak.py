@@ -20,27 +20,27 @@ from pathlib import Path
 import ansible.release
 import pytest
 import yaml
-from ansible_collections.mailops.ses.tests.support.ansible_cli import (
-    EVERY_CALLBACK,
-    AnsibleCli,
-    squeezed,
-)
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
     found_in,
 )
-from ansible_collections.mailops.ses.tests.support.interpreters import (
+from ansible_collections.mailops.ses.tests.support.isolation.own_syslog import OwnSyslog
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import ScratchMap
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import program
+from ansible_collections.mailops.ses.tests.support.process_watch import ProcessWatch
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import (
+    EVERY_CALLBACK,
+    AnsibleCli,
+    squeezed,
+)
+from ansible_collections.mailops.ses.tests.support.running.vaulted import vaulted
+from ansible_collections.mailops.ses.tests.tooling.interpreters import (
     MANAGED_PYTHONS,
     as_tuple,
     interpreter,
 )
-from ansible_collections.mailops.ses.tests.support.own_syslog import OwnSyslog
-from ansible_collections.mailops.ses.tests.support.process_watch import ProcessWatch
-from ansible_collections.mailops.ses.tests.support.scratch_map import ScratchMap
-from ansible_collections.mailops.ses.tests.support.scratch_postfix import program
-from ansible_collections.mailops.ses.tests.support.vaulted import vaulted
 
 pytestmark = [
     pytest.mark.root,

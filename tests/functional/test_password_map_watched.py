@@ -15,9 +15,13 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.module_runner import ModuleServer
-from ansible_collections.mailops.ses.tests.support.scratch_map import MODULE, ScratchMap, asked
-from ansible_collections.mailops.ses.tests.support.scratch_postfix import table_types
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import (
+    MODULE,
+    ScratchMap,
+    asked,
+)
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import table_types
+from ansible_collections.mailops.ses.tests.support.running.module_runner import ModuleServer
 
 if t.TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -21,9 +21,12 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.module_runner import ModuleServer, Outcome
-from ansible_collections.mailops.ses.tests.support.scratch_map import asked
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import asked
+from ansible_collections.mailops.ses.tests.support.running.module_runner import (
+    ModuleServer,
+    Outcome,
+)
+from ansible_collections.mailops.ses.tests.support.ses.accounts import Account, password_v4
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 

@@ -22,18 +22,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli
-from ansible_collections.mailops.ses.tests.support.certificate_authority import (
-    CertificateAuthority,
-)
 from ansible_collections.mailops.ses.tests.support.example_key import found_in
-from ansible_collections.mailops.ses.tests.support.hosts_file import loopback_address, with_hosts
-from ansible_collections.mailops.ses.tests.support.scratch_postfix import (
+from ansible_collections.mailops.ses.tests.support.isolation.hosts_file import (
+    loopback_address,
+    with_hosts,
+)
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import (
     ScratchPostfix,
     table_types,
 )
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
-from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli
+from ansible_collections.mailops.ses.tests.support.ses.accounts import Account, password_v4
+from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
+    CertificateAuthority,
+)
+from ansible_collections.mailops.ses.tests.support.ses.stand_in import SesStandIn
 from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]

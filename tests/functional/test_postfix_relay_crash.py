@@ -19,12 +19,8 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.certificate_authority import (
-    CertificateAuthority,
-)
-from ansible_collections.mailops.ses.tests.support.left_behind import Seen
-from ansible_collections.mailops.ses.tests.support.module_runner import ModuleServer
-from ansible_collections.mailops.ses.tests.support.relay_trial import (
+from ansible_collections.mailops.ses.tests.support.postfix.left_behind import Seen
+from ansible_collections.mailops.ses.tests.support.postfix.relay_trial import (
     ACCOUNTS,
     CENTRAL,
     WEST,
@@ -33,8 +29,12 @@ from ansible_collections.mailops.ses.tests.support.relay_trial import (
     Scenario,
     Trial,
 )
-from ansible_collections.mailops.ses.tests.support.scratch_postfix import ScratchPostfix
-from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import ScratchPostfix
+from ansible_collections.mailops.ses.tests.support.running.module_runner import ModuleServer
+from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
+    CertificateAuthority,
+)
+from ansible_collections.mailops.ses.tests.support.ses.stand_in import SesStandIn
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 

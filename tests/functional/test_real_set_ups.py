@@ -18,26 +18,26 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.mailops.ses.tests.support.certificate_authority import (
-    CertificateAuthority,
-)
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
     found_in,
 )
-from ansible_collections.mailops.ses.tests.support.module_runner import (
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_configs import ScratchHosts
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import program
+from ansible_collections.mailops.ses.tests.support.running.module_runner import (
     ModuleServer,
     run_module,
 )
-from ansible_collections.mailops.ses.tests.support.scratch_configs import ScratchHosts
-from ansible_collections.mailops.ses.tests.support.scratch_postfix import program
+from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
+    CertificateAuthority,
+)
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 
 CASES: dict[str, dict[str, t.Any]] = yaml.safe_load(
-    (Path(__file__).parents[1] / "support" / "postfix_cases.yml").read_text("utf-8")
+    (Path(__file__).parents[1] / "support" / "postfix" / "cases.yml").read_text("utf-8")
 )
 REGION, OTHER_REGION = "eu-west-1", "eu-west-3"
 PASSWORD = PASSWORD_OF[REGION]

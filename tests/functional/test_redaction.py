@@ -20,17 +20,17 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli, squeezed
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
     found_in,
 )
-from ansible_collections.mailops.ses.tests.support.module_runner import ModuleServer
-from ansible_collections.mailops.ses.tests.support.own_syslog import OwnSyslog
-from ansible_collections.mailops.ses.tests.support.scratch_map import ScratchMap, asked
-from ansible_collections.mailops.ses.tests.support.scratch_postfix import program
+from ansible_collections.mailops.ses.tests.support.isolation.own_syslog import OwnSyslog
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import ScratchMap, asked
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import program
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli, squeezed
+from ansible_collections.mailops.ses.tests.support.running.module_runner import ModuleServer
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 

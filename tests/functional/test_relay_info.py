@@ -16,17 +16,17 @@ import pytest
 from ansible_collections.mailops.ses.plugins.plugin_utils._candidates import (
     candidates_for_the_host,
 )
-from ansible_collections.mailops.ses.tests.support.certificate_authority import (
-    CertificateAuthority,
-)
-from ansible_collections.mailops.ses.tests.support.module_runner import run_module
-from ansible_collections.mailops.ses.tests.support.scratch_map import SUFFIXES
-from ansible_collections.mailops.ses.tests.support.scratch_postfix import (
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import SUFFIXES
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import (
     ScratchPostfix,
     table_types,
 )
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
-from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+from ansible_collections.mailops.ses.tests.support.running.module_runner import run_module
+from ansible_collections.mailops.ses.tests.support.ses.accounts import Account, password_v4
+from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
+    CertificateAuthority,
+)
+from ansible_collections.mailops.ses.tests.support.ses.stand_in import SesStandIn
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 

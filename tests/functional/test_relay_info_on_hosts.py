@@ -21,7 +21,7 @@ from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import (
     RelayHosts,
 )
 from ansible_collections.mailops.ses.tests.support.hosts.roots import RELEASES
-from ansible_collections.mailops.ses.tests.support.ses_accounts import (
+from ansible_collections.mailops.ses.tests.support.ses.accounts import (
     Account,
     password_v2,
     password_v4,

@@ -23,25 +23,25 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.certificate_authority import (
-    CertificateAuthority,
-)
-from ansible_collections.mailops.ses.tests.support.kill_points import (
+from ansible_collections.mailops.ses.tests.support.isolation.memory_disk import memory_disk
+from ansible_collections.mailops.ses.tests.support.postfix.kill_points import (
     Killer,
     KillPoint,
     NotReachedError,
     choose,
 )
-from ansible_collections.mailops.ses.tests.support.memory_disk import memory_disk
-from ansible_collections.mailops.ses.tests.support.module_runner import ModuleServer
-from ansible_collections.mailops.ses.tests.support.relay_trial import (
+from ansible_collections.mailops.ses.tests.support.postfix.relay_trial import (
     CALLS,
     FOREIGN,
     FOREIGN_MAP,
     HARMLESS,
 )
-from ansible_collections.mailops.ses.tests.support.scratch_postfix import program
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import program
+from ansible_collections.mailops.ses.tests.support.running.module_runner import ModuleServer
+from ansible_collections.mailops.ses.tests.support.ses.accounts import Account, password_v4
+from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
+    CertificateAuthority,
+)
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 

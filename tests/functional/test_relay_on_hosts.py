@@ -36,8 +36,8 @@ from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import (
     subject_of,
 )
 from ansible_collections.mailops.ses.tests.support.hosts.roots import RELEASES
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
-from ansible_collections.mailops.ses.tests.support.ses_protocol import Mode
+from ansible_collections.mailops.ses.tests.support.ses.accounts import Account, password_v4
+from ansible_collections.mailops.ses.tests.support.ses.protocol import Mode
 from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.slow, pytest.mark.oldest_too]

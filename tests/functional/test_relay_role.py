@@ -13,7 +13,6 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY, SECRET_KEY
 from ansible_collections.mailops.ses.tests.support.hosts.host import Host
 from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import (
@@ -22,7 +21,8 @@ from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import (
     Play,
     RelayHosts,
 )
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli
+from ansible_collections.mailops.ses.tests.support.ses.accounts import Account
 from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 pytestmark = pytest.mark.on_hosts

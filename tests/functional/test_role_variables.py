@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
-from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
     found_in,
 )
-from ansible_collections.mailops.ses.tests.support.scratch_configs import ScratchHosts
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_configs import ScratchHosts
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli
 
 pytestmark = [pytest.mark.every_minor, pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 

@@ -27,7 +27,7 @@ from ansible_collections.mailops.ses.tests.support.hosts.local_relays import Loc
 from ansible_collections.mailops.ses.tests.support.hosts.network import ses_address
 from ansible_collections.mailops.ses.tests.support.hosts.relay_hosts import Play, RelayHosts
 from ansible_collections.mailops.ses.tests.support.hosts.roots import RELEASES
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
+from ansible_collections.mailops.ses.tests.support.ses.accounts import Account
 from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]

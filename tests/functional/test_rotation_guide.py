@@ -15,9 +15,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.mailops.ses.tests.support import guides
-from ansible_collections.mailops.ses.tests.support.ansible_cli import COLLECTIONS_PATH, AnsibleCli
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY, SECRET_KEY
+from ansible_collections.mailops.ses.tests.support.examples import guides
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import (
+    COLLECTIONS_PATH,
+    AnsibleCli,
+)
 
 GUIDE = "guide_rotation"
 OLD = "AKIAEXAMPLE000000002"

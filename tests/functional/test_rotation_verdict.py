@@ -17,10 +17,10 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli
 from ansible_collections.mailops.ses.tests.support.example_key import found_in
-from ansible_collections.mailops.ses.tests.support.scratch_configs import ScratchHosts
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account, password_v4
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_configs import ScratchHosts
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli
+from ansible_collections.mailops.ses.tests.support.ses.accounts import Account, password_v4
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow, pytest.mark.every_minor]
 

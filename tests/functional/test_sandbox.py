@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.own_etc import over_etc, with_own_etc
+from ansible_collections.mailops.ses.tests.support.isolation.own_etc import over_etc, with_own_etc
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix]
 

@@ -20,22 +20,22 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible.release import __version__ as ansible_version
-from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli, squeezed
-from ansible_collections.mailops.ses.tests.support.certificate_authority import (
-    CertificateAuthority,
-)
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
     found_in,
 )
-from ansible_collections.mailops.ses.tests.support.interpreters import as_tuple, interpreter
-from ansible_collections.mailops.ses.tests.support.scripted_server import ScriptedServer, talk
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
-from ansible_collections.mailops.ses.tests.support.ses_protocol import Listener, Mode
-from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
-from ansible_collections.mailops.ses.tests.support.vaulted import vaulted
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli, squeezed
+from ansible_collections.mailops.ses.tests.support.running.vaulted import vaulted
+from ansible_collections.mailops.ses.tests.support.ses.accounts import Account
+from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
+    CertificateAuthority,
+)
+from ansible_collections.mailops.ses.tests.support.ses.protocol import Listener, Mode
+from ansible_collections.mailops.ses.tests.support.ses.scripted_server import ScriptedServer, talk
+from ansible_collections.mailops.ses.tests.support.ses.stand_in import SesStandIn
+from ansible_collections.mailops.ses.tests.tooling.interpreters import as_tuple, interpreter
 
 pytestmark = [pytest.mark.every_minor, pytest.mark.slow]
 
@@ -279,7 +279,7 @@ def test_no_leak(cli: AnsibleCli, pings: Pings, ses: SesStandIn) -> None:
         (packed,) = re.findall(r"[A-Za-z0-9+/]{4000,}={0,2}", text)
         with zipfile.ZipFile(io.BytesIO(base64.b64decode(packed))) as archive:
             names = archive.namelist()
-            assert any(name.endswith("_smtp_login.py") for name in names)
+            assert any(name.endswith("_smtp/_login.py") for name in names)
             for name in names:
                 assert not found_in(archive.read(name).decode("utf-8", "replace"), [SECRET_KEY])
 

@@ -15,17 +15,17 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support import ses_accounts
-from ansible_collections.mailops.ses.tests.support.certificate_authority import (
+from ansible_collections.mailops.ses.tests.support.ses import accounts as ses_accounts
+from ansible_collections.mailops.ses.tests.support.ses.accounts import Account
+from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
     CertificateAuthority,
 )
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
-from ansible_collections.mailops.ses.tests.support.ses_program import StandInProgram
-from ansible_collections.mailops.ses.tests.support.ses_protocol import Listener, Mode
-from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+from ansible_collections.mailops.ses.tests.support.ses.program import StandInProgram
+from ansible_collections.mailops.ses.tests.support.ses.protocol import Listener, Mode
+from ansible_collections.mailops.ses.tests.support.ses.stand_in import SesStandIn
 
 VECTORS = json.loads(
-    (Path(ses_accounts.__file__).parent / "vectors.json").read_text(encoding="utf-8")
+    (Path(ses_accounts.__file__).parents[1] / "vectors.json").read_text(encoding="utf-8")
 )
 USER = "AKIAIOSFODNN7EXAMPLE"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"

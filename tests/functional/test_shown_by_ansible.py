@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.mailops.ses.tests.support import guides
-from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
     found_in,
 )
-from ansible_collections.mailops.ses.tests.support.vaulted import inline, vaulted
+from ansible_collections.mailops.ses.tests.support.examples import guides
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli
+from ansible_collections.mailops.ses.tests.support.running.vaulted import inline, vaulted
 
 pytestmark = [pytest.mark.every_minor, pytest.mark.root, pytest.mark.postfix]
 

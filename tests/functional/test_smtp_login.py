@@ -21,9 +21,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._smtp._login import (
     SmtpServer,
     login,
 )
-from ansible_collections.mailops.ses.tests.support.certificate_authority import (
-    CertificateAuthority,
-)
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     MISTAKES,
@@ -31,14 +28,17 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     SECRET_KEY,
     found_in,
 )
-from ansible_collections.mailops.ses.tests.support.scripted_server import (
+from ansible_collections.mailops.ses.tests.support.ses.accounts import Account
+from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
+    CertificateAuthority,
+)
+from ansible_collections.mailops.ses.tests.support.ses.protocol import Listener, Mode
+from ansible_collections.mailops.ses.tests.support.ses.records import Session
+from ansible_collections.mailops.ses.tests.support.ses.scripted_server import (
     Conversation,
     ScriptedServer,
 )
-from ansible_collections.mailops.ses.tests.support.ses_accounts import Account
-from ansible_collections.mailops.ses.tests.support.ses_protocol import Listener, Mode
-from ansible_collections.mailops.ses.tests.support.ses_records import Session
-from ansible_collections.mailops.ses.tests.support.ses_stand_in import SesStandIn
+from ansible_collections.mailops.ses.tests.support.ses.stand_in import SesStandIn
 
 REGION = "eu-west-1"
 PASSWORD = PASSWORD_OF[REGION]

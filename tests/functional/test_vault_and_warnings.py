@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.ansible_cli import AnsibleCli, squeezed
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
     found_in,
 )
+from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli, squeezed
 
 pytestmark = pytest.mark.every_minor
 

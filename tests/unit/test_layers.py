@@ -78,6 +78,20 @@ def test_imports_are_relative(path: Path) -> None:
         assert not [name for name in names if name.startswith("ansible_collections")]
 
 
+SUPPORT = sorted((PLUGINS.parent / "tests" / "support").rglob("*.py"))
+#: These start a module or an action by its name, to see what it does.
+BY_NAME = {"running/module_runner.py", "running/option_mistakes.py", "running/secret_register.py"}
+
+
+@pytest.mark.parametrize("path", SUPPORT, ids=lambda path: str(path.relative_to(SUPPORT[0].parent)))
+def test_helpers_share_no_code_with_the_plugins(path: Path) -> None:
+    name = str(path.relative_to(SUPPORT[0].parent))
+    if name.startswith("in_process/"):
+        return
+    text = path.read_text(encoding="utf-8")
+    assert ("mailops.ses.plugins" in text) == (name in BY_NAME)
+
+
 def test_the_check_sees_imports() -> None:
     path = PLUGINS / "module_utils" / "_postfix" / "_example.py"
     node = t.cast("ast.ImportFrom", ast.parse("from .._relay._plan import diff").body[0])

@@ -12,7 +12,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support import released_api
+from ansible_collections.mailops.ses.tests.tooling import released_api
 
 RELEASED: released_api.Api = json.loads(released_api.FILE.read_text(encoding="utf-8"))
 CREDENTIALS = "module ses_smtp_credentials"

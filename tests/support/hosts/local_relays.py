@@ -16,8 +16,8 @@ import sys
 import typing as t
 from pathlib import Path
 
-from ..scratch_postfix import ScratchPostfix
-from ..ses_accounts import SMTP_REGIONS, Account, password_v4
+from ..postfix.scratch_postfix import ScratchPostfix
+from ..ses.accounts import SMTP_REGIONS, Account, password_v4
 from .network import HostNetwork, ses_address
 
 _AT_ONCE = 8

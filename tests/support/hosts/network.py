@@ -35,12 +35,12 @@ import types
 import typing as t
 from pathlib import Path
 
-from ..ansible_cli import AnsibleCli
-from ..certificate_authority import CertificateAuthority, endpoint_names
-from ..hosts_file import write_hosts
-from ..ses_accounts import SMTP_REGIONS, Account
-from ..ses_program import StandInProgram
-from ..ses_protocol import Listener, Mode
+from ..isolation.hosts_file import write_hosts
+from ..running.ansible_cli import AnsibleCli
+from ..ses.accounts import SMTP_REGIONS, Account
+from ..ses.certificate_authority import CertificateAuthority, endpoint_names
+from ..ses.program import StandInProgram
+from ..ses.protocol import Listener, Mode
 from .host import DOMAIN, Host
 from .roots import RELEASES, offering, root_file_systems
 

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import yaml
 
-from ..certificate_authority import CertificateAuthority
 from ..example_key import found_in
-from ..ses_accounts import Account, password_v4
-from ..ses_program import StandInProgram
-from ..ses_protocol import Mode
-from ..ses_records import Message
-from ..vaulted import vaulted
+from ..running.vaulted import vaulted
+from ..ses.accounts import Account, password_v4
+from ..ses.certificate_authority import CertificateAuthority
+from ..ses.program import StandInProgram
+from ..ses.protocol import Mode
+from ..ses.records import Message
 from .host import Host
 from .network import PORTS, HostNetwork
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support import (
+from ansible_collections.mailops.ses.tests.tooling import (
     ansible_test_home,
     interpreters,
     run_sessions,

@@ -12,7 +12,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.left_behind import Seen, left_behind
+from ansible_collections.mailops.ses.tests.support.postfix.left_behind import Seen, left_behind
 
 
 def make(folder: Path, name: str = "0123456789abcdef") -> Path:

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.mailops.ses.tests.support import mutation
-from ansible_collections.mailops.ses.tests.support.mutation import Mutant
+from ansible_collections.mailops.ses.tests.tooling import mutation
+from ansible_collections.mailops.ses.tests.tooling.mutation import Mutant
 
 DIFF = """\
 --- a.py

@@ -14,7 +14,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support import release_check
+from ansible_collections.mailops.ses.tests.tooling import release_check
 
 CHAPTER = '<a id="v1-2-3"></a>\n## v1\\.2\\.3\n'
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.mailops.ses.tests.support import update_pins
+from ansible_collections.mailops.ses.tests.tooling import update_pins
 
 BEFORE = """\
 # why

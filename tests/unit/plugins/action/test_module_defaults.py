@@ -13,13 +13,13 @@ import pytest
 from ansible_collections.mailops.ses.plugins.action.postfix_relay import (
     ActionModule as PostfixRelay,
 )
-from ansible_collections.mailops.ses.tests.support.action_trial import ActionTrial
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     SECRET_KEY,
     found_in,
 )
-from ansible_collections.mailops.ses.tests.support.option_mistakes import (
+from ansible_collections.mailops.ses.tests.support.in_process.action_trial import ActionTrial
+from ansible_collections.mailops.ses.tests.support.running.option_mistakes import (
     MODULES,
     action_of,
     derivable,

@@ -14,14 +14,14 @@ import typing as t
 
 import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
-from ansible_collections.mailops.ses.tests.support.action_trial import ActionTrial
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
     found_in,
 )
-from ansible_collections.mailops.ses.tests.support.option_mistakes import (
+from ansible_collections.mailops.ses.tests.support.in_process.action_trial import ActionTrial
+from ansible_collections.mailops.ses.tests.support.running.option_mistakes import (
     MODULES,
     action_of,
     derivable,

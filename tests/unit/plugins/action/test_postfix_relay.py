@@ -11,12 +11,12 @@ import typing as t
 
 import pytest
 from ansible_collections.mailops.ses.plugins.action.postfix_relay import ActionModule
-from ansible_collections.mailops.ses.tests.support.action_trial import ActionTrial
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
 )
+from ansible_collections.mailops.ses.tests.support.in_process.action_trial import ActionTrial
 
 IAM = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
 OTHER = "AKIAEXAMPLE000000002"

@@ -20,7 +20,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     found_in,
     longest_common_part,
 )
-from ansible_collections.mailops.ses.tests.support.secret_register import (
+from ansible_collections.mailops.ses.tests.support.running.secret_register import (
     SecretRegister,
     plugin_with_register,
 )

@@ -11,7 +11,7 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.mailops.ses.plugins.filter import postfix_relay_audit as plugin
-from ansible_collections.mailops.ses.tests.support.relay_results import relay_result
+from ansible_collections.mailops.ses.tests.support.running.relay_results import relay_result
 from jinja2 import StrictUndefined
 
 

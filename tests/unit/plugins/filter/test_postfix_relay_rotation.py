@@ -12,7 +12,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.mailops.ses.plugins.filter import postfix_relay_rotation as plugin
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY as NEW
-from ansible_collections.mailops.ses.tests.support.relay_results import relay_result
+from ansible_collections.mailops.ses.tests.support.running.relay_results import relay_result
 from jinja2 import StrictUndefined
 
 OLD = "AKIAEXAMPLE000000002"

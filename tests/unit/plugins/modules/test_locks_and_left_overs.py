@@ -17,7 +17,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.relay_host import (
+from ansible_collections.mailops.ses.tests.support.in_process.relay_host import (
     CENTRAL,
     THEIRS,
     WEST,

@@ -13,16 +13,18 @@ import typing as t
 
 import pytest
 from ansible_collections.mailops.ses.plugins.modules import postfix_relay, postfix_relay_info
-from ansible_collections.mailops.ses.tests.support.map_host import (
+from ansible_collections.mailops.ses.tests.support.in_process.map_host import (
     COMPILED,
     NOTHING,
     SECRET,
     picked,
 )
-from ansible_collections.mailops.ses.tests.support.map_host import Host as MapHost
-from ansible_collections.mailops.ses.tests.support.map_host import present as entry
-from ansible_collections.mailops.ses.tests.support.module_in_process import ModuleInProcess
-from ansible_collections.mailops.ses.tests.support.relay_host import (
+from ansible_collections.mailops.ses.tests.support.in_process.map_host import Host as MapHost
+from ansible_collections.mailops.ses.tests.support.in_process.map_host import present as entry
+from ansible_collections.mailops.ses.tests.support.in_process.module_in_process import (
+    ModuleInProcess,
+)
+from ansible_collections.mailops.ses.tests.support.in_process.relay_host import (
     BY_HAND,
     CENTRAL,
     LOGIN,

@@ -10,7 +10,7 @@ import os
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.relay_host import (
+from ansible_collections.mailops.ses.tests.support.in_process.relay_host import (
     NAMING,
     THEIRS,
     WEST,

@@ -22,7 +22,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     PASSWORD_OF,
     SECRET_KEY,
 )
-from ansible_collections.mailops.ses.tests.support.fake_survey import (
+from ansible_collections.mailops.ses.tests.support.in_process.fake_survey import (
     CANDIDATE,
     HOST,
     KEY,
@@ -30,7 +30,9 @@ from ansible_collections.mailops.ses.tests.support.fake_survey import (
     FakeSurvey,
     fake_survey,
 )
-from ansible_collections.mailops.ses.tests.support.module_in_process import ModuleInProcess
+from ansible_collections.mailops.ses.tests.support.in_process.module_in_process import (
+    ModuleInProcess,
+)
 
 HANDED_OVER = {"access_key": CANDIDATE[0], "secret_key": CANDIDATE[1]}
 

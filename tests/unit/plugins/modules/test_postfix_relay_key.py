@@ -15,14 +15,16 @@ import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import RelayError
 from ansible_collections.mailops.ses.plugins.modules import postfix_relay_key as plugin
-from ansible_collections.mailops.ses.tests.support.fake_relay import (
+from ansible_collections.mailops.ses.tests.support.in_process.fake_relay import (
     USER,
     FakeRelay,
     host,
     key,
     trust_any_file,
 )
-from ansible_collections.mailops.ses.tests.support.module_in_process import ModuleInProcess
+from ansible_collections.mailops.ses.tests.support.in_process.module_in_process import (
+    ModuleInProcess,
+)
 
 if t.TYPE_CHECKING:
     from pathlib import Path

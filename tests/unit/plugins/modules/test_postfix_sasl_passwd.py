@@ -14,7 +14,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.map_host import (
+from ansible_collections.mailops.ses.tests.support.in_process.map_host import (
     COMPILED,
     KEY,
     NOTHING,

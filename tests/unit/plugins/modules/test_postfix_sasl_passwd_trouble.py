@@ -14,7 +14,7 @@ import pytest
 from ansible.module_utils import basic
 from ansible_collections.mailops.ses.plugins.module_utils._files._secret_file import locked
 from ansible_collections.mailops.ses.plugins.module_utils._postfix import _map_update
-from ansible_collections.mailops.ses.tests.support.map_host import (
+from ansible_collections.mailops.ses.tests.support.in_process.map_host import (
     COMPILED,
     KEY,
     NOTHING,

@@ -15,7 +15,7 @@ import signal
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.relay_host import (
+from ansible_collections.mailops.ses.tests.support.in_process.relay_host import (
     NAMING,
     THEIRS,
     USER,

@@ -20,7 +20,9 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     PASSWORD_OF,
     SECRET_KEY,
 )
-from ansible_collections.mailops.ses.tests.support.module_in_process import ModuleInProcess
+from ansible_collections.mailops.ses.tests.support.in_process.module_in_process import (
+    ModuleInProcess,
+)
 
 HOST = "email-smtp.eu-west-1.amazonaws.com"
 SERVER = SmtpServer(HOST, 587, "starttls")

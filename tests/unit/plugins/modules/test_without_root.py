@@ -22,8 +22,10 @@ from ansible_collections.mailops.ses.plugins.modules import (
     postfix_relay_key,
     postfix_sasl_passwd,
 )
-from ansible_collections.mailops.ses.tests.support.module_in_process import ModuleInProcess
-from ansible_collections.mailops.ses.tests.support.scratch_postfix import program
+from ansible_collections.mailops.ses.tests.support.in_process.module_in_process import (
+    ModuleInProcess,
+)
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import program
 
 pytestmark = [pytest.mark.postfix, pytest.mark.root]
 

@@ -17,7 +17,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     PASSWORD_OF,
     SECRET_KEY,
 )
-from ansible_collections.mailops.ses.tests.support.ses_accounts import password_v4
+from ansible_collections.mailops.ses.tests.support.ses.accounts import password_v4
 
 OLD = "AKIAEXAMPLE000000002"
 OPTIONS: dict[str, t.Any] = {

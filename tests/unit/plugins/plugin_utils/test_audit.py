@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.mailops.ses.plugins.plugin_utils._audit import SEVERITIES, audit
 from ansible_collections.mailops.ses.plugins.plugin_utils._host_answer import FINDING
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY
-from ansible_collections.mailops.ses.tests.support.relay_results import relay_result
+from ansible_collections.mailops.ses.tests.support.running.relay_results import relay_result
 
 OTHER_KEY = "AKIAEXAMPLE000000002"
 FLEET = {

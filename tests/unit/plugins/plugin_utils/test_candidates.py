@@ -27,7 +27,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     SECRET_KEY,
     found_in,
 )
-from ansible_collections.mailops.ses.tests.support.ses_accounts import password_v4
+from ansible_collections.mailops.ses.tests.support.ses.accounts import password_v4
 
 KEY = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
 OTHER = {

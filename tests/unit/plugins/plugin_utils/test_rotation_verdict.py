@@ -15,7 +15,7 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._rotation_verdict impo
     rotation_verdict,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY as NEW
-from ansible_collections.mailops.ses.tests.support.relay_results import relay_result
+from ansible_collections.mailops.ses.tests.support.running.relay_results import relay_result
 
 OLD, THIRD = "AKIAEXAMPLE000000002", "AKIAEXAMPLE000000003"
 GONE = {"unreachable": True, "msg": "Connection\n refused"}

@@ -15,7 +15,7 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._templating import (
     first_undefined,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import SECRET_KEY
-from ansible_collections.mailops.ses.tests.support.secret_register import (
+from ansible_collections.mailops.ses.tests.support.running.secret_register import (
     SecretRegister,
     plugin_with_register,
 )

@@ -15,7 +15,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._findings._facts impor
     host_of,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._ses._redaction import redact_entry
-from ansible_collections.mailops.ses.tests.support.fake_survey import (
+from ansible_collections.mailops.ses.tests.support.in_process.fake_survey import (
     FakeSurvey,
     fake_survey,
 )

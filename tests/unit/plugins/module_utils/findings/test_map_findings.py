@@ -14,7 +14,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix import (
     _lookup_table as _survey_tables,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY
-from ansible_collections.mailops.ses.tests.support.fake_survey import (
+from ansible_collections.mailops.ses.tests.support.in_process.fake_survey import (
     KEY,
     LINE,
     PASSWORD,

@@ -16,15 +16,15 @@ from ansible_collections.mailops.ses.plugins.module_utils._findings._probe impor
 from ansible_collections.mailops.ses.plugins.module_utils._findings._report import report
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.plugins.module_utils._ses._candidate_digests import Candidates
-from ansible_collections.mailops.ses.tests.support.fake_postfix import CLIENTS
-from ansible_collections.mailops.ses.tests.support.fake_services import (
+from ansible_collections.mailops.ses.tests.support.in_process.fake_postfix import CLIENTS
+from ansible_collections.mailops.ses.tests.support.in_process.fake_services import (
     Answer,
     FakeServices,
     attributes,
     route,
     verified,
 )
-from ansible_collections.mailops.ses.tests.support.fake_survey import (
+from ansible_collections.mailops.ses.tests.support.in_process.fake_survey import (
     HOST,
     KEY,
     PASSWORD,

@@ -16,7 +16,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     PASSWORD_OF,
     SECRET_KEY,
 )
-from ansible_collections.mailops.ses.tests.support.fake_survey import (
+from ansible_collections.mailops.ses.tests.support.in_process.fake_survey import (
     CANDIDATE,
     HOST,
     KEY,

@@ -23,7 +23,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs imp
     PostfixError,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._ses._candidate_digests import Candidates
-from ansible_collections.mailops.ses.tests.support.fake_survey import (
+from ansible_collections.mailops.ses.tests.support.in_process.fake_survey import (
     HOST,
     FakeSurvey,
     fake_survey,

@@ -15,7 +15,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._findings._report impo
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.plugins.module_utils._ses._candidate_digests import Candidates
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY
-from ansible_collections.mailops.ses.tests.support.fake_survey import (
+from ansible_collections.mailops.ses.tests.support.in_process.fake_survey import (
     HOST,
     KEY,
     LINE,

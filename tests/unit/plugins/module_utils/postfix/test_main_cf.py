@@ -21,7 +21,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs imp
     Postfix,
     PostfixError,
 )
-from ansible_collections.mailops.ses.tests.support.fake_postfix import FakePostfix
+from ansible_collections.mailops.ses.tests.support.in_process.fake_postfix import FakePostfix
 
 if t.TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix._services imp
     resolve,
     rewrite,
 )
-from ansible_collections.mailops.ses.tests.support.fake_services import (
+from ansible_collections.mailops.ses.tests.support.in_process.fake_services import (
     Answer,
     FakeServices,
     attributes,

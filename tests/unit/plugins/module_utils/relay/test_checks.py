@@ -16,7 +16,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay._settings impor
     SenderLogin,
     Setting,
 )
-from ansible_collections.mailops.ses.tests.support.fake_postfix import FakePostfix
+from ansible_collections.mailops.ses.tests.support.in_process.fake_postfix import FakePostfix
 
 HOST = "email-smtp.eu-west-1.amazonaws.com"
 DESTINATION = f"[{HOST}]:587"

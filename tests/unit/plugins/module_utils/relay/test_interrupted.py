@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.fake_postfix import FakePostfix
-from ansible_collections.mailops.ses.tests.support.fake_relay import (
+from ansible_collections.mailops.ses.tests.support.in_process.fake_postfix import FakePostfix
+from ansible_collections.mailops.ses.tests.support.in_process.fake_relay import (
     FakeRelay,
     key,
     sender,

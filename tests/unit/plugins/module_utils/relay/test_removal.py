@@ -9,7 +9,7 @@ import typing as t
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._relay._plan import diff
 from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import RelayError
-from ansible_collections.mailops.ses.tests.support.fake_relay import (
+from ansible_collections.mailops.ses.tests.support.in_process.fake_relay import (
     MAIN_CF,
     USER,
     FakeRelay,

@@ -22,7 +22,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay._rotation_plan 
     diff,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import RelayError
-from ansible_collections.mailops.ses.tests.support.fake_relay import (
+from ansible_collections.mailops.ses.tests.support.in_process.fake_relay import (
     USER,
     FakeRelay,
     key,
@@ -84,7 +84,9 @@ def recorded(relay: FakeRelay) -> dict[str, t.Any]:
 
 def present_with_the_new_key(relay: FakeRelay, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether postfix_relay has anything to do with the new key."""
-    monkeypatch.setattr("ansible_collections.mailops.ses.tests.support.fake_relay.USER", NEW)
+    monkeypatch.setattr(
+        "ansible_collections.mailops.ses.tests.support.in_process.fake_relay.USER", NEW
+    )
     return relay.setup(WEST, CENTRAL, password="sesame-2").plan().changed
 
 

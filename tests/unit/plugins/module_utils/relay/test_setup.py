@@ -19,7 +19,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs imp
 from ansible_collections.mailops.ses.plugins.module_utils._relay import _setup as relay_setup
 from ansible_collections.mailops.ses.plugins.module_utils._relay._plan import diff
 from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import RelayError
-from ansible_collections.mailops.ses.tests.support.fake_relay import (
+from ansible_collections.mailops.ses.tests.support.in_process.fake_relay import (
     MAIN_CF,
     USER,
     FakeRelay,

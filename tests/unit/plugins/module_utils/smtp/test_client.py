@@ -19,7 +19,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._smtp._client import (
     Reply,
     SmtpClient,
 )
-from ansible_collections.mailops.ses.tests.support.scripted_server import (
+from ansible_collections.mailops.ses.tests.support.ses.scripted_server import (
     Conversation,
     ScriptedServer,
     talk,

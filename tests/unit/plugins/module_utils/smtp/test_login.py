@@ -29,7 +29,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     PASSWORD_OF,
     found_in,
 )
-from ansible_collections.mailops.ses.tests.support.scripted_server import (
+from ansible_collections.mailops.ses.tests.support.ses.scripted_server import (
     ScriptedServer,
     talk,
 )

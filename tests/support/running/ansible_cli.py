@@ -18,7 +18,7 @@ import typing as t
 from pathlib import Path
 
 #: The folder that holds ansible_collections/mailops/ses, of which this file is a part.
-COLLECTIONS_PATH = Path(__file__).parents[5]
+COLLECTIONS_PATH = Path(__file__).parents[6]
 CALLBACK_PLUGINS = Path(__file__).with_name("callback_plugins")
 
 #: Has a run tell all to every kind of callback: beside the screen, files in its folder ``logs``.

@@ -4,7 +4,7 @@
 
 """Sets every pin in tests/requirements to the newest version that its Python can install.
 
-As a program: ``python -m tests.support.update_pins``, which ``make pins`` does. pip decides what is
+As a program: ``python -m tests.tooling.update_pins``, which ``make pins`` does. pip decides what is
 newest, for the lowest Python that a pin's marker allows. A line with ``# held`` stays as it is, and
 ansible-core stays with each minor.
 """

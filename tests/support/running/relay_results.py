@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import typing as t
 
-from .example_key import ACCESS_KEY
+from ..example_key import ACCESS_KEY
 
 _HOST = "email-smtp.eu-west-1.amazonaws.com"
 _FINDING = {

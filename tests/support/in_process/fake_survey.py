@@ -23,7 +23,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses._candidate_digest
     hand_over,
 )
 
-from .example_key import ACCESS_KEY, PASSWORD_OF, SECRET_KEY
+from ..example_key import ACCESS_KEY, PASSWORD_OF, SECRET_KEY
 from .fake_postfix import FakePostfix
 
 if t.TYPE_CHECKING:

@@ -15,7 +15,7 @@ import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .module_runner import ModuleServer, Outcome
+from ..running.module_runner import ModuleServer, Outcome
 from .scratch_postfix import SAME_ORDER, program
 
 _CALL = re.compile(r"(?:\d+ +)?(\w+)\(")

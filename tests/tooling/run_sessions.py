@@ -4,7 +4,7 @@
 
 """Runs all nox sessions, three at a time, and ends with a table of what ran and what did not.
 
-As a program, with the path of nox: ``python tests/support/run_sessions.py .venv/bin/nox``. A
+As a program, with the path of nox: ``python tests/tooling/run_sessions.py .venv/bin/nox``. A
 session's output goes to build/log and is shown as a whole when it is done, so that sessions
 never mix. Exit status 0 if every session passed. What could not run on this machine is named at
 the end, in lines that begin with NOT RUN.

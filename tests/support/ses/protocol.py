@@ -25,10 +25,10 @@ from aiosmtpd.smtp import (
 )
 from aiosmtpd.smtp import Session as SmtpSession
 
-from . import ses_answers
-from .ses_accounts import AccountBook, Verdict
-from .ses_answers import Fault, Stage
-from .ses_records import AuthAttempt, Message, Recorder
+from . import answers as ses_answers
+from .accounts import AccountBook, Verdict
+from .answers import Fault, Stage
+from .records import AuthAttempt, Message, Recorder
 
 _REPLIES = {
     Verdict.ACCEPTED: ses_answers.AUTHENTICATED,

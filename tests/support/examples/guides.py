@@ -10,7 +10,7 @@ import re
 import textwrap
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "docsite" / "rst"
+FOLDER = Path(__file__).resolve().parents[3] / "docs" / "docsite" / "rst"
 
 _BLOCK = re.compile(r"^\.\. code-block:: (\S+)\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 

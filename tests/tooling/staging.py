@@ -5,7 +5,7 @@
 """Puts a copy of the checkout where ansible-core wants a collection: ansible_collections/mailops/ses.
 
 A checkout may lie in any folder, so that everything that runs Ansible runs from such a copy.
-As a program: ``python tests/support/staging.py FOLDER`` makes FOLDER/ansible_collections/mailops/ses.
+As a program: ``python tests/tooling/staging.py FOLDER`` makes FOLDER/ansible_collections/mailops/ses.
 """
 
 from __future__ import annotations

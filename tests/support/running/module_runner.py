@@ -22,7 +22,7 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-_COLLECTIONS_PATH = Path(__file__).absolute().parents[5]
+_COLLECTIONS_PATH = Path(__file__).absolute().parents[6]
 _MODULES = "ansible_collections.mailops.ses.plugins.modules"
 _TIMEOUT = 120.0  # seconds
 

@@ -17,12 +17,12 @@ import time
 import typing as t
 from pathlib import Path
 
-from .ses_accounts import Account
-from .ses_protocol import Listener, Mode
-from .ses_records import Message, Session, read_records
-from .waiting import SECONDS
+from ..waiting import SECONDS
+from .accounts import Account
+from .protocol import Listener, Mode
+from .records import Message, Session, read_records
 
-_TESTS = Path(__file__).resolve().parent.parent
+_TESTS = Path(__file__).resolve().parents[2]
 _START_TIMEOUT = 120.0  # seconds, with the import of botocore on a busy machine
 
 

@@ -11,8 +11,8 @@ import shutil
 import typing as t
 from pathlib import Path
 
+from ..postfix.scratch_postfix import MASTER_CF
 from .hosts_file import write_hosts
-from .scratch_postfix import MASTER_CF
 
 #: What Postfix's package has below /etc/postfix besides settings: its own programs and the list of
 #: its table types.

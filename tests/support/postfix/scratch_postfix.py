@@ -24,7 +24,7 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-from .hosts_file import loopback_address, with_hosts, write_hosts
+from ..isolation.hosts_file import loopback_address, with_hosts, write_hosts
 
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 _COMMAND_TIMEOUT = 60.0  # seconds

@@ -13,7 +13,7 @@ import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .waiting import SECONDS
+from ..waiting import SECONDS
 
 RECORDS_FILE = "records.jsonl"
 

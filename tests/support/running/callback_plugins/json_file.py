@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ansible_collections.mailops.ses.tests.support.callback_plugins import json_lines
+from ansible_collections.mailops.ses.tests.support.running.callback_plugins import json_lines
 
 DOCUMENTATION = """
 name: json_file

@@ -11,7 +11,7 @@ In a test::
 
 As a program, for a network namespace of its own or for the demo::
 
-    python -m tests.support.ses_stand_in --config FILE
+    python -m tests.support.ses.stand_in --config FILE
 
 FILE is JSON: ``spool`` (a directory; records.jsonl is written there), ``listeners`` (a list of
 ``region``, ``certificate`` and, if wanted, ``address``, ``port``, ``mode``), ``accounts`` and
@@ -32,9 +32,9 @@ import threading
 import typing as t
 from pathlib import Path
 
-from .ses_accounts import Account, AccountBook, AccountFile
-from .ses_protocol import Listener, Mode, SesProtocol
-from .ses_records import Message, Recorder, Session
+from .accounts import Account, AccountBook, AccountFile
+from .protocol import Listener, Mode, SesProtocol
+from .records import Message, Recorder, Session
 
 _START_TIMEOUT = 60.0  # seconds; binding a few ports takes none
 

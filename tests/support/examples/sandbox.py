@@ -17,8 +17,8 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     PASSWORD_OF,
     SECRET_KEY,
 )
-from ansible_collections.mailops.ses.tests.support.own_etc import with_own_etc
-from ansible_collections.mailops.ses.tests.support.vaulted import vaulted
+from ansible_collections.mailops.ses.tests.support.isolation.own_etc import with_own_etc
+from ansible_collections.mailops.ses.tests.support.running.vaulted import vaulted
 
 PROGRAMS = Path(sys.executable).parent
 

@@ -23,7 +23,7 @@ import typing as t
 from pathlib import Path
 
 import yaml
-from ansible_collections.mailops.ses.tests.support import staging
+from ansible_collections.mailops.ses.tests.tooling import staging
 
 _SEMANTIC = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)\Z")
 #: What stands in a manifest for the checksum of FILES.json, which varies with the order in that file.

@@ -13,7 +13,7 @@ import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.common.parameters import PASS_VARS
 
-from .example_key import found_in
+from ..example_key import found_in
 
 
 class ModuleInProcess:

@@ -13,11 +13,11 @@ from __future__ import annotations
 import re
 import shlex
 
-from .example_key import ACCESS_KEY
+from ..example_key import ACCESS_KEY
+from ..postfix.scratch_postfix import ScratchPostfix
+from ..ses.stand_in import SesStandIn
+from ..waiting import comes_true
 from .sandbox import Sandbox
-from .scratch_postfix import ScratchPostfix
-from .ses_stand_in import SesStandIn
-from .waiting import comes_true
 
 #: What writes a password map, but no main.cf.
 WRITES_MAP = re.compile(r"dest: /etc/postfix/sasl_passwd|mailops\.ses\.postfix_sasl_passwd:")

@@ -24,7 +24,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from .ses_answers import FAULTS, Fault, Stage
+from .answers import FAULTS, Fault, Stage
 
 #: AWS General Reference, "Amazon Simple Email Service endpoints and quotas".
 SMTP_REGIONS: tuple[str, ...] = (

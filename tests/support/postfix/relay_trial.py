@@ -18,11 +18,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..running.module_runner import ModuleServer
+from ..ses.accounts import Account, password_v4
 from .kill_points import Killer, KillPoint, NotReachedError, choose
 from .left_behind import Seen, left_behind
-from .module_runner import ModuleServer
 from .scratch_postfix import SAME_ORDER, Delivery, ScratchPostfix, program
-from .ses_accounts import Account, password_v4
 
 WEST, CENTRAL = "eu-west-1", "eu-central-1"
 ACCOUNTS = {
