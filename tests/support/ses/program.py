@@ -55,7 +55,7 @@ class StandInProgram:
         Raises RuntimeError with the program's own words if it ends or is not ready in time.
         """
         self.configure(self._accounts)
-        command = [*self._prefix, sys.executable, "-m", "support.ses_stand_in"]
+        command = [*self._prefix, sys.executable, "-m", "support.ses.stand_in"]
         output = self.spool / "stand-in.ready"
         with self._log.open("wb") as log, output.open("wb") as ready:
             self._process = subprocess.Popen(
