@@ -20,12 +20,12 @@ options:
       - An undefined value is passed on as it is, so that P(ansible.builtin.default#filter) works after this filter.
     type: str
     required: true
-  secret:
+  secret_key:
     description:
       - The secret access key that the password may have been derived from.
       - Without it, only the form of the password is looked at.
     type: str
-positional: secret
+positional: secret_key
 seealso:
   - plugin: mailops.ses.ses_smtp_password
     plugin_type: filter
@@ -55,10 +55,10 @@ _value:
       description: V(2) or V(4), by its form, null if it is not a password of SES.
       type: int
     region:
-      description: The region that a password of version 4 was derived for. It is null without O(secret), and if that does not match.
+      description: The region that a password of version 4 was derived for. It is null without O(secret_key), and if that does not match.
       type: str
     matches:
-      description: Whether it was derived from O(secret), null without that.
+      description: Whether it was derived from O(secret_key), null without that.
       type: bool
 """
 
@@ -84,12 +84,12 @@ from ..plugin_utils._templating import (
 _NAME = "mailops.ses.ses_smtp_password_info"
 
 
-def ses_smtp_password_info(password: t.Any, secret: t.Any = None) -> t.Any:
+def ses_smtp_password_info(password: t.Any, secret_key: t.Any = None) -> t.Any:
     """Return what ``password`` is (dict), or the first undefined argument."""
-    undefined = first_undefined(password, secret)
+    undefined = first_undefined(password, secret_key)
     if undefined is not None:
         return undefined
-    password, secret = decrypted(password), decrypted(secret)
+    password, secret_key = decrypted(password), decrypted(secret_key)
     if not isinstance(password, str):
         raise AnsibleFilterError(
             f"{_NAME}: the password must be a string, not {type_name(password)}"
@@ -99,16 +99,15 @@ def ses_smtp_password_info(password: t.Any, secret: t.Any = None) -> t.Any:
         "region": None,
         "matches": None,
     }
-    if secret is None:
+    if secret_key is None:
         return info
     try:
-        info["region"] = region_of_password(secret, password)
-        version_2 = derive_password(secret, version=2)
+        info["region"] = region_of_password(secret_key, password)
+        version_2 = derive_password(secret_key, version=2)
     except SesSmtpError as exc:
-        # It names the derivation's option, which is this one; the cause would be shown too.
-        problem = str(exc).replace("secret_key", "secret", 1)
-        raise AnsibleFilterError(f"{_NAME}: {problem}") from None
-    warn_of_secret_key(secret)
+        # ansible-core would show the cause too.
+        raise AnsibleFilterError(f"{_NAME}: {exc}") from None
+    warn_of_secret_key(secret_key)
     info["matches"] = info["region"] is not None or password == version_2
     return info
 

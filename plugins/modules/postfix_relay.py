@@ -250,19 +250,19 @@ table:
   type: str
   returned: success
   sample: hash:/etc/postfix/sasl_passwd
-keys_added:
+entries_added:
   description: The keys of the map's entries that were not there before.
   type: list
   elements: str
   returned: success
   sample: ['[email-smtp.eu-west-1.amazonaws.com]:587']
-keys_changed:
+entries_changed:
   description: The keys of the map's entries that had another user name or password.
   type: list
   elements: str
   returned: success
   sample: []
-keys_removed:
+entries_removed:
   description: The keys of the map's entries that are not there any more.
   type: list
   elements: str
@@ -365,9 +365,9 @@ def _result(outcome: Outcome, main_cf: str, backup: bool) -> dict[str, t.Any]:
         "relayhost": plan.relayhost,
         "path": plan.path,
         "table": plan.table,
-        "keys_added": plan.map.edit.keys_added if plan.map else (),
-        "keys_changed": plan.map.edit.keys_changed if plan.map else (),
-        "keys_removed": plan.keys_removed,
+        "entries_added": plan.map.edit.entries_added if plan.map else (),
+        "entries_changed": plan.map.edit.entries_changed if plan.map else (),
+        "entries_removed": plan.entries_removed,
         "diff": diff(plan, main_cf),
     }
     if backup:

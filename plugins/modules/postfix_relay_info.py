@@ -389,7 +389,7 @@ findings:
       description: What is wrong.
       type: str
       sample: 'line 1: the password is of version 2, the one without a region, which SES rejects more and more'
-    cure:
+    remedy:
       description: What helps.
       type: str
       sample: >-

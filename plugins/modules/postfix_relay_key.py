@@ -146,7 +146,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-keys_changed:
+entries_changed:
   description: The keys of the entries that have another login now.
   type: list
   elements: str
@@ -210,7 +210,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     request = RotationRequest(params["state"], logins, params["old_access_key"] or "")
     rotation = KeyRotation(request, instance)
     plan = rotation.plan()
-    if params["verify"] and plan.keys_changed:
+    if params["verify"] and plan.entries_changed:
         log_in(
             [server for login in logins for server in login.at_servers()],
             params["timeout"],
@@ -225,7 +225,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         module.warn(warning)
     return {
         "changed": plan.changed,
-        "keys_changed": plan.keys_changed,
+        "entries_changed": plan.entries_changed,
         "maps": [each.table for each in plan.maps if each.changed],
         "pending": plan.pending,
         "reloaded": reloaded,

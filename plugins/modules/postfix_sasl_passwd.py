@@ -190,19 +190,19 @@ table:
   type: str
   returned: success
   sample: hash:/etc/postfix/sasl_passwd
-keys_added:
+entries_added:
   description: The keys of the entries that were not there before.
   type: list
   elements: str
   returned: success
   sample: ['[email-smtp.eu-west-1.amazonaws.com]:587']
-keys_changed:
+entries_changed:
   description: The keys of the entries that had another user name or password, or occurred more than once.
   type: list
   elements: str
   returned: success
   sample: []
-keys_removed:
+entries_removed:
   description: The keys of the entries that are not there any more.
   type: list
   elements: str
@@ -308,9 +308,9 @@ def _result(request: MapRequest, plan: Plan, backup: str | None) -> dict[str, t.
         "changed": plan.changed,
         "path": request.path,
         "table": f"{request.table_type.name}:{request.path}",
-        "keys_added": plan.edit.keys_added,
-        "keys_changed": plan.edit.keys_changed,
-        "keys_removed": plan.edit.keys_removed,
+        "entries_added": plan.edit.entries_added,
+        "entries_changed": plan.edit.entries_changed,
+        "entries_removed": plan.edit.entries_removed,
         "compiled": plan.table_problem is not None,
         # What a killed run left may have been put in force without Postfix being told.
         "reload_needed": not request.table_type.suffix and (plan.writes_source or plan.left_behind),

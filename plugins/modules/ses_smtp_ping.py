@@ -18,7 +18,7 @@ description:
     the controller.
   - The certificate is always verified. Neither the user name nor the password is sent to a server that does not offer
     TLS, or whose certificate can't be trusted.
-  - A refusal is a failure that says what SES answered, what that usually means, and the cure.
+  - A refusal is a failure that says what SES answered, what that usually means, and the remedy.
 extends_documentation_fragment:
   - mailops.ses._attributes
   - mailops.ses._attributes.action_group
@@ -182,7 +182,7 @@ answer:
   returned: when the login failed
   sample: 535 Authentication Credentials Invalid
 msg:
-  description: What happened, what it usually means, and the cure.
+  description: What happened, what it usually means, and the remedy.
   type: str
   returned: when the login failed
   sample: email-smtp.eu-west-1.amazonaws.com port 587 answered "535 Authentication Credentials Invalid". Usual causes...

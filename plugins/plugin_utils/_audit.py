@@ -75,15 +75,15 @@ def _host(name: str, result: t.Any) -> dict[str, t.Any]:
 
 def _without_answer(name: str, state: str, message: str) -> dict[str, t.Any]:
     finding = {**dict.fromkeys(FINDING), "severity": "unknown", "id": state, "message": message}
-    cure = "Make sure Ansible can connect to the host, and audit it again."
+    remedy = "Make sure Ansible can connect to the host, and audit it again."
     if state == "failed":
-        cure = "Correct what the message says, and audit the host again."
+        remedy = "Correct what the message says, and audit the host again."
     return {
         "host": name,
         "state": state,
         "severity": "unknown",
         "instances": [],
-        "findings": [{"host": name, **finding, "cure": cure}],
+        "findings": [{"host": name, **finding, "remedy": remedy}],
     }
 
 

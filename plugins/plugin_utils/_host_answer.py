@@ -55,7 +55,7 @@ FINDING: dict[str, t.Any] = {
     "file": _TEXT,
     "key": _TEXT,
     "message": str,
-    "cure": str,
+    "remedy": str,
 }
 _LOGIN = {
     "table": _TEXT,

@@ -235,8 +235,8 @@ def test_the_page_in_a_browser(audit: Audit, browser: Browser) -> None:
     assert shown == {"good", "sloppy", "mixed", "gone", "bare"}
     # What is no lookup key may be a secret, so that the module redacts it.
     assert TAG not in browser.evaluate("return document.documentElement.innerHTML")
-    assert {row["cure"] for row in audit.report["findings"]} <= {
-        text.removeprefix("Cure: ") for text in browser.texts(".found p:last-child")
+    assert {row["remedy"] for row in audit.report["findings"]} <= {
+        text.removeprefix("Remedy: ") for text in browser.texts(".found p:last-child")
     }
     assert browser.overflow() == 0
     assert browser.console() == []

@@ -134,7 +134,7 @@ def test_same_entry_at_once(many: Many, tmp_path: Path) -> None:
     the_map = ScratchMap(tmp_path / "map", "hash").make(SOURCE)
     given = the_map.arguments(asked("user@example.com", "u", "p"))
     results = [outcome.result for outcome in many.run([given] * PROCESSES)]
-    assert [result["keys_added"] for result in results if result["changed"]] == [
+    assert [result["entries_added"] for result in results if result["changed"]] == [
         ["user@example.com"]
     ]
     assert the_map.look_up(*FOREIGN, "user@example.com") == {**FOREIGN, "user@example.com": "u:p"}
@@ -177,7 +177,7 @@ def test_lock_of_a_killed_process(tmp_path: Path, map_type: str) -> None:
 
     started = time.monotonic()
     outcome = run_module(MODULE, the_map.arguments(asked("user@example.com", "u", "p")))
-    assert outcome.result["keys_added"] == ["user@example.com"]
+    assert outcome.result["entries_added"] == ["user@example.com"]
     assert time.monotonic() - started < TIMEOUT / 2
     wanted = {**FOREIGN, "user@example.com": "u:p"}
     assert the_map.look_up(*wanted) == wanted
@@ -212,6 +212,6 @@ def test_live_lock_is_waited_for(tmp_path: Path) -> None:
         assert the_map.source() == SOURCE
         # What somebody else has done meanwhile is kept.
         the_map.path.write_bytes(SOURCE + b"later@example.com u:later\n")
-    assert waiting.end().result["keys_added"] == ["user@example.com"]
+    assert waiting.end().result["entries_added"] == ["user@example.com"]
     wanted = {**FOREIGN, "later@example.com": "u:later", "user@example.com": "u:p"}
     assert the_map.look_up(*wanted) == wanted

@@ -96,7 +96,7 @@ def unchanged(the_map: ScratchMap) -> None:
 def changes(module: ModuleServer, the_map: ScratchMap) -> None:
     """Assert that the module does its work now."""
     outcome = module.run(the_map.arguments(ENTRY))
-    assert outcome.result["keys_changed"] == [KEY], outcome
+    assert outcome.result["entries_changed"] == [KEY], outcome
     assert the_map.look_up(*ENTRIES) == {**ENTRIES, KEY: NEW}
     assert the_map.names() == the_map.right_names()
 
@@ -303,6 +303,6 @@ def test_without_selinux(module: ModuleServer, the_map: ScratchMap) -> None:
     """An option for SELinux changes nothing, as in ansible-core's modules, and does no harm."""
     context = {"seuser": "system_u", "serole": "object_r", "setype": "postfix_etc_t"}
     outcome = module.run(the_map.arguments(ENTRY, **context))
-    assert outcome.result["keys_changed"] == [KEY]
+    assert outcome.result["entries_changed"] == [KEY]
     outcome = module.run(the_map.arguments(ENTRY, **context))
     assert outcome.result["changed"] is False

@@ -380,7 +380,7 @@ def test_every_python_of_a_managed_host(stage: Stage) -> None:
         for name, (found, the_map) in hosts.items()
     }
     stage.cli.write("inventory.yml", yaml.safe_dump({"all": {"hosts": inventory}}))
-    checks = ["result is changed", "again is not changed", f"result.keys_added == ['{KEY}']"]
+    checks = ["result is changed", "again is not changed", f"result.entries_added == ['{KEY}']"]
     play = {
         "hosts": "all",
         "gather_facts": False,

@@ -186,9 +186,9 @@ def test_from_nothing_to_delivered_mail_and_back(
     assert not done["failed"], done
     assert done["changed"]
     assert done["reloaded"]
-    for name in ("changed", "reloaded", "settings", "relayhost", "keys_added", "table", "diff"):
+    for name in ("changed", "reloaded", "settings", "relayhost", "entries_added", "table", "diff"):
         assert predicted[name] == done[name]
-    assert done["keys_added"] == [destination(WEST)]
+    assert done["entries_added"] == [destination(WEST)]
     assert done["settings"]["relayhost"] == {"before": None, "after": destination(WEST)}
     secrets = [FIRST.secret_key, password_v4(FIRST.secret_key, WEST)]
     assert found_in(json.dumps(done.result), secrets) == []
@@ -209,7 +209,7 @@ def test_from_nothing_to_delivered_mail_and_back(
     assert reloads in (2, 3)
     rotated = relay.run(key=SECOND, region=WEST)
     assert (rotated["changed"], rotated["reloaded"]) == (True, map_type == "texthash")
-    assert rotated["keys_changed"] == [destination(WEST)]
+    assert rotated["entries_changed"] == [destination(WEST)]
     reloads += map_type == "texthash"
     assert comes_true(lambda: postfix.log().count(RELOADED) == reloads)
     postfix.send("again")
@@ -269,7 +269,7 @@ def test_each_sender_has_an_account_of_its_own(
         ("me@example.org", SECOND.access_key, CENTRAL),
     }
     gone = relay.run(key=FIRST, region=WEST)
-    assert gone["keys_removed"] == ["@example.org"]
+    assert gone["entries_removed"] == ["@example.org"]
     assert postfix.get("sender_dependent_relayhost_maps") == ""
     postfix.send("third", sender="me@example.org")
     assert regional_ses.recorder.wait_for_messages(3)[2].username == FIRST.access_key
@@ -308,7 +308,7 @@ def test_tls_from_the_first_byte(
         relay.task(key=FIRST, region=WEST),
         relay.task(key=FIRST, region=WEST, senders=[{"sender": "@a.example", "port": 465}]),
     )
-    assert usual["keys_removed"] == [destination(WEST, 465)]
+    assert usual["entries_removed"] == [destination(WEST, 465)]
     assert postfix.get("smtp_tls_wrappermode") == "no"
     assert "begins with STARTTLS" in mixed["msg"]
 

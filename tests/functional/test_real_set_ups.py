@@ -151,7 +151,7 @@ def fixture_host(
 
 
 PREDICTED = ("changed", "settings", "relayhost", "path", "table", "diff")
-KEYS = ("keys_added", "keys_changed", "keys_removed")
+KEYS = ("entries_added", "entries_changed", "entries_removed")
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -199,7 +199,7 @@ def test_null_is_the_default_and_not_false(results: dict[str, dict[str, t.Any]])
 def test_inline_vault_values(results: dict[str, dict[str, t.Any]], host: str) -> None:
     assert not results[host]["failed"], results[host]["msg"]
     keys = [f"[email-smtp.{REGION}.amazonaws.com]:587", "@example.com", "@example.net"]
-    assert results[host]["keys_added"] == keys[: 3 if host == "vaulted" else 1]
+    assert results[host]["entries_added"] == keys[: 3 if host == "vaulted" else 1]
 
 
 @pytest.mark.parametrize("host", ["typo", "misplaced"])

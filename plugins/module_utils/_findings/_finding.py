@@ -25,7 +25,7 @@ class Finding:
     severity: str
     file: str
     message: str
-    cure: str
+    remedy: str
     key: str | None = None
 
     @property
@@ -42,7 +42,7 @@ class Finding:
             "file": self.file,
             "key": self.key,
             "message": self.message,
-            "cure": self.cure,
+            "remedy": self.remedy,
         }
 
 

@@ -76,9 +76,9 @@ def _of_entry(
     wanted = ", ".join(str(region) for region in regions) or "the region of the mail"
     again = _AGAIN.format(region=wanted)
 
-    def finding(id_: str, severity: str, message: str, cure: str) -> Finding:
+    def finding(id_: str, severity: str, message: str, remedy: str) -> Finding:
         file = entry.path or facts.main_cf
-        return Finding(id_, severity, file, f"{_name(entry)}: {message}", cure, entry.key)
+        return Finding(id_, severity, file, f"{_name(entry)}: {message}", remedy, entry.key)
 
     if entry.version == 2:
         yield finding(
@@ -126,15 +126,15 @@ def _unused(facts: InstanceFacts, entry: Entry, by: Entry | None) -> t.Iterator[
         if by.login == entry.login:
             return
         message = f"Postfix finds the entry {by.key!r} before this one, which is never used"
-        cure = "Remove the one of the two that is not meant"
+        remedy = "Remove the one of the two that is not meant"
     elif not facts.uses_known:
         return
     elif "@" in entry.key and not facts.client.is_on("smtp_sender_dependent_authentication"):
         message = "this is a sender's, and smtp_sender_dependent_authentication is not yes"
-        cure = "Set smtp_sender_dependent_authentication = yes, or remove the entry"
+        remedy = "Set smtp_sender_dependent_authentication = yes, or remove the entry"
     else:
         message = "no mail goes to this server, so that the entry is never used"
-        cure = (
+        remedy = (
             "Remove it (mailops.ses.postfix_sasl_passwd with state=absent), and deactivate its key"
             " if nothing else uses it"
         )
@@ -143,7 +143,7 @@ def _unused(facts: InstanceFacts, entry: Entry, by: Entry | None) -> t.Iterator[
         "warning" if by is not None else "notice",
         entry.path or facts.main_cf,
         f"{_name(entry)}: {message}",
-        cure,
+        remedy,
         entry.key,
     )
 

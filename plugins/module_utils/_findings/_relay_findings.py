@@ -4,7 +4,7 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""What is wrong with a relay, and the cure: pure, from the facts of a survey."""
+"""What is wrong with a relay, and the remedy: pure, from the facts of a survey."""
 
 from __future__ import annotations
 

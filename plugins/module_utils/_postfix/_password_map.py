@@ -108,14 +108,14 @@ class PasswordMap:
 class Edit:
     """What changes in the source.
 
-    `gone` has the removed keys as they were spelled, `keys_removed` the same redacted; `before` and
+    `gone` has the removed keys as they were spelled, `entries_removed` the same redacted; `before` and
     `after` are the entries for a diff and hold no password. `changes_comments` says that more than entries changes.
     """
 
     source: bytes
-    keys_added: tuple[str, ...]
-    keys_changed: tuple[str, ...]
-    keys_removed: tuple[str, ...]
+    entries_added: tuple[str, ...]
+    entries_changed: tuple[str, ...]
+    entries_removed: tuple[str, ...]
     gone: tuple[bytes, ...]
     before: tuple[str, ...]
     after: tuple[str, ...]
@@ -124,7 +124,10 @@ class Edit:
     @property
     def changes_source(self) -> bool:
         return bool(
-            self.keys_added or self.keys_changed or self.keys_removed or self.changes_comments
+            self.entries_added
+            or self.entries_changed
+            or self.entries_removed
+            or self.changes_comments
         )
 
 
@@ -210,9 +213,9 @@ def edit(current: PasswordMap, wanted: t.Sequence[Wanted], exclusive: bool = Fal
 
     return Edit(
         source=_rendered(current, replaced, added),
-        keys_added=tuple(entry.shown_key for entry in added),
-        keys_changed=tuple(changed),
-        keys_removed=tuple(removed),
+        entries_added=tuple(entry.shown_key for entry in added),
+        entries_changed=tuple(changed),
+        entries_removed=tuple(removed),
         gone=tuple(gone),
         before=tuple(before),
         after=tuple(after),
@@ -231,11 +234,11 @@ def replaced(current: PasswordMap, source: bytes) -> Edit:
     ]
     return Edit(
         source=source,
-        keys_added=tuple(current.shown_key(*new[key]) for key in differing if key not in old),
-        keys_changed=tuple(
+        entries_added=tuple(current.shown_key(*new[key]) for key in differing if key not in old),
+        entries_changed=tuple(
             current.shown_key(*new[key]) for key in differing if key in old and key in new
         ),
-        keys_removed=tuple(current.shown_key(*old[key]) for key in differing if key not in new),
+        entries_removed=tuple(current.shown_key(*old[key]) for key in differing if key not in new),
         gone=tuple(old[key][0] for key in differing if key not in new),
         before=tuple(current.shown(*old[key]) for key in differing if key in old),
         after=tuple(current.shown(*new[key], "OLD_PASSWORD") for key in differing if key in new),

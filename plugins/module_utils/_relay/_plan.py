@@ -78,7 +78,7 @@ class RelayPlan:
     routes: Plan | None = None
     routes_path: str = ""
     removes: tuple[str, ...] = ()
-    keys_removed: tuple[str, ...] = ()
+    entries_removed: tuple[str, ...] = ()
     interrupted: bool = False
     record: bool = False
     reload: bool = False

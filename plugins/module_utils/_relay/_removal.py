@@ -99,7 +99,7 @@ class RelayRemoval:
         self._routes = self._routes_update(record)
         ours = record.map.keys.items() if removes else ()
         gone = tuple(redact_entry(key, f"{username}:PASSWORD").key for key, username in ours)
-        gone = of_map.edit.keys_removed if of_map else gone
+        gone = of_map.edit.entries_removed if of_map else gone
         after = {change.name: change.after for change in settings}
         return RelayPlan(
             path=record.map.path,
@@ -116,7 +116,7 @@ class RelayRemoval:
                 *instance.map_files(None if self._routes else record.routes),
                 *self._kept(record.map.path),
             ),
-            keys_removed=gone,
+            entries_removed=gone,
             interrupted=record.is_under_way,
             record=True,
             reload=bool(settings or main_cf is not None or record.reload_pending),

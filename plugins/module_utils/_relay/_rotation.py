@@ -205,7 +205,7 @@ class KeyRotation:
         store = self._instance.store
         record = store.load()
         of_map = _of(record, plan.maps)
-        if record is None or of_map is None or not of_map.plan.edit.keys_changed:
+        if record is None or of_map is None or not of_map.plan.edit.entries_changed:
             return []
         before = store.map_before() if record.map.existed else None
         source = self._updates[of_map.path].source
@@ -220,12 +220,12 @@ class KeyRotation:
     def _all_ours(self, record: Record, of_map: MapRotation) -> bool:
         utf8 = self._instance.utf8
         ours = {fold(key.encode(), utf8) for key in record.map.keys}
-        return all(fold(key.encode(), utf8) in ours for key in of_map.plan.edit.keys_changed)
+        return all(fold(key.encode(), utf8) in ours for key in of_map.plan.edit.entries_changed)
 
     def _lags(self, record: Record | None, maps: t.Sequence[MapRotation]) -> bool:
         """Whether a run was killed before it had recorded what it did."""
         of_map = _of(record, maps)
-        if record is None or of_map is None or of_map.plan.edit.keys_changed:
+        if record is None or of_map is None or of_map.plan.edit.entries_changed:
             return False
         return self._instance.store.staging.is_there() or self._after(record, of_map) != record
 
@@ -241,7 +241,7 @@ class KeyRotation:
             record.map.keys,
             read_map(content, utf8),
             None if kept is None else read_map(kept, utf8),
-            of_map.plan.edit.keys_changed,
+            of_map.plan.edit.entries_changed,
         )
         return replace(
             record, map=replace(record.map, keys=keys, file=record.map.file.final(content))

@@ -112,9 +112,9 @@ class RotationPlan:
         return self.record or any(each.changed for each in self.maps)
 
     @property
-    def keys_changed(self) -> list[str]:
+    def entries_changed(self) -> list[str]:
         """The keys of all entries that get another login."""
-        return [key for each in self.maps for key in each.plan.edit.keys_changed]
+        return [key for each in self.maps for key in each.plan.edit.entries_changed]
 
 
 def handed_over(password: str | None) -> tuple[EntryLogin, ...]:

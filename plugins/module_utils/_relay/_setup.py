@@ -148,7 +148,7 @@ class RelaySetup:
             routes=routes,
             routes_path=self._routes_path,
             removes=self._instance.map_files(former),
-            keys_removed=of_map.edit.keys_removed,
+            entries_removed=of_map.edit.entries_removed,
             interrupted=is_left or bool(self._record and self._record.is_under_way),
             record=bool(self._record and self._record != self._record.finished(self._ours)),
             reload=self._needs_reload(settings, [of_map, routes]),

@@ -4,7 +4,7 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""What a server's answer to a login means, and the cure.
+"""What a server's answer to a login means, and the remedy.
 
 Source: Amazon SES developer guide, "Troubleshooting SMTP" and "SMTP response codes"
 (https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-smtp.html).
@@ -119,7 +119,7 @@ def _answered(server: SmtpServer, reply: Reply, secrets: t.Iterable[str]) -> Log
     answer = shown(reply, secrets)
     if "throttling" in text:
         daily = "daily" in text
-        cure = (
+        remedy = (
             "The account has sent all that it may in 24 hours: wait, or ask AWS for a higher quota"
             if daily
             else "The account sends or logs in faster than it may: slow down, or try again later"
@@ -127,14 +127,16 @@ def _answered(server: SmtpServer, reply: Reply, secrets: t.Iterable[str]) -> Log
         reason, may_pass = "throttled", not daily
     elif reply.code == 421:
         reason, may_pass = "too_many_connections", True
-        cure = "The server takes no more connections now: close some, or try again later"
+        remedy = "The server takes no more connections now: close some, or try again later"
     elif reply.code // 100 == 4:
         reason, may_pass = "temporary_failure", True
-        cure = "The failure is the server's and temporary: try again later"
+        remedy = "The failure is the server's and temporary: try again later"
     else:
         reason, may_pass = "answer", False
-        cure = "SES gives no such answer to a login: is this another server, or something between?"
-    return LoginRefused(server, reason, f'{server} answered "{answer}". {cure}', answer, may_pass)
+        remedy = (
+            "SES gives no such answer to a login: is this another server, or something between?"
+        )
+    return LoginRefused(server, reason, f'{server} answered "{answer}". {remedy}', answer, may_pass)
 
 
 def _forms(secret: str) -> t.Iterator[str]:

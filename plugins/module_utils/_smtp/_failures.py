@@ -4,7 +4,7 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""A login that failed before the server was told a user name: what that means, and the cure.
+"""A login that failed before the server was told a user name: what that means, and the remedy.
 
 Source of the ports: "Connecting to an Amazon SES SMTP endpoint"
 (https://docs.aws.amazon.com/ses/latest/dg/smtp-connect.html).
@@ -163,23 +163,25 @@ def certificate_not_trusted(
 ) -> LoginRefused:
     """The certificate did not verify against ``ca_file`` and ``ca_path``, or the system's."""
     if error.verify_code in _OTHER_NAME:
-        cure = "The server is not the one that was meant, or the endpoint is not the name it has"
+        remedy = "The server is not the one that was meant, or the endpoint is not the name it has"
     elif error.verify_code in _NOT_IN_TIME:
-        cure = "Look at this host's clock first"
+        remedy = "Look at this host's clock first"
     elif ca_file or ca_path:
         given = " and ".join(name for name in (ca_file, ca_path) if name)
-        cure = f"Its authority is not in {given} (in a directory, `openssl rehash` makes the links)"
+        remedy = (
+            f"Its authority is not in {given} (in a directory, `openssl rehash` makes the links)"
+        )
     elif not _system_has_certificates():
-        cure = "This host has no CA certificates: install the package ca-certificates"
+        remedy = "This host has no CA certificates: install the package ca-certificates"
     else:
-        cure = (
+        remedy = (
             "Its authority is not among this host's: update the package ca-certificates, or give "
             "ca_file. With a current one, somebody is between this host and SES"
         )
     return LoginRefused(
         server,
         "certificate",
-        f"The certificate of {server} can't be trusted: {error.verify_message}. {cure}. "
+        f"The certificate of {server} can't be trusted: {error.verify_message}. {remedy}. "
         f"{_NOTHING_SENT}",
     )
 

@@ -142,5 +142,5 @@ def found(relay: FakeSurvey, *candidates: tuple[str, str]) -> Found:
         for secret in (*PASSWORD_OF.values(), VERSION_2, SECRET_KEY, "sesame"):
             assert secret not in shown
         assert finding.message
-        assert finding.cure
+        assert finding.remedy
     return {finding.id: finding.severity for finding in findings}

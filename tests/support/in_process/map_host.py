@@ -27,9 +27,9 @@ TYPES = {"hash": ".db", "btree": ".db", "lmdb": ".lmdb", "cdb": ".cdb", "texthas
 COMPILED = [name for name, suffix in TYPES.items() if suffix]
 NOTHING: dict[str, t.Any] = {
     "changed": False,
-    "keys_added": [],
-    "keys_changed": [],
-    "keys_removed": [],
+    "entries_added": [],
+    "entries_changed": [],
+    "entries_removed": [],
     "compiled": False,
     "reload_needed": False,
 }

@@ -17,7 +17,7 @@ _FINDING = {
     "file": "/etc/postfix/sasl_passwd",
     "key": f"[{_HOST}]:587",
     "message": "The message.",
-    "cure": "The cure.",
+    "remedy": "The remedy.",
 }
 _INSTANCE = {
     "name": "-",

@@ -56,13 +56,13 @@ REFUSED: list[tuple[tuple[t.Any, ...], str]] = [
     ((None,), "the password must be a string, not nothing (null)"),
     (([EU],), "the password must be a string, not list"),
     ((44,), "the password must be a string, not int"),
-    ((EU, f"{SECRET_KEY}\n"), "secret has white space after it (a newline at the end)"),
-    ((EU, [SECRET_KEY]), "secret must be a string, not list"),
-    ((EU, ""), "secret is empty"),
-    ((EU, f'{{"x": "{SECRET_KEY}"}}'), "secret is JSON text. Parse it with `| from_json`"),
-    ((EU, {"x": SECRET_KEY}), "secret must be a string, not dict. Take the secret out of it"),
-    ((EU, "{{ x }}"), "secret has a template in it: the template was not rendered"),
-    ((EU, EU), "secret is an SES SMTP password already"),
+    ((EU, f"{SECRET_KEY}\n"), "secret_key has white space after it (a newline at the end)"),
+    ((EU, [SECRET_KEY]), "secret_key must be a string, not list"),
+    ((EU, ""), "secret_key is empty"),
+    ((EU, f'{{"x": "{SECRET_KEY}"}}'), "secret_key is JSON text. Parse it with `| from_json`"),
+    ((EU, {"x": SECRET_KEY}), "secret_key must be a string, not dict. Take the secret out of it"),
+    ((EU, "{{ x }}"), "secret_key has a template in it: the template was not rendered"),
+    ((EU, EU), "secret_key is an SES SMTP password already"),
 ]
 
 

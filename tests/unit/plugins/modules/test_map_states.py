@@ -92,7 +92,7 @@ def test_a_source_from_the_future_with_real_tables(
 def test_a_login_in_the_table_alone_comes_back(host: RelayHost) -> None:
     """After a recipe that removes the source once postmap has run."""
     before = host.set_up_by_hand()
-    assert host.present(WEST)["keys_added"] == [key(WEST)]
+    assert host.present(WEST)["entries_added"] == [key(WEST)]
     assert host.entries() != {key(WEST): LOGIN}
     assert not host.present(WEST)["changed"]
     assert host.absent()["changed"]

@@ -82,12 +82,12 @@ def test_check_mode_says_what_a_run_does(module: Module) -> None:
     assert module.relay.files() == before
     done = module.run(WEST)
     names = ("changed", "reloaded", "settings", "relayhost", "path", "table", "diff")
-    keys = ("keys_added", "keys_changed", "keys_removed")
+    keys = ("entries_added", "entries_changed", "entries_removed")
     assert {name: predicted[name] for name in (*names, *keys)} == {
         name: done[name] for name in (*names, *keys)
     }
     assert (done["changed"], done["reloaded"]) == (True, True)
-    assert done["keys_added"] == [key(WEST)]
+    assert done["entries_added"] == [key(WEST)]
     assert done["settings"]["relayhost"] == {"before": "[old.example.net]", "after": key(WEST)}
     assert "backup_files" not in done
     again = module.run(WEST)
@@ -140,7 +140,7 @@ def test_backups_and_the_way_back(module: Module) -> None:
     assert backup.startswith(f"{module.relay.directory}/main.cf.")
     assert module.run(WEST, backup=True)["backup_files"] == []
     away = module.run(state="absent")
-    assert (away["changed"], away["keys_removed"]) == (True, [key(WEST)])
+    assert (away["changed"], away["entries_removed"]) == (True, [key(WEST)])
     assert away["relayhost"] == "[old.example.net]"
     assert module.run(state="absent")["changed"] is False
 

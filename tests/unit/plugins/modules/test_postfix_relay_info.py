@@ -138,7 +138,15 @@ def test_what_is_wrong_most_severe_first(module: Module) -> None:
         "tls_not_verified",
         "unused_entry",
     ]
-    assert set(found[0]) == {"id", "severity", "config_directory", "file", "key", "message", "cure"}
+    assert set(found[0]) == {
+        "id",
+        "severity",
+        "config_directory",
+        "file",
+        "key",
+        "message",
+        "remedy",
+    }
 
 
 def test_a_file_that_an_interrupted_task_left_is_about_the_whole_host(module: Module) -> None:
@@ -150,7 +158,7 @@ def test_a_file_that_an_interrupted_task_left_is_about_the_whole_host(module: Mo
         assert (finding["id"], finding["severity"]) == ("left_over_module", "critical")
         assert (finding["config_directory"], finding["key"]) == (None, None)
         assert finding["file"] == str(folder / "AnsiballZ_postfix_relay.py")
-        assert f"rm -r {folder}" in finding["cure"]
+        assert f"rm -r {folder}" in finding["remedy"]
 
 
 def test_a_broken_instance_does_not_hide_the_others(module: Module) -> None:

@@ -78,7 +78,7 @@ def fixture_module(
 
 def test_check_mode_says_what_a_run_does(module: Module) -> None:
     before = module.relay.files()
-    names = ("changed", "keys_changed", "maps", "pending", "reloaded", "diff")
+    names = ("changed", "entries_changed", "maps", "pending", "reloaded", "diff")
     predicted = module.run(key(WEST), check=True)
     assert module.relay.files() == before
     done = module.run(key(WEST))

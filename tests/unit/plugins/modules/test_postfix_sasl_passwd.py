@@ -43,9 +43,9 @@ def host(
 def test_the_life_of_an_entry(host: Host, table_type: str) -> None:
     compiled = bool(TYPES[table_type])
     steps: list[tuple[dict[str, t.Any], dict[str, t.Any], str | None]] = [
-        (present(), {"keys_added": [KEY]}, f"user:{SECRET}"),
-        (present(password="other"), {"keys_changed": [KEY]}, "user:other"),
-        (absent(), {"keys_removed": [KEY]}, None),
+        (present(), {"entries_added": [KEY]}, f"user:{SECRET}"),
+        (present(password="other"), {"entries_changed": [KEY]}, "user:other"),
+        (absent(), {"entries_removed": [KEY]}, None),
     ]
     for entry, says, found in steps:
         before = host.everything()
@@ -99,7 +99,7 @@ def test_the_diff_and_the_invocation(host: Host) -> None:
     }
     assert "password" not in result["invocation"]["module_args"]
     assert result["invocation"]["module_args"]["exclusive"] is True
-    assert result["keys_removed"] == [OTHER]
+    assert result["entries_removed"] == [OTHER]
     assert host.source.read_text().startswith(f"# {SECRET}\n")
 
 

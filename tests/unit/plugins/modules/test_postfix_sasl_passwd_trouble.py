@@ -64,7 +64,7 @@ def test_somebody_else_added_an_entry_meanwhile(
         return real(path, seconds)
 
     monkeypatch.setattr(_map_update, "locked", after_an_edit)
-    assert host.run(present())["keys_added"] == [KEY]
+    assert host.run(present())["entries_added"] == [KEY]
     assert host.look_up(OTHER, "hash") == "a:b"
     assert host.look_up(KEY, "hash") == f"user:{SECRET}"
 
@@ -84,7 +84,7 @@ def test_a_source_that_was_removed(host: Host) -> None:
     assert OTHER in host.failure(absent())
     assert picked(host.run(absent("x.example"))) == NOTHING
     result = host.run(present(), exclusive=True)
-    assert (result["keys_added"], result["compiled"]) == ([KEY], True)
+    assert (result["entries_added"], result["compiled"]) == ([KEY], True)
     assert host.look_up(OTHER, "hash") is None
 
 
@@ -218,7 +218,7 @@ def test_many_entries(host: Host) -> None:
         present(f"[host{number}.example]:587", f"{SECRET}{number}") for number in range(3000)
     ]
     result = host.run(*entries)
-    assert len(result["keys_added"]) == 3000
+    assert len(result["entries_added"]) == 3000
     assert host.look_up("[host2999.example]:587", "hash") == f"user:{SECRET}2999"
     assert picked(host.run(*entries)) == NOTHING
 

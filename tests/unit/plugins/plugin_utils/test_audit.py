@@ -90,7 +90,7 @@ def test_of_user_names_on_as_many_hosts_the_first_comes_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "message", "cure"),
+    ("result", "message", "remedy"),
     [
         (
             {"unreachable": True, "msg": "timed out"},
@@ -112,11 +112,11 @@ def test_of_user_names_on_as_many_hosts_the_first_comes_first() -> None:
         ),
     ],
 )
-def test_a_host_without_an_answer_says_what_to_do(result: t.Any, message: str, cure: str) -> None:
+def test_a_host_without_an_answer_says_what_to_do(result: t.Any, message: str, remedy: str) -> None:
     report = audit({"a": result})
     (finding,) = report["findings"]
     assert finding["severity"] == "unknown"
-    assert (finding["message"], finding["cure"]) == (message, cure)
+    assert (finding["message"], finding["remedy"]) == (message, remedy)
     # It has what a finding of the module has, and the host.
     assert set(finding) == {"host", *FINDING}
 
@@ -216,7 +216,7 @@ def without(result: dict[str, t.Any], *path: str | int) -> dict[str, t.Any]:
         {**relay_result(), "instances": [relay_result()["instances"][0]] * 101},
         {**relay_result(), "findings": relay_result(("notice", "x"))["findings"] * 100_000},
         relay_result(username="x" * 10_000_000),
-        without(relay_result(("notice", "unused_entry")), "findings", 0, "cure"),
+        without(relay_result(("notice", "unused_entry")), "findings", 0, "remedy"),
         json.loads(json.dumps(relay_result()).replace("587,", '"587",')),
     ],
 )

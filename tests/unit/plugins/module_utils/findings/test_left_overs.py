@@ -53,7 +53,7 @@ class Machine:
         findings = find_left_overs(remote_tmp, self.places)
         assert {each.id for each in findings} <= {"left_over_module"}
         assert {each.severity for each in findings} <= {"critical"}
-        assert not any(PASSWORD in f"{each.message} {each.cure}" for each in findings)
+        assert not any(PASSWORD in f"{each.message} {each.remedy}" for each in findings)
         return [each.file for each in findings]
 
 

@@ -83,7 +83,7 @@ def test_files_that_this_user_may_not_read(
     monkeypatch.setattr(_survey_tables, "read_if_there", denied)
     monkeypatch.setattr(os, "access", lambda _path, _mode: False)
     assert found(relay) == {"map_not_read": "critical"}
-    assert "become" in relay.findings()[0].cure
+    assert "become" in relay.findings()[0].remedy
 
 
 #: name of a file beside the map, mode -> whether that is a finding

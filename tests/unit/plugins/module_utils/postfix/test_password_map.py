@@ -225,9 +225,9 @@ def test_the_keys_say_what_happened() -> None:
     ]
     source = b"changed u:o\nRight u:p\nGone u:o\nother u:o\ntwice u:p\ntwice u:o\n"
     change = edit(read_map(source), wanted)
-    assert change.keys_added == ("New",)
-    assert change.keys_changed == ("changed", "twice")
-    assert change.keys_removed == ("Gone",)
+    assert change.entries_added == ("New",)
+    assert change.entries_changed == ("changed", "twice")
+    assert change.entries_removed == ("Gone",)
     assert change.gone == (b"Gone",)
     assert change.before == (
         "changed u:PASSWORD",
@@ -248,7 +248,7 @@ def test_a_value_without_a_user_name_is_not_shown() -> None:
 def test_exclusive(source: bytes, wanted: list[Wanted], result: bytes, removed: list[str]) -> None:
     change = edit(read_map(source), wanted, exclusive=True)
     assert change.source == result
-    assert list(change.keys_removed) == removed
+    assert list(change.entries_removed) == removed
     assert [each.decode() for each in change.gone] == removed
 
 
@@ -302,7 +302,7 @@ def test_a_bare_host_does_not_matter_when_it_goes_or_nothing_is_to_be_there() ->
 
 def test_a_bare_host_may_be_asked_for_with_the_same_login() -> None:
     change = edit(read_map(b"smtp.example o\n"), [NEW, Wanted("smtp.example", "user", "new")])
-    assert change.keys_changed == ("smtp.example",)
+    assert change.entries_changed == ("smtp.example",)
 
 
 def test_a_bare_host_asked_for_with_another_login_is_an_error() -> None:

@@ -28,9 +28,9 @@ def test_another_source_byte_for_byte() -> None:
     change = replaced(read_map(OLD), NEW)
     assert change == Edit(
         source=NEW,
-        keys_added=("more",),
-        keys_changed=("SAME", "other"),
-        keys_removed=("Gone",),
+        entries_added=("more",),
+        entries_changed=("SAME", "other"),
+        entries_removed=("Gone",),
         gone=(b"Gone",),
         before=("Same u:PASSWORD", "other u:PASSWORD", "Gone u:PASSWORD"),
         after=("SAME u:OLD_PASSWORD", "other u:OLD_PASSWORD", "more u:OLD_PASSWORD"),
@@ -50,7 +50,7 @@ def test_the_same_source_and_one_with_another_comment() -> None:
 def test_another_source_is_read_as_the_present_one_is(utf8: bool) -> None:
     """Without smtputf8_enable a line that is not UTF-8 is an entry, too."""
     change = replaced(read_map(b"", utf8), b"k \xff\n")
-    assert change.keys_added == (() if utf8 else ("k",))
+    assert change.entries_added == (() if utf8 else ("k",))
 
 
 def test_a_map_without_secrets_is_shown_as_it_is() -> None:
@@ -78,10 +78,10 @@ def test_what_is_wanted_is_folded_as_the_map_is(utf8: bool) -> None:
     current = read_map("Ä u:1\n".encode(), utf8)
     assert current.utf8 is utf8
     change = edit(current, [Wanted("ä", "u", "2")])
-    assert change.keys_added == (() if utf8 else ("ä",))
+    assert change.entries_added == (() if utf8 else ("ä",))
     assert change.gone == ()
     gone = edit(current, [Wanted("Ä", present=False)])
-    assert (gone.keys_removed, gone.gone) == (("Ä",), ("Ä".encode(),))
+    assert (gone.entries_removed, gone.gone) == (("Ä",), ("Ä".encode(),))
 
 
 def test_a_value_that_is_not_utf8_is_an_entry_without_smtputf8() -> None:
@@ -149,5 +149,5 @@ def test_a_shadow_that_only_unicode_folds() -> None:
     assert "shadow" in refusal(read_map(b""), [ours, bare])
     assert "shadow" in refusal(read_map("ä u:q\n".encode()), [ours])
     without = read_map(b"", utf8=False)
-    assert edit(without, [ours, bare]).keys_added == ("[Ä]:25", "ä")
-    assert edit(read_map("ä u:q\n".encode(), utf8=False), [ours]).keys_added == ("[Ä]:25",)
+    assert edit(without, [ours, bare]).entries_added == ("[Ä]:25", "ä")
+    assert edit(read_map("ä u:q\n".encode(), utf8=False), [ours]).entries_added == ("[Ä]:25",)

@@ -60,7 +60,7 @@ def test_a_plan_writes_nothing_and_says_all(relay: FakeRelay) -> None:
     plan = relay.removal().plan()
     assert relay.files() == before
     assert plan.relayhost == "[old.example.net]"
-    assert plan.keys_removed == (key(WEST),)
+    assert plan.entries_removed == (key(WEST),)
     main_cf, table, source = diff(plan, "main.cf")
     assert f"relayhost = {key(WEST)}\n" in main_cf["before"]
     assert "relayhost = [old.example.net]\n" in main_cf["after"]

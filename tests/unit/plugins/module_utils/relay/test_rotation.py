@@ -100,7 +100,7 @@ def test_the_new_key_is_in_the_place_of_the_old_one(
     os.chmod(relay.map, 0o640)
     plan = replace(relay)
     assert (plan.changed, plan.pending, plan.reload) == (True, True, False)
-    assert plan.keys_changed == [key(WEST), key(CENTRAL)]
+    assert plan.entries_changed == [key(WEST), key(CENTRAL)]
     assert relay.entries() == {
         "[other]": "them:theirs",
         key(WEST): NEW_LOGIN,
@@ -124,7 +124,7 @@ def test_a_second_run_has_nothing_to_do(relay: FakeRelay) -> None:
 def test_what_is_confirmed_is_not_even_read_again(relay: FakeRelay) -> None:
     replace(relay)
     plan = run(rotation(relay, "confirmed"))
-    assert (plan.changed, plan.pending, plan.keys_changed) == (True, False, [])
+    assert (plan.changed, plan.pending, plan.entries_changed) == (True, False, [])
     before = relay.files()
     assert KEPT not in before
     relay.postfix.calls.clear()
@@ -146,14 +146,14 @@ def test_a_map_that_another_user_can_exchange_matters_only_with_the_old_key(
     relay = FakeRelay.make(tmp_path / "ours", main_cf, f"{key(WEST)} {OLD_LOGIN}\n")
     (theirs / "sasl_passwd").write_text("[other] them:theirs\n")
     theirs.chmod(0o777)
-    assert replace(relay, key(WEST)).keys_changed == [key(WEST)]
+    assert replace(relay, key(WEST)).entries_changed == [key(WEST)]
     with pytest.raises(UnsafePathError, match="chmod o-w"):
         rotation(relay, "replaced", "[other]", path=f"{theirs}/sasl_passwd").plan()
 
 
 def test_a_relay_that_somebody_else_has_set_up(by_hand: FakeRelay) -> None:
     before = by_hand.contents()
-    assert replace(by_hand, key(WEST)).keys_changed == [key(WEST)]
+    assert replace(by_hand, key(WEST)).entries_changed == [key(WEST)]
     assert by_hand.entries() == {"[other]": "them:theirs", key(WEST): NEW_LOGIN}
     assert not by_hand.record.exists()
     assert run(rotation(by_hand, "restored")).changed
@@ -164,7 +164,7 @@ def test_an_entry_that_somebody_changed_meanwhile_stays(relay: FakeRelay) -> Non
     source = relay.map.read_text().replace(f"{key(WEST)} {USER}", f"{key(WEST)} somebody")
     relay.map.write_text(source)
     plan = replace(relay, key(WEST), key(CENTRAL), "[gone]:587")
-    assert plan.keys_changed == [key(CENTRAL)]
+    assert plan.entries_changed == [key(CENTRAL)]
     assert [warning.partition(" of ")[0] for warning in plan.warnings] == [
         f"the entry {key(WEST)!r}",
         "the entry '[gone]:587'",
@@ -185,7 +185,7 @@ def test_an_entry_that_has_the_new_key_already(relay: FakeRelay) -> None:
 def test_what_was_kept_first_stays(relay: FakeRelay) -> None:
     replace(relay, key(WEST))
     kept = (relay.directory / KEPT).read_bytes()
-    assert replace(relay, key(CENTRAL)).keys_changed == [key(CENTRAL)]
+    assert replace(relay, key(CENTRAL)).entries_changed == [key(CENTRAL)]
     assert (relay.directory / KEPT).read_bytes() == kept
 
 
@@ -247,7 +247,7 @@ def test_restored_byte_for_byte(relay: FakeRelay) -> None:
     replace(relay)
     plan = run(rotation(relay, "restored"))
     assert (plan.changed, plan.pending, plan.warnings) == (True, False, ())
-    assert set(plan.keys_changed) == {key(WEST), key(CENTRAL)}
+    assert set(plan.entries_changed) == {key(WEST), key(CENTRAL)}
     after = relay.contents()
     assert {**after, ".mailops-ses/relay.json": b""} == {**before, ".mailops-ses/relay.json": b""}
     assert json.loads(after[".mailops-ses/relay.json"]) == json.loads(
@@ -272,7 +272,7 @@ def test_the_map_is_as_it_was_already(relay: FakeRelay) -> None:
     replace(relay)
     for name in ("sasl_passwd", "sasl_passwd.db"):
         (relay.directory / name).write_bytes(before[name])
-    assert run(rotation(relay, "restored")).keys_changed == []
+    assert run(rotation(relay, "restored")).entries_changed == []
     assert KEPT not in relay.contents()
 
 

@@ -95,7 +95,7 @@ def test_a_plan_writes_nothing_and_says_all(relay: FakeRelay) -> None:
     assert relay.files() == before
     assert plan.relayhost == key(WEST)
     assert plan.map is not None
-    assert plan.map.edit.keys_added == (key(WEST),)
+    assert plan.map.edit.entries_added == (key(WEST),)
     shown = diff(plan, "/etc/postfix/main.cf")
     assert [part["before_header"] for part in shown] == ["/etc/postfix/main.cf", str(relay.map)]
     assert "relayhost = [old.example.net]\n" in shown[0]["before"]
@@ -117,7 +117,7 @@ def test_a_rotation_is_no_reason_to_reload(relay: FakeRelay) -> None:
     main_cf = relay.files()["main.cf"]
     outcome = relay.present(WEST, password="sesame-2")
     assert outcome.plan.map is not None
-    assert outcome.plan.map.edit.keys_changed == (key(WEST),)
+    assert outcome.plan.map.edit.entries_changed == (key(WEST),)
     assert not outcome.plan.settings
     assert not outcome.reloaded
     assert relay.postfix.reloads == 2
@@ -157,7 +157,7 @@ def test_old_keys_go_when_nobody_asks_for_them_any_more(relay: FakeRelay) -> Non
     relay.postfix.before = look
     outcome = relay.present(CENTRAL, backup=True)
     assert seen == [(key(region), {key(WEST), key(CENTRAL)}) for region in (WEST, CENTRAL)]
-    assert outcome.plan.keys_removed == (key(WEST),)
+    assert outcome.plan.entries_removed == (key(WEST),)
     assert set(relay.entries()) == {"[other]", key(CENTRAL)}
     names = [backup.rpartition("/")[2].partition(".")[0] for backup in outcome.backups]
     assert sorted(names) == ["main", "sasl_passwd"]
@@ -433,7 +433,7 @@ def test_an_entry_for_the_bare_name_is_taken_over(relay: FakeRelay) -> None:
     relay.map.write_text(theirs)
     plan = relay.present(WEST).plan
     assert plan.map
-    assert plan.map.edit.keys_changed == (key(WEST), host)
+    assert plan.map.edit.entries_changed == (key(WEST), host)
     assert relay.entries() == {key(WEST): f"{USER}:sesame-1", host: f"{USER}:sesame-1"}
     assert not relay.setup(WEST).plan().changed
     relay.present(WEST, password="sesame-2")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the derivation says, word for word: each known mistake, and its cure."""
+"""What the derivation says, word for word: each known mistake, and its remedy."""
 
 from __future__ import annotations
 
