@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ..module_utils._findings._finding import SEVERITIES, Kind, find
+from ..module_utils._findings._host_kinds import FAILED, MALFORMED_ANSWER, UNREACHABLE
 from ._audit_lines import audit_lines
 from ._host_answer import (
-    FINDING,
     INFO,
     AnswerError,
     checked,
@@ -20,9 +21,6 @@ from ._host_answer import (
 )
 
 __all__ = ("SEVERITIES", "audit")
-
-#: The most severe first. Of what a host without an answer has nobody knows: it may be the worst.
-SEVERITIES = ("critical", "unknown", "warning", "notice")
 
 
 def audit(results: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -52,17 +50,16 @@ def _rank(rated: t.Mapping[str, t.Any]) -> int:
 
 
 def _host(name: str, result: t.Any) -> dict[str, t.Any]:
-    for state in ("unreachable", "failed"):
-        if isinstance(result, dict) and result.get(state):
-            return _without_answer(name, state, said(result.get("msg")))
+    for kind in (UNREACHABLE, FAILED):
+        if isinstance(result, dict) and result.get(kind.id):
+            return _without_answer(name, kind, said(result.get("msg")))
     try:
         answer = checked(INFO, result)
         unknown = {row["severity"] for row in answer["findings"]}.difference(SEVERITIES)
         if unknown:
             raise AnswerError("the severity of a finding is none")
     except AnswerError as exc:
-        message = f"The host's answer is not one of postfix_relay_info: {exc}."
-        return _without_answer(name, "failed", message)
+        return _without_answer(name, MALFORMED_ANSWER, str(exc))
     findings = sorted(({"host": name, **row} for row in answer["findings"]), key=_rank)
     return {
         "host": name,
@@ -73,17 +70,13 @@ def _host(name: str, result: t.Any) -> dict[str, t.Any]:
     }
 
 
-def _without_answer(name: str, state: str, message: str) -> dict[str, t.Any]:
-    finding = {**dict.fromkeys(FINDING), "severity": "unknown", "id": state, "message": message}
-    remedy = "Make sure Ansible can connect to the host, and audit it again."
-    if state == "failed":
-        remedy = "Correct what the message says, and audit the host again."
+def _without_answer(name: str, kind: Kind, problem: str) -> dict[str, t.Any]:
     return {
         "host": name,
-        "state": state,
-        "severity": "unknown",
+        "state": kind.id,
+        "severity": kind.severity,
         "instances": [],
-        "findings": [{"host": name, **finding, "remedy": remedy}],
+        "findings": [{"host": name, **find(kind, "", problem=problem).shown(None)}],
     }
 
 

@@ -25,7 +25,8 @@ import time
 import typing as t
 
 from .._ses._smtp_password import password_version
-from ._finding import Finding
+from ._finding import Finding, find
+from ._host_kinds import LEFT_OVER_MODULE, LEFT_OVER_RESULT, LEFT_OVER_SEARCH_INCOMPLETE
 
 __all__ = ["Places", "find_left_overs"]
 
@@ -82,16 +83,8 @@ def find_left_overs(
         if "/".join(finding.file.split("/")[-2:]) not in running
     ]
     if search.stopped_at or len(found) > _MOST_FINDINGS:
-        findings.append(
-            Finding(
-                "left_over_search_incomplete",
-                "warning",
-                search.stopped_at or found[-1].file,
-                "the search for files that interrupted tasks left behind was not completed here:"
-                f" there are too many files, or it took longer than {_SECONDS:g} s",
-                "Remove the files that are no longer needed, and run this again",
-            )
-        )
+        place = search.stopped_at or found[-1].file
+        findings.append(find(LEFT_OVER_SEARCH_INCOMPLETE, place, seconds=_SECONDS))
     return tuple(findings)
 
 
@@ -138,14 +131,9 @@ class _Search:
                 for module in _MODULES if descriptor is not None else ():
                     name = f"AnsiballZ_{module}.py"
                     if _is_file(name, descriptor):
-                        path = os.path.join(trusted, below, task, name)
-                        yield _finding(
-                            path,
-                            f"an interrupted task of mailops.ses.{module} left this file. Its"
-                            " options may include an SMTP password, which the owner of the file can"
-                            " read. If the task is still running, ignore this finding",
-                            os.path.dirname(path),
-                        )
+                        folder = os.path.join(trusted, below, task)
+                        path = os.path.join(folder, name)
+                        yield find(LEFT_OVER_MODULE, path, module=module, path=folder)
 
     def _jobs(self, home: str) -> t.Iterator[Finding]:
         for job in self._names(home, _ASYNC_DIRECTORY, _JOB):
@@ -153,9 +141,7 @@ class _Search:
                 is_secret = descriptor is not None and _has_password(job, descriptor)
             if is_secret:
                 path = os.path.join(home, _ASYNC_DIRECTORY, job)
-                yield _finding(
-                    path, "the result of an asynchronous task has an SMTP password in it", path
-                )
+                yield find(LEFT_OVER_RESULT, path, path=path)
 
     def _names(self, trusted: str, below: str, is_wanted: _Pattern) -> t.Iterator[str]:
         """Yield names in a directory until time is up, none if it can't be opened."""
@@ -175,17 +161,6 @@ class _Search:
         if not is_kept and not self.stopped_at:
             self.stopped_at = os.path.join(*place).rstrip("/")
         return is_kept
-
-
-def _finding(path: str, message: str, remove: str) -> Finding:
-    return Finding(
-        "left_over_module",
-        "critical",
-        path,
-        message,
-        f"Run: rm -r {remove}. If others than the administrators of this host can log in as the"
-        " owner of the file, replace the IAM access key: the playbook mailops.ses.rotate",
-    )
 
 
 def _expanded(remote_tmp: str, user: str, home: str) -> tuple[str, str]:

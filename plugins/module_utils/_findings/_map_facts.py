@@ -202,7 +202,7 @@ def _files(path: str) -> t.Iterator[tuple[str, str]]:
     """The source, tables of any type and copies of both, and what each is."""
     yield path, "source"
     for suffix in _TABLE_SUFFIXES:
-        yield path + suffix, "table"
+        yield path + suffix, "compiled table"
     folder, name = os.path.split(path)
     try:
         names = sorted(os.listdir(folder))

@@ -11,7 +11,36 @@ from __future__ import annotations
 import typing as t
 
 from .._postfix._lookup_table import State
-from ._finding import Finding
+from ._entry_kinds import (
+    ANY_REGION,
+    IGNORED_LINE,
+    OTHER_REGION,
+    RAW_SECRET,
+    REPEATED_KEY,
+    SHADOWED_ENTRY,
+    UNUSED_ENTRY,
+    UNUSED_SENDER,
+    USERNAME_NOT_ACCESS_KEY,
+    USERNAME_OF_OTHER_KEY,
+    VERSION_2_PASSWORD,
+    name_entry,
+)
+from ._finding import Finding, Kind, find
+from ._table_kinds import (
+    MAP_DENIED,
+    MAP_NOT_LISTED,
+    OPEN_FILE,
+    OPEN_MAIN_CF,
+    SOURCE_AND_TABLE_MISSING,
+    SOURCE_MISSING,
+    STALE_TABLE,
+    TABLE_CLOSED,
+    TABLE_DAMAGED,
+    TABLE_DAMAGED_SOURCE_MISSING,
+    TABLE_MISSING,
+    TABLE_OLDER,
+    TABLE_TYPE_MISSING,
+)
 
 if t.TYPE_CHECKING:
     from ._facts import (
@@ -23,11 +52,6 @@ if t.TYPE_CHECKING:
     from ._lookup import Lookups
 
 __all__ = ["entry_region", "map_findings"]
-
-_AGAIN = (
-    "Have the password derived again from the IAM key, for {region}: mailops.ses.postfix_relay or"
-    " mailops.ses.postfix_sasl_passwd"
-)
 
 
 def entry_region(entry: Entry, servers: t.Sequence[Destination]) -> str | None:
@@ -53,17 +77,10 @@ def map_findings(
         yield from _of_table(facts, each)
         yield from _of_source(each)
     for file in facts.open_files:
-        yield Finding(
-            "readable_by_others",
-            "critical",
-            file.path,
-            f"this {file.what} holds passwords, and others than root can read or change it"
-            f" ({file.status})",
-            "Move the passwords into a table (mailops.ses.postfix_relay), and make new ones"
-            if file.what == "main.cf"
-            else f"chown root:root and chmod 0600 {file.path}, or remove it if it is a copy; if"
-            " others are on this host, take a new key",
-        )
+        if file.what == "main.cf":
+            yield find(OPEN_MAIN_CF, file.path, status=file.status)
+        else:
+            yield find(OPEN_FILE, file.path, what=file.what, status=file.status)
 
 
 def _of_entry(
@@ -73,148 +90,83 @@ def _of_entry(
     regions = dict.fromkeys(each.region for each in servers if each.region)
     if not regions and entry.key_region:
         regions[entry.key_region] = None
-    wanted = ", ".join(str(region) for region in regions) or "the region of the mail"
-    again = _AGAIN.format(region=wanted)
-
-    def finding(id_: str, severity: str, message: str, remedy: str) -> Finding:
-        file = entry.path or facts.main_cf
-        return Finding(id_, severity, file, f"{_name(entry)}: {message}", remedy, entry.key)
+    region = ", ".join(str(region) for region in regions) or ANY_REGION
+    match = entry.match
 
     if entry.version == 2:
-        yield finding(
-            "version_2_password",
-            "warning",
-            "the password is of version 2, the one without a region, which SES rejects more and"
-            " more",
-            again,
-        )
+        yield _find(VERSION_2_PASSWORD, facts, entry, region=region)
     if entry.raw_secret:
-        yield finding(
-            "raw_secret",
-            "critical",
-            "the password looks like a secret access key, which SES refuses and which does not"
-            " belong on this host",
-            f"{again}. Whoever could read this file has the key: make a new one",
-        )
+        yield _find(RAW_SECRET, facts, entry, region=region)
     if entry.username_problem:
-        yield finding(
-            "username_not_access_key",
-            "critical",
-            entry.username_problem,
-            "Use the access key ID that belongs to the password as the user name",
-        )
-    match = entry.match
+        yield _find(USERNAME_NOT_ACCESS_KEY, facts, entry, problem=entry.username_problem)
     if match and match.region and any(region != match.region for region in regions):
-        yield finding(
-            "other_region",
-            "critical",
-            f"the password is that of {match.access_key} for {match.region}, which is refused in"
-            f" {wanted}",
-            again,
+        yield _find(
+            OTHER_REGION,
+            facts,
+            entry,
+            access_key=match.access_key,
+            derived_for=match.region,
+            region=region,
         )
     if match and entry.username not in (None, match.access_key) and not entry.username_problem:
-        yield finding(
-            "username_of_other_key",
-            "critical",
-            f"the user name is {entry.username}, but the password is that of {match.access_key}",
-            again,
+        yield _find(
+            USERNAME_OF_OTHER_KEY,
+            facts,
+            entry,
+            username=entry.username,
+            access_key=match.access_key,
+            region=region,
         )
 
 
 def _unused(facts: InstanceFacts, entry: Entry, by: Entry | None) -> t.Iterator[Finding]:
     if by is not None:
-        if by.login == entry.login:
-            return
-        message = f"Postfix finds the entry {by.key!r} before this one, which is never used"
-        remedy = "Remove the one of the two that is not meant"
+        if by.login != entry.login:
+            yield _find(SHADOWED_ENTRY, facts, entry, first=by.key)
     elif not facts.uses_known:
         return
     elif "@" in entry.key and not facts.client.is_on("smtp_sender_dependent_authentication"):
-        message = "this is a sender's, and smtp_sender_dependent_authentication is not yes"
-        remedy = "Set smtp_sender_dependent_authentication = yes, or remove the entry"
+        yield _find(UNUSED_SENDER, facts, entry)
     else:
-        message = "no mail goes to this server, so that the entry is never used"
-        remedy = (
-            "Remove it (mailops.ses.postfix_sasl_passwd with state=absent), and deactivate its key"
-            " if nothing else uses it"
-        )
-    yield Finding(
-        "unused_entry",
-        "warning" if by is not None else "notice",
-        entry.path or facts.main_cf,
-        f"{_name(entry)}: {message}",
-        remedy,
-        entry.key,
-    )
+        yield _find(UNUSED_ENTRY, facts, entry)
+
+
+def _find(kind: Kind, facts: InstanceFacts, entry: Entry, **values: t.Any) -> Finding:
+    place = name_entry(entry.line, entry.key)
+    return find(kind, entry.path or facts.main_cf, entry.key, entry=place, **values)
 
 
 def _of_table(facts: InstanceFacts, of_map: MapFacts) -> t.Iterator[Finding]:
     name, file = of_map.name, of_map.table_path or of_map.path or facts.main_cf
-    make = f"Make the table: postmap {name}"
+    setting = ", ".join(of_map.settings)
     # Postfix opens the maps only if it is to log in.
-    waits = facts.client.is_on("smtp_sasl_auth_enable")
-    severity, so = ("critical", ", so that all mail waits") if waits else ("notice", "")
+    is_off = not facts.client.is_on("smtp_sasl_auth_enable")
     if of_map.state is State.NO_TYPE:
-        yield Finding(
-            "table_type_missing",
-            severity,
-            facts.main_cf,
-            f"this Postfix has no tables of the type of {name}{so}",
-            "Take a type that it has (postconf -m) with mailops.ses.postfix_relay, or install the"
-            " package with this one",
-        )
-    elif of_map.state is State.MISSING:
-        yield Finding(
-            "table_missing",
-            severity,
-            file,
-            f"the table of {name} is missing{so}",
-            make,
-        )
-    elif of_map.state is State.DAMAGED:
-        yield Finding(
-            "table_damaged",
-            severity,
-            file,
-            f"Postfix can't read the table of {name}{so}",
-            make,
-        )
+        yield find(TABLE_TYPE_MISSING, facts.main_cf, is_mild=is_off, table=name, setting=setting)
+    elif of_map.state in (State.MISSING, State.DAMAGED):
+        yield _unusable(of_map, file, setting, is_off)
     elif of_map.closed_to_proxymap:
-        yield Finding(
-            "table_closed",
-            severity,
-            file,
-            f"Postfix's proxymap, which is to read {name}, may not: it runs as Postfix's own"
-            f" user{so}",
-            "Take proxy: out of smtp_sasl_password_maps: without it, root reads the table",
-        )
+        yield find(TABLE_CLOSED, file, is_mild=is_off, table=name, setting=setting)
+    elif of_map.state is State.OPAQUE:
+        yield find(MAP_NOT_LISTED, of_map.path or facts.main_cf, table=name, setting=setting)
     elif not of_map.complete:
-        yield Finding(
-            "map_not_read",
-            "warning" if of_map.state is State.OPAQUE else "critical",
-            of_map.path or facts.main_cf,
-            f"the entries of {name} were not looked at"
-            + ("" if of_map.state is State.OPAQUE else ": it can't be read by this user"),
-            "Look at them yourself"
-            if of_map.state is State.OPAQUE
-            else "Run the task as root (become: true)",
-        )
+        yield find(MAP_DENIED, of_map.path or facts.main_cf, table=name)
     elif of_map.differs:
-        yield Finding(
-            "table_stale",
-            "warning",
-            file,
-            f"the table of {name} has other entries than its source",
-            f"Look at the source, then: postmap {name}",
-        )
+        yield find(STALE_TABLE, file, table=name)
     elif of_map.older:
-        yield Finding(
-            "table_stale",
-            "notice",
-            file,
-            f"the table of {name} is older than its source, though with the same entries",
-            make,
+        yield find(TABLE_OLDER, file, table=name)
+
+
+def _unusable(of_map: MapFacts, file: str, setting: str, is_off: bool) -> Finding:
+    """A table that is missing or damaged: the source decides what the remedy is."""
+    is_missing = of_map.state is State.MISSING
+    if of_map.source_missing:
+        kind = SOURCE_AND_TABLE_MISSING if is_missing else TABLE_DAMAGED_SOURCE_MISSING
+        return find(
+            kind, file, is_mild=is_off, table=of_map.name, setting=setting, source=of_map.path
         )
+    kind = TABLE_MISSING if is_missing else TABLE_DAMAGED
+    return find(kind, file, is_mild=is_off, table=of_map.name, setting=setting)
 
 
 def _of_source(of_map: MapFacts) -> t.Iterator[Finding]:
@@ -222,32 +174,8 @@ def _of_source(of_map: MapFacts) -> t.Iterator[Finding]:
     if path is None:
         return
     if of_map.source_missing and of_map.state is State.READ:
-        yield Finding(
-            "source_missing",
-            "notice",
-            path,
-            f"the source of {of_map.name} is missing; its entries are in the table only",
-            f"Bring it back, for nobody but root to read: postmap -s {of_map.name}",
-        )
+        yield find(SOURCE_MISSING, path, table=of_map.name)
     for line in of_map.ignored_lines:
-        yield Finding(
-            "line_ignored",
-            "warning",
-            path,
-            f"line {line} is no entry: Postfix skips it",
-            "Write a key, white space, and user name and password with a colon between them",
-        )
+        yield find(IGNORED_LINE, path, line=line, table=of_map.name)
     for key, line in of_map.repeated:
-        yield Finding(
-            "repeated_key",
-            "warning",
-            path,
-            f"line {line}: the key {key!r} occurs before, and Postfix uses the first",
-            "Remove the line that is not meant",
-            key,
-        )
-
-
-def _name(entry: Entry) -> str:
-    """Where an entry is."""
-    return f"line {entry.line}" if entry.line else f"the entry {entry.key!r} of the table"
+        yield find(REPEATED_KEY, path, key, line=line, table=of_map.name)

@@ -16,9 +16,24 @@ from .._postfix._main_cf import tokens
 from .._postfix._tls import CHECKED_LEVELS
 from .._ses._redaction import redact
 from .._smtp._server import PORTS_OF_TLS
+from ._entry_kinds import NO_ENTRY, NO_ENTRY_BUT_A_SIMILAR_ONE
 from ._facts import host_of
-from ._finding import Finding, by_severity
+from ._finding import Finding, by_severity, find
 from ._map_findings import map_findings
+from ._relay_kinds import (
+    AUTH_DISABLED,
+    DEFERRED_535,
+    NO_CA_FILE,
+    SASL_MECHANISM_MISSING,
+    SASL_NOPLAINTEXT,
+    TLS_NOT_VERIFIED,
+    TLS_NOT_VERIFIED_BY_POLICY,
+    TLS_OPTIONAL,
+    TLS_OPTIONAL_BY_POLICY,
+    WRAPPERMODE_OFF,
+    WRAPPERMODE_ON,
+)
+from ._table_kinds import TABLE_DAMAGED, TABLE_MISSING, TABLE_TYPE_MISSING
 
 if t.TYPE_CHECKING:
     from ._facts import (
@@ -31,7 +46,13 @@ if t.TYPE_CHECKING:
 
 __all__ = ["findings"]
 
-_NO_TLS = ("none", "may")
+_OPTIONAL_TLS = ("none", "may")
+#: Of a table that Postfix can't use.
+_UNUSABLE = {
+    State.NO_TYPE: TABLE_TYPE_MISSING,
+    State.MISSING: TABLE_MISSING,
+    State.DAMAGED: TABLE_DAMAGED,
+}
 
 
 def findings(facts: InstanceFacts, lookups: Lookups) -> list[Finding]:
@@ -78,56 +99,30 @@ def _no_entries(
             continue  # it may be there, and if it can't be, that is another finding
         if not (destination.region or near):
             continue
-        host, text = destination.shown_host, destination.shown_text
-        message = f"Postfix finds no login for {text}, and sends the mail without one"
+        file = maps[0].path or facts.main_cf if maps else facts.main_cf
         if near:
-            message += f". There is one for {near!r}, but it looks for {host!r} and then {text!r}"
-        yield Finding(
-            "no_entry",
-            "critical",
-            maps[0].path or facts.main_cf if maps else facts.main_cf,
-            message,
-            f"Add the entry {text!r}: mailops.ses.postfix_relay does, or"
-            " mailops.ses.postfix_sasl_passwd",
-            key=text,
-        )
+            host = destination.shown_host
+            yield find(
+                NO_ENTRY_BUT_A_SIMILAR_ONE, file, destination.shown_text, similar=near, host=host
+            )
+        else:
+            yield find(NO_ENTRY, file, destination.shown_text)
 
 
 def _of_destination(facts: InstanceFacts, destination: Destination) -> t.Iterator[Finding]:
     client, text = destination.client, destination.shown_text
     level = facts.tls_policies.get(destination.text, client.tls_level)
     if level is not None and level not in CHECKED_LEVELS:
-        unsafe = level in _NO_TLS
-        where = (
-            "smtp_tls_policy_maps"
-            if destination.text in facts.tls_policies
-            else "smtp_tls_security_level"
-        )
-        yield Finding(
-            "tls_not_verified",
-            "critical" if unsafe else "warning",
-            facts.main_cf,
-            f"{where} is {redact(level)!r} for {text}, which checks no certificate: whoever redirects the"
-            " connection gets the password"
-            + (", and TLS itself can be left out" if unsafe else ""),
-            "Set smtp_tls_security_level = secure and smtp_tls_CAfile: mailops.ses.postfix_relay"
-            " does both",
-            key=text,
-        )
+        if destination.text in facts.tls_policies:
+            optional, unverified = TLS_OPTIONAL_BY_POLICY, TLS_NOT_VERIFIED_BY_POLICY
+        else:
+            optional, unverified = TLS_OPTIONAL, TLS_NOT_VERIFIED
+        kind = optional if level in _OPTIONAL_TLS else unverified
+        yield find(kind, facts.main_cf, text, level=redact(level))
     usual = next((tls for tls, ports in PORTS_OF_TLS.items() if destination.port in ports), None)
     if usual and usual != client.tls:
-        begins = "TLS from the first byte" if usual == "wrapper" else "STARTTLS"
-        wanted = "yes" if usual == "wrapper" else "no"
-        yield Finding(
-            "wrappermode",
-            "critical",
-            facts.main_cf,
-            f"port {destination.port} of {destination.shown_host} takes {begins}, but"
-            f" smtp_tls_wrappermode is not {wanted}, so that no mail is delivered",
-            f"Set smtp_tls_wrappermode = {wanted}, or take another port: 587 is for STARTTLS, 465"
-            " for TLS from the first byte",
-            key=text,
-        )
+        kind = WRAPPERMODE_OFF if usual == "wrapper" else WRAPPERMODE_ON
+        yield find(kind, facts.main_cf, text, port=destination.port, host=destination.shown_host)
     if destination.region:
         yield from _login_is_off(facts, destination, level)
 
@@ -137,84 +132,42 @@ def _login_is_off(
 ) -> t.Iterator[Finding]:
     client, text = destination.client, destination.shown_text
     if not client.is_on("smtp_sasl_auth_enable"):
-        yield Finding(
-            "auth_disabled",
-            "critical",
-            facts.main_cf,
-            f"smtp_sasl_auth_enable is not yes, so that Postfix does not log in to {text}, and SES"
-            " refuses the mail",
-            "Set smtp_sasl_auth_enable = yes: mailops.ses.postfix_relay does",
-            key=text,
-        )
+        yield find(AUTH_DISABLED, facts.main_cf, text)
         return
     verified = "verified_" if level in CHECKED_LEVELS else ""
-    name = f"smtp_sasl_tls_{verified}security_options"
-    if "noplaintext" in tokens(client.says(name)):
-        yield Finding(
-            "sasl_noplaintext",
-            "critical",
-            facts.main_cf,
-            f"{name} has noplaintext, which leaves no mechanism to log in to {text} with",
-            "Set smtp_sasl_tls_security_options = noanonymous: inside TLS that is safe",
-            key=text,
-        )
+    setting = f"smtp_sasl_tls_{verified}security_options"
+    if "noplaintext" in tokens(client.says(setting)):
+        yield find(SASL_NOPLAINTEXT, facts.main_cf, text, setting=setting)
 
 
 def _of_client(facts: InstanceFacts, relayed: t.Sequence[Destination]) -> t.Iterator[Finding]:
     if relayed and facts.ca_problem:
-        yield Finding(
-            "no_ca_file",
-            "critical",
-            facts.main_cf,
-            f"no certificate can be verified: {facts.ca_problem}",
-            "Install ca-certificates and set smtp_tls_CAfile to the system's CA certificates",
-        )
+        yield find(NO_CA_FILE, facts.main_cf, problem=facts.ca_problem)
     logs_in = [each for each in relayed if each.client.is_on("smtp_sasl_auth_enable")]
     cyrus = [each for each in logs_in if each.client.says("smtp_sasl_type") == "cyrus"]
     if cyrus and facts.sasl_directories and not facts.sasl_can_log_in:
-        yield Finding(
-            "sasl_mechanism_missing",
-            "critical",
-            facts.sasl_directories[0],
-            "Cyrus SASL has neither the mechanism PLAIN nor LOGIN here, and SES has no others",
-            "Install libsasl2-modules (Debian, Ubuntu), cyrus-sasl-plain (Red Hat, SUSE) or"
-            " cyrus-sasl (Alpine)",
-        )
+        yield find(SASL_MECHANISM_MISSING, facts.sasl_directories[0])
 
 
 def _other_tables(facts: InstanceFacts) -> t.Iterator[Finding]:
     """Tables that say where mail goes, and that Postfix can't use."""
     for setting, name, state in facts.other_tables:
-        if state is State.NO_TYPE:
-            yield Finding(
-                "table_type_missing",
-                "critical",
-                facts.main_cf,
-                f"this Postfix has no tables of the type of {name}, in {setting}",
-                "Take a type that it has (postconf -m), or install the package with this one",
-            )
-        elif not state.usable:
-            yield Finding(
-                "table_missing",
-                "critical",
-                facts.main_cf,
-                f"the table of {name}, in {setting}, is {state.value}",
-                f"Make it: postmap {name}",
-            )
+        if state in _UNUSABLE:
+            yield find(_UNUSABLE[state], facts.main_cf, table=name, setting=setting)
 
 
 def _deferred(facts: InstanceFacts) -> t.Iterator[Finding]:
     mail = facts.deferred
     if mail is None:
         return
-    count = f"at least {mail.count}" if mail.more else str(mail.count)
-    yield Finding(
-        "deferred_535",
-        "critical",
+    messages = f"{mail.count} message{'s' if mail.count > 1 or mail.more else ''}"
+    yield find(
+        DEFERRED_535,
         facts.main_cf,
-        f"{count} message{'s' if mail.count > 1 or mail.more else ''} in the queue, the oldest for"
-        f" {_duration(mail)}, because {', '.join(mail.servers)} refused the login (535)",
-        "Put the login right (mailops.ses.ses_smtp_ping tells what is wrong), then: postqueue -f",
+        messages=f"at least {messages}" if mail.more else messages,
+        age=_duration(mail),
+        servers=", ".join(mail.servers),
+        directory=facts.directory,
     )
 
 

@@ -21,7 +21,7 @@ from .._postfix._programs import (
     PostfixError,
 )
 from .._ses._redaction import redact
-from ._finding import Finding
+from ._finding import Finding, find
 from ._lookup import (
     Lookups,
     look_up,
@@ -32,6 +32,7 @@ from ._probe import (
     probe_relay,
 )
 from ._relay_findings import findings
+from ._relay_kinds import INSTANCE_UNREADABLE
 from ._survey import (
     config_directories,
     survey,
@@ -108,13 +109,8 @@ def _report_or_finding(
     try:
         return report(postfix, candidates, probe_seconds)
     except (OSError, PostfixError, SecretFileError) as exc:
-        unreadable = Finding(
-            "instance_unreadable",
-            "critical",
-            os.path.join(directory, "main.cf"),
-            f"this instance can't be read: {exc}",
-            f"See what Postfix says of it: postconf -c {directory} -n",
-        )
+        main_cf = os.path.join(directory, "main.cf")
+        unreadable = find(INSTANCE_UNREADABLE, main_cf, problem=exc, directory=directory)
         return Report((), ((unreadable, directory),), (directory,))
 
 

@@ -130,7 +130,7 @@ def test_passwords_that_were_not_read_are_critical(
     found = run(postfix_relay_info)["findings"]
     (finding,) = [each for each in found if each["id"] == "map_not_read"]
     assert finding["severity"] == "critical"
-    assert finding["remedy"] == "Run the task as root (become: true)"
+    assert finding["remedy"] == "Run the task as root: set become: true"
     (etc / "main.cf").write_text("smtp_sasl_password_maps = regexp:/no/such\n")
     os.utime(etc / "main.cf", (0, 0))
     found = run(postfix_relay_info)["findings"]

@@ -95,20 +95,23 @@ def test_of_user_names_on_as_many_hosts_the_first_comes_first() -> None:
         (
             {"unreachable": True, "msg": "timed out"},
             "timed out",
-            "Make sure Ansible can connect to the host, and audit it again.",
+            "Make sure Ansible can connect to the host, and audit it again",
         ),
         (
             {"failed": True, "msg": "no Postfix"},
             "no Postfix",
-            "Correct what the message says, and audit the host again.",
+            "Correct what the message says, and audit the host again",
         ),
         (
             relay_result(("severe", "table_stale")),
             (
                 "The host's answer is not one of postfix_relay_info:"
-                " the severity of a finding is none."
+                " the severity of a finding is none"
             ),
-            "Correct what the message says, and audit the host again.",
+            (
+                "Run mailops.ses.postfix_relay_info on this host alone, and correct what makes its"
+                " result differ"
+            ),
         ),
     ],
 )

@@ -234,7 +234,7 @@ def test_the_trap_is_explained(relay: FakeSurvey) -> None:
     assert (finding.id, finding.key) == ("no_entry", KEY)
     assert finding.file == f"{relay.folder}/sasl_passwd"
     assert (
-        f"There is one for '[{HOST}]', but it looks for {HOST!r} and then {KEY!r}"
+        f"There is an entry for '[{HOST}]', but Postfix looks up {HOST!r} and then {KEY!r}"
         in finding.message
     )
 

@@ -90,7 +90,7 @@ def test_deferred_mail_is_a_finding(
     (finding,) = relay.findings()
     assert (finding.id, finding.severity) == ("deferred_535", "critical")
     assert says in finding.message
-    assert f"because {HOST} refused the login (535)" in finding.message
+    assert f"because {HOST} rejected the login (535)" in finding.message
 
 
 def test_a_long_queue_is_read_in_part(relay: FakeSurvey, monkeypatch: pytest.MonkeyPatch) -> None:

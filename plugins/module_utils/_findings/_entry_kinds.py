@@ -1,0 +1,148 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""The catalogue's findings about entries of password maps."""
+
+from __future__ import annotations
+
+from ._finding import Kind
+
+__all__ = [
+    "ANY_REGION",
+    "IGNORED_LINE",
+    "NO_ENTRY",
+    "NO_ENTRY_BUT_A_SIMILAR_ONE",
+    "OTHER_REGION",
+    "RAW_SECRET",
+    "REPEATED_KEY",
+    "SHADOWED_ENTRY",
+    "UNUSED_ENTRY",
+    "UNUSED_SENDER",
+    "USERNAME_NOT_ACCESS_KEY",
+    "USERNAME_OF_OTHER_KEY",
+    "VERSION_2_PASSWORD",
+    "name_entry",
+]
+
+#: In place of a region that nothing on the host tells.
+ANY_REGION = "the region of the server"
+
+_DERIVE = (
+    "run mailops.ses.postfix_relay or mailops.ses.postfix_sasl_passwd with access_key, secret_key"
+    " and region"
+)
+_DERIVE_AGAIN = f"To derive the password again for {{region}}, {_DERIVE}"
+_REMOVE = "mailops.ses.postfix_sasl_passwd with state=absent"
+_ADD = (
+    "Add an entry with the lookup key {key}: run mailops.ses.postfix_relay or"
+    " mailops.ses.postfix_sasl_passwd"
+)
+
+VERSION_2_PASSWORD = Kind(
+    "version_2_password",
+    "warning",
+    "An SMTP password has version 2, which is not bound to a region. SES increasingly rejects"
+    " these.",
+    "{entry}: version 2 password (not bound to a region); SES increasingly rejects these",
+    _DERIVE_AGAIN,
+)
+RAW_SECRET = Kind(
+    "raw_secret",
+    "critical",
+    "A secret access key is stored as the password. SES rejects it, and it must not be on a"
+    " managed host.",
+    "{entry}: the password has the form of a secret access key. SES rejects it as an SMTP password,"
+    " and it must not be on this host",
+    "Create a new access key, because everyone who could read this file knows this one. With the"
+    f" new one, {_DERIVE} ({{region}}). Then delete the old one",
+)
+USERNAME_NOT_ACCESS_KEY = Kind(
+    "username_not_access_key",
+    "critical",
+    "The user name of an entry for SES is not the access key ID of an IAM user. SES rejects it.",
+    "{entry}: {problem}",
+    f"To replace user name and password, {_DERIVE}",
+)
+OTHER_REGION = Kind(
+    "other_region",
+    "critical",
+    "An SMTP password was derived for another region than the server's. SES rejects it. Only found"
+    " with candidates.",
+    "{entry}: the password is that of {access_key} for {derived_for}, and is rejected in {region}",
+    _DERIVE_AGAIN,
+)
+USERNAME_OF_OTHER_KEY = Kind(
+    "username_of_other_key",
+    "critical",
+    "The user name is another access key ID than the one that the password belongs to. SES rejects"
+    " it. Only found with candidates.",
+    "{entry}: the user name is {username}, but the password belongs to {access_key}. SES rejects"
+    " this login",
+    _DERIVE_AGAIN,
+)
+SHADOWED_ENTRY = Kind(
+    "unused_entry",
+    "warning",
+    "Postfix never uses an entry, because it finds another one with a different login first.",
+    "{entry}: never used, because Postfix finds the entry {first!r} before it",
+    f"Find out which of the two logins is right, and remove the other entry ({_REMOVE})",
+)
+UNUSED_SENDER = Kind(
+    "unused_entry",
+    "notice",
+    "Postfix never uses the entry for a sender, because smtp_sender_dependent_authentication is not"
+    " yes.",
+    "{entry}: never used, because the lookup key is a sender and"
+    " smtp_sender_dependent_authentication is not yes",
+    "Set smtp_sender_dependent_authentication = yes in main.cf and run: postfix reload. If senders"
+    f" need no logins of their own, remove the entry ({_REMOVE})",
+)
+UNUSED_ENTRY = Kind(
+    "unused_entry",
+    "notice",
+    "Postfix never uses an entry, because it relays no mail to this server.",
+    "{entry}: never used, because no mail is relayed to this server",
+    f"Remove the entry ({_REMOVE}), and deactivate its access key if nothing else uses it",
+)
+NO_ENTRY = Kind(
+    "no_entry",
+    "critical",
+    "Postfix finds no login for an SES endpoint. It sends the mail without one, and SES rejects"
+    " it.",
+    "Postfix finds no login for {key} and sends the mail without one",
+    _ADD,
+    blocks=True,
+)
+NO_ENTRY_BUT_A_SIMILAR_ONE = Kind(
+    "no_entry",
+    "critical",
+    "Postfix finds no login for a server, although there is an entry for the same name. For"
+    " example, the port is missing in the lookup key.",
+    "Postfix finds no login for {key} and sends the mail without one. There is an entry for"
+    " {similar!r}, but Postfix looks up {host!r} and then {key!r}",
+    _ADD,
+    blocks=True,
+)
+IGNORED_LINE = Kind(
+    "line_ignored",
+    "warning",
+    "A line of a source is not an entry. Postfix ignores it.",
+    "Line {line}: not an entry; Postfix ignores it",
+    "Correct the line, or remove it. An entry is the lookup key, white space, and USERNAME:PASSWORD."
+    " Then run: postmap {table}",
+)
+REPEATED_KEY = Kind(
+    "repeated_key",
+    "warning",
+    "A source has several entries with one lookup key. Postfix uses the first.",
+    "Line {line}: the lookup key {key!r} occurs before; Postfix uses the first entry only",
+    "Find out which of the entries is right, and remove the other line. Then run: postmap {table}",
+)
+
+
+def name_entry(line: int | None, key: str) -> str:
+    """Return how messages name an entry, which has no line if only the compiled table has it."""
+    return f"Line {line}" if line else f"The entry {key!r} of the compiled table"

@@ -1,0 +1,295 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The catalogue of findings: its form, and that a survey produces every kind of it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._findings._catalogue import KINDS
+from ansible_collections.mailops.ses.plugins.module_utils._findings._finding import (
+    SEVERITIES,
+    Finding,
+    Kind,
+    find,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._findings._left_overs import (
+    Places,
+    find_left_overs,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._findings._report import report_on_all
+from ansible_collections.mailops.ses.plugins.module_utils._postfix import _lookup_table
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
+from ansible_collections.mailops.ses.plugins.module_utils._ses._candidate_digests import Candidates
+from ansible_collections.mailops.ses.tests.support.example_key import (
+    ACCESS_KEY,
+    PASSWORD_OF,
+    SECRET_KEY,
+)
+from ansible_collections.mailops.ses.tests.support.in_process.fake_survey import (
+    CANDIDATE,
+    HOST,
+    KEY,
+    LINE,
+    PASSWORD,
+    VERSION_2,
+    FakeSurvey,
+    fake_survey,
+)
+
+TASK = "ansible-tmp-1795729857.282384-111-91497589706289"
+OTHER_KEY = "AKIAEXAMPLE000000002"
+REFUSED = f"SASL authentication failed; server {HOST}[192.0.2.1] said: 535 Credentials Invalid"
+
+
+class Trial:
+    """A host with one mistake."""
+
+    def __init__(self, relay: FakeSurvey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.relay = relay
+        self.monkeypatch = monkeypatch
+        self.home = tmp_path / "home"
+        (self.home / "deploy").mkdir(parents=True)
+        self.places = Places(str(tmp_path / "passwd"), str(self.home), (), str(tmp_path), "")
+
+    def findings(self) -> list[Finding]:
+        """What is wrong on this host, with the passwords of the example key as candidates."""
+        postfix = Postfix(self.relay.postfix, str(self.relay.folder))
+        found = report_on_all(postfix, Candidates([CANDIDATE])).findings
+        return [*(each for each, _directory in found), *find_left_overs("", self.places)]
+
+    def leave(self, path: str, text: str) -> None:
+        """Leave a file in the home directory of a user."""
+        file = self.home / "deploy" / path
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+
+
+Mistake = t.Callable[[Trial], object]
+
+
+def settings(**values: str) -> Mistake:
+    return lambda trial: trial.relay.set(**values)
+
+
+def source(text: str) -> Mistake:
+    return lambda trial: trial.relay.map(text)
+
+
+def policy(level: str) -> Mistake:
+    def make(trial: Trial) -> None:
+        trial.relay.set(smtp_tls_policy_maps="hash:{folder}/policy")
+        trial.relay.map(f"{KEY} {level}\n", "policy")
+
+    return make
+
+
+def remove(*names: str) -> Mistake:
+    def make(trial: Trial) -> None:
+        for name in names:
+            (trial.relay.folder / name).unlink()
+
+    return make
+
+
+def break_table(trial: Trial) -> None:
+    trial.relay.postfix.fails["postmap -s"] = (1, b"", b"postmap: fatal: not a table")
+
+
+def break_table_without_source(trial: Trial) -> None:
+    remove("sasl_passwd")(trial)
+    break_table(trial)
+
+
+def close_to_proxymap(trial: Trial) -> None:
+    owner = pwd.struct_passwd(("postfix", "", 12345, 12346, "", "/", "/bin/false"))
+    trial.monkeypatch.setattr(pwd, "getpwnam", lambda _name: owner)
+    trial.relay.set(smtp_sasl_password_maps="proxy:hash:{folder}/sasl_passwd")
+
+
+def deny(trial: Trial) -> None:
+    def denied(path: str) -> t.NoReturn:
+        raise PermissionError(13, "Permission denied", path)
+
+    trial.monkeypatch.setattr(_lookup_table, "read_if_there", denied)
+    trial.monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+
+
+def change_source(text: str) -> Mistake:
+    return lambda trial: (trial.relay.folder / "sasl_passwd").write_text(text, encoding="ascii")
+
+
+def open_to_all(name: str) -> Mistake:
+    return lambda trial: (trial.relay.folder / name).chmod(0o644)
+
+
+def put_into_main_cf(trial: Trial) -> None:
+    trial.relay.set(smtp_sasl_password_maps="static:user:sesame")
+    open_to_all("main.cf")(trial)
+
+
+def defer(trial: Trial) -> None:
+    trial.monkeypatch.setattr(time, "time", lambda: 1_000_060.0)
+    trial.relay.postfix.queue = (
+        b'{"arrival_time": 1000000, "recipients": [{"delay_reason": "%b"}]}\n' % REFUSED.encode()
+    )
+
+
+def interrupt(trial: Trial) -> None:
+    trial.leave(f".ansible/tmp/{TASK}/AnsiballZ_postfix_relay.py", "")
+
+
+def run_too_long(trial: Trial) -> None:
+    for number in range(21):
+        trial.leave(f".ansible/tmp/{TASK}{number}/AnsiballZ_postfix_relay.py", "")
+
+
+def break_instance(trial: Trial) -> None:
+    trial.relay.set(multi_instance_directories="/no/such/instance")
+
+
+#: kind -> how to make a host that has it
+MISTAKES: dict[str, Mistake] = {
+    "VERSION_2_PASSWORD": source(f"{KEY} {ACCESS_KEY}:{VERSION_2}\n"),
+    "RAW_SECRET": source(f"{KEY} {ACCESS_KEY}:{SECRET_KEY}\n"),
+    "USERNAME_NOT_ACCESS_KEY": source(f"{KEY} joe@example.com:{PASSWORD}\n"),
+    "OTHER_REGION": source(f"{KEY} {ACCESS_KEY}:{PASSWORD_OF['us-east-1']}\n"),
+    "USERNAME_OF_OTHER_KEY": source(f"{KEY} {OTHER_KEY}:{PASSWORD}\n"),
+    "SHADOWED_ENTRY": source(f"{LINE}{HOST} {OTHER_KEY}:{PASSWORD}\n"),
+    "UNUSED_SENDER": source(f"{LINE}@example.org {ACCESS_KEY}:{PASSWORD}\n"),
+    "UNUSED_ENTRY": settings(relayhost=""),
+    "NO_ENTRY": settings(smtp_sasl_password_maps=""),
+    "NO_ENTRY_BUT_A_SIMILAR_ONE": source(f"[{HOST}] {ACCESS_KEY}:{PASSWORD}\n"),
+    "IGNORED_LINE": source(f"{LINE}[smtp.example.net]:587\n"),
+    "REPEATED_KEY": source(LINE + LINE),
+    "TABLE_TYPE_MISSING": settings(smtp_sasl_password_maps="dbm:{folder}/sasl_passwd"),
+    "TABLE_MISSING": remove("sasl_passwd.db"),
+    "SOURCE_AND_TABLE_MISSING": remove("sasl_passwd", "sasl_passwd.db"),
+    "TABLE_DAMAGED": break_table,
+    "TABLE_DAMAGED_SOURCE_MISSING": break_table_without_source,
+    "TABLE_CLOSED": close_to_proxymap,
+    "MAP_NOT_LISTED": settings(smtp_sasl_password_maps="proxy:ldap:sesame"),
+    "MAP_DENIED": deny,
+    "STALE_TABLE": change_source(f"{LINE}[smtp.example.net]:587 them:sesame\n"),
+    "TABLE_OLDER": change_source(f"{LINE}# newer\n"),
+    "SOURCE_MISSING": remove("sasl_passwd"),
+    "OPEN_FILE": open_to_all("sasl_passwd.db"),
+    "OPEN_MAIN_CF": put_into_main_cf,
+    "TLS_OPTIONAL": settings(smtp_tls_security_level="may"),
+    "TLS_OPTIONAL_BY_POLICY": policy("may"),
+    "TLS_NOT_VERIFIED": settings(smtp_tls_security_level="encrypt"),
+    "TLS_NOT_VERIFIED_BY_POLICY": policy("encrypt"),
+    "WRAPPERMODE_OFF": settings(relayhost=f"[{HOST}]:465"),
+    "WRAPPERMODE_ON": settings(smtp_tls_wrappermode="yes"),
+    "AUTH_DISABLED": settings(smtp_sasl_auth_enable="no"),
+    "SASL_NOPLAINTEXT": settings(smtp_sasl_tls_verified_security_options="noplaintext"),
+    "NO_CA_FILE": settings(smtp_tls_CAfile="/no/such.pem"),
+    "SASL_MECHANISM_MISSING": remove("sasl2/libplain.so.2"),
+    "DEFERRED_535": defer,
+    "INSTANCE_UNREADABLE": break_instance,
+    "LEFT_OVER_MODULE": interrupt,
+    "LEFT_OVER_RESULT": lambda trial: trial.leave(".ansible_async/j1.1", PASSWORD),
+    "LEFT_OVER_SEARCH_INCOMPLETE": run_too_long,
+}
+#: Those that no host reports: the controller makes them, see plugin_utils/test_audit.py.
+OF_THE_CONTROLLER = {"UNREACHABLE", "FAILED", "MALFORMED_ANSWER"}
+
+
+def shape(template: str) -> str:
+    """A pattern for what a template becomes with values."""
+    parts = re.split(r"\{[^{}]*\}", template)
+    return ".+".join(map(re.escape, parts))
+
+
+@pytest.fixture(name="trial")
+def fixture_trial(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> t.Iterator[Trial]:
+    with fake_survey(monkeypatch) as relay:
+        yield Trial(relay, tmp_path, monkeypatch)
+
+
+def test_there_is_a_mistake_for_every_kind() -> None:
+    assert {*MISTAKES, *OF_THE_CONTROLLER} == set(KINDS)
+
+
+def test_without_a_mistake_there_is_no_finding(trial: Trial) -> None:
+    assert trial.findings() == []
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_every_kind_is_found(trial: Trial, name: str) -> None:
+    kind = KINDS[name]
+    MISTAKES[name](trial)
+    found = [
+        each
+        for each in trial.findings()
+        if re.fullmatch(shape(kind.message), each.message)
+        and re.fullmatch(shape(kind.remedy), each.remedy)
+    ]
+    assert {(each.id, each.severity, each.blocks) for each in found} == {
+        (kind.id, kind.severity, kind.blocks)
+    }
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.mild_severity])
+def test_a_kind_is_milder_while_postfix_does_not_log_in(trial: Trial, name: str) -> None:
+    MISTAKES[name](trial)
+    main_cf = trial.relay.folder / "main.cf"
+    main_cf.write_text(main_cf.read_text() + "smtp_sasl_auth_enable = no\n")
+    found = [each for each in trial.findings() if each.id == KINDS[name].id]
+    assert [(each.severity, each.blocks) for each in found] == [("notice", False)]
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_the_form_of_a_kind(kind: Kind) -> None:
+    assert re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", kind.id)
+    assert set(kind.severities) <= set(SEVERITIES)
+    assert kind.meaning.endswith(".")
+    for text in (kind.message, kind.remedy):
+        assert not text.endswith(".")
+        assert "  " not in text
+    # The parts say for themselves what they are, and nothing formats them but quotes and numbers.
+    assert re.findall(r"\{(?![a-z_]+(?:!r|:g)?\})", kind.message + kind.remedy) == []
+
+
+def test_kinds_with_one_id_differ() -> None:
+    """Who reads the documentation finds each of them by its severity or its meaning."""
+    meanings = [(kind.id, kind.severity, kind.meaning) for kind in KINDS.values()]
+    assert len(set(meanings)) == len(meanings)
+
+
+EXAMPLE = Kind("example", "critical", "An example.", "{key} of {file}: {why}", "Remove {key}")
+
+
+def test_a_finding_has_the_values_of_its_templates() -> None:
+    finding = find(EXAMPLE, "/file", "server", why="{key}")
+    assert finding == Finding(
+        "example", "critical", "/file", "server of /file: {key}", "Remove server", "server"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "says"),
+    [
+        ("server", {}, r"missing \['why'\], superfluous \[\]"),
+        (None, {"why": ""}, r"missing \['key'\]"),
+        ("server", {"why": "", "who": ""}, r"missing \[\], superfluous \['who'\]"),
+    ],
+)
+def test_a_value_that_is_missing_or_superfluous_is_a_bug(
+    key: str | None, values: dict[str, t.Any], says: str
+) -> None:
+    with pytest.raises(TypeError, match=f"example: .*{says}"):
+        find(EXAMPLE, "/file", key, **values)
+
+
+def test_only_some_kinds_have_a_mild_severity() -> None:
+    with pytest.raises(TypeError, match="example has no mild severity"):
+        find(EXAMPLE, "/file", "server", is_mild=True, why="")
