@@ -10,7 +10,7 @@ NOX := $(VENV)/bin/nox
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help unit test docs demo bench mutation release-check released-api pins clean system
+.PHONY: help unit test docs demo bench mutation release-check released-api findings pins clean system
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1  \t/p' Makefile
@@ -40,6 +40,9 @@ release-check: $(NOX)  ## version, changelog and tag agree, the archive is repro
 
 released-api: $(NOX)  ## record what playbooks rely on, at a release
 	@$(NOX) --session released-api
+
+findings:  ## write the catalogue of findings into the guide about the audit
+	@$(PYTHON) -B -m tests.tooling.findings_section
 
 pins: $(NOX)  ## set every pin in tests/requirements to the newest version
 	@$(VENV)/bin/python -m tests.tooling.update_pins

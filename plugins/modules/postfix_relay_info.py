@@ -340,37 +340,22 @@ root:
   returned: success
   sample: true
 findings:
-  description: What is wrong, most severe first.
+  description: What is wrong, the most severe findings first.
   type: list
   elements: dict
   returned: success
   contains:
     id:
       description:
-        - What is wrong. These names stay as they are.
-        - V(auth_disabled), Postfix does not log in to SES; V(deferred_535), mail waits in the queue because the login
-          was refused; V(instance_unreadable), an instance's configuration can't be read;
-          V(left_over_module), a file that an interrupted or asynchronous task left may hold an SMTP password;
-          V(left_over_search_incomplete), there was too much to search for such files; V(line_ignored), a line of a
-          source is no entry; V(map_not_read), the entries of a map can't be listed; V(no_ca_file), no certificate can
-          be verified; V(no_entry), Postfix finds no login for a server, for example because its port is not in the
-          key; V(other_region), the password is for another region than the server's; V(raw_secret), a secret access
-          key is stored as the password; V(readable_by_others), others than root and Postfix can read or change a
-          source, table or copy; V(repeated_key), a source has a key again; V(sasl_mechanism_missing), the package
-          with PLAIN and LOGIN is not installed; V(sasl_noplaintext), the settings allow neither of them;
-          V(source_missing), a table has no source; V(table_closed), C(proxymap) may not read a table;
-          V(table_damaged), a table can't be read; V(table_missing), it is not there; V(table_stale), it is not as its
-          source; V(table_type_missing), Postfix has no such tables;
-          V(tls_not_verified), no certificate is checked; V(unused_entry), Postfix never uses an entry;
-          V(username_not_access_key), a user name is no access key ID; V(username_of_other_key), it is that of another
-          candidate than the password; V(version_2_password), the password is of the outdated version;
-          V(wrappermode), C(smtp_tls_wrappermode) does not fit the port.
+        - The kind of finding. It stays the same from version to version.
+        - R(All findings, ansible_collections.mailops.ses.docsite.guide_audit.findings) lists every ID with its
+          severity, its meaning and its remedy. V(unreachable) and V(failed) occur in an audit only.
       type: str
       sample: version_2_password
     severity:
       description:
-        - V(critical) if mail is not delivered or a secret is in danger, V(warning) for what will or may come to that,
-          V(notice) for what should be put in order.
+        - V(critical) if mail is not delivered or a secret is in danger, V(warning) if this can lead to something
+          critical, V(notice) if nothing is at risk, but the configuration is untidy.
       type: str
       sample: warning
     config_directory:
@@ -378,23 +363,23 @@ findings:
       type: str
       sample: /etc/postfix
     file:
-      description: The file, or directory, that it is about.
+      description: The file or directory that the finding is about.
       type: str
       sample: /etc/postfix/sasl_passwd
     key:
-      description: The key of the entry, or the destination, that it is about. It may be null.
+      description: The lookup key of the entry, or the server, that the finding is about. It may be null.
       type: str
       sample: '[email-smtp.eu-west-1.amazonaws.com]:587'
     message:
-      description: What is wrong.
+      description: What is wrong, with the values of this host. What may be a secret is V(REDACTED).
       type: str
-      sample: 'line 1: the password is of version 2, the one without a region, which SES rejects more and more'
+      sample: 'Line 1: version 2 password (not bound to a region); SES increasingly rejects these'
     remedy:
-      description: What helps.
+      description: What to do about it.
       type: str
       sample: >-
-        Have the password derived again from the IAM key, for eu-west-1: mailops.ses.postfix_relay or
-        mailops.ses.postfix_sasl_passwd
+        To derive the password again for eu-west-1, run mailops.ses.postfix_relay or mailops.ses.postfix_sasl_passwd
+        with access_key, secret_key and region
 """
 
 import math

@@ -69,8 +69,8 @@ USERNAME_NOT_ACCESS_KEY = Kind(
 OTHER_REGION = Kind(
     "other_region",
     "critical",
-    "An SMTP password was derived for another region than the server's. SES rejects it. Only found"
-    " with candidates.",
+    "An SMTP password was derived for another region than the server's. SES rejects it. Found only"
+    " with the option candidates.",
     "{entry}: the password is that of {access_key} for {derived_for}, and is rejected in {region}",
     _DERIVE_AGAIN,
 )
@@ -78,7 +78,7 @@ USERNAME_OF_OTHER_KEY = Kind(
     "username_of_other_key",
     "critical",
     "The user name is another access key ID than the one that the password belongs to. SES rejects"
-    " it. Only found with candidates.",
+    " it. Found only with the option candidates.",
     "{entry}: the user name is {username}, but the password belongs to {access_key}. SES rejects"
     " this login",
     _DERIVE_AGAIN,

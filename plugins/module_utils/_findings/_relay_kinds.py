@@ -32,8 +32,8 @@ _RELAY = "or run mailops.ses.postfix_relay"
 TLS_OPTIONAL = Kind(
     "tls_not_verified",
     "critical",
-    "Postfix does not require TLS for a server: smtp_tls_security_level is none or may. The password"
-    " can be sent without TLS.",
+    "Postfix does not require TLS for a server, because smtp_tls_security_level is none or may. The"
+    " password can be sent without TLS.",
     "smtp_tls_security_level is {level} for {key}, so Postfix does not require TLS and does not"
     " verify the certificate. Whoever redirects the connection gets the password",
     "Set smtp_tls_security_level = secure and smtp_tls_CAfile in main.cf and run: postfix reload;"
@@ -96,8 +96,8 @@ AUTH_DISABLED = Kind(
 SASL_NOPLAINTEXT = Kind(
     "sasl_noplaintext",
     "critical",
-    "The options for logins inside TLS contain noplaintext, which excludes the mechanisms of SES,"
-    " PLAIN and LOGIN.",
+    "smtp_sasl_tls_security_options or smtp_sasl_tls_verified_security_options contains noplaintext."
+    " Postfix can't log in then, because SES offers PLAIN and LOGIN only.",
     "{setting} contains noplaintext, so Postfix can't log in to {key}: SES offers PLAIN and LOGIN"
     " only",
     "Set {setting} = noanonymous in main.cf and run: postfix reload. Inside TLS this is safe",
@@ -136,5 +136,5 @@ INSTANCE_UNREADABLE = Kind(
     "critical",
     "The configuration of a Postfix instance can't be read. Nothing is known about its logins.",
     "This instance can't be read: {problem}",
-    "Run postconf -c {directory} -n, and correct what it reports",
+    "Run: postconf -c {directory} -n. Correct what it reports",
 )

@@ -29,9 +29,7 @@ __all__ = [
 ]
 
 _DEFERS = "Postfix defers all mail that needs this table"
-_UNLESS_OFF = (
-    " A notice while smtp_sasl_auth_enable is not yes, because Postfix opens no password map then."
-)
+_UNLESS_OFF = " For a password map, it is a notice while smtp_sasl_auth_enable is not yes."
 _CREATE_SOURCE = (
     "Create {source} with mailops.ses.postfix_relay or mailops.ses.postfix_sasl_passwd, or remove"
     " {table} from {setting}"
@@ -42,8 +40,8 @@ TABLE_TYPE_MISSING = Kind(
     "critical",
     f"This Postfix does not support the type of a lookup table. It defers the mail.{_UNLESS_OFF}",
     f"{{setting}} names {{table}}, but this Postfix has no such table type. {_DEFERS}",
-    "Replace it in {setting} by a table of a type that postconf -m lists, or install the package of"
-    " Postfix for this type",
+    "Run: postconf -m. In {setting}, replace the table by one of a type that this lists, or install"
+    " the package of Postfix for its type",
     mild_severity="notice",
     blocks=True,
 )
@@ -130,7 +128,7 @@ SOURCE_MISSING = Kind(
     "notice",
     "The source of a compiled table is missing, so nobody can edit the entries.",
     "The source is missing. The entries of {table} are in the compiled table only",
-    "Write the source again. Run as root: (umask 077; postmap -s {table} >{file})",
+    "Write the source again, as root. Run: (umask 077 && postmap -s {table} >{file})",
 )
 OPEN_FILE = Kind(
     "readable_by_others",
@@ -138,7 +136,7 @@ OPEN_FILE = Kind(
     "Users other than root and Postfix can read or change a source, a compiled table, or a copy of"
     " either.",
     "This {what} holds passwords, and users other than root can read or change it ({status})",
-    "Run: chown root:root {file}; chmod 0600 {file}. If it is a copy, remove it. If people other"
+    "Run: chown root:root {file} && chmod 0600 {file}. If it is a copy, remove it. If people other"
     " than the administrators can log in to this host, replace the access keys in this file",
 )
 OPEN_MAIN_CF = Kind(

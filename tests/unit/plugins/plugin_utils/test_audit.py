@@ -217,7 +217,10 @@ def without(result: dict[str, t.Any], *path: str | int) -> dict[str, t.Any]:
         without(relay_result(), "instances", 0, "entries", 0, "key"),
         without(relay_result(), "root"),
         {**relay_result(), "instances": [relay_result()["instances"][0]] * 101},
-        {**relay_result(), "findings": relay_result(("notice", "x"))["findings"] * 100_000},
+        {
+            **relay_result(),
+            "findings": relay_result(("notice", "unused_entry"))["findings"] * 100_000,
+        },
         relay_result(username="x" * 10_000_000),
         without(relay_result(("notice", "unused_entry")), "findings", 0, "remedy"),
         json.loads(json.dumps(relay_result()).replace("587,", '"587",')),
