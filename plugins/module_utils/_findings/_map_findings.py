@@ -63,19 +63,19 @@ def map_findings(
     facts: InstanceFacts, lookups: Lookups, entries: t.Sequence[Entry]
 ) -> t.Iterator[Finding]:
     """What is wrong with the maps of an instance; `entries` are those of all maps."""
-    # Of a client whose destinations are not looked at.
+    # The maps of clients whose servers are not known.
     others = {each.name for each in facts.maps} - {
         facts.maps[number].name for numbers in facts.asked_maps.values() for number in numbers
     }
     for number, entry in enumerate(entries):
         servers = lookups.servers.get(number, ())
         if entry_region(entry, servers) or entry.version or entry.match:
-            yield from _of_entry(facts, entry, servers)
+            yield from _judge_entry(facts, entry, servers)
             if entry.in_force and not servers and entry.table not in others:
-                yield from _unused(facts, entry, lookups.shadowed_by.get(number))
+                yield from _judge_use(facts, entry, lookups.shadowed_by.get(number))
     for each in facts.maps:
-        yield from _of_table(facts, each)
-        yield from _of_source(each)
+        yield from _judge_table(facts, each)
+        yield from _judge_source(each)
     for file in facts.open_files:
         if file.what == "main.cf":
             yield find(OPEN_MAIN_CF, file.path, status=file.status)
@@ -83,7 +83,7 @@ def map_findings(
             yield find(OPEN_FILE, file.path, what=file.what, status=file.status)
 
 
-def _of_entry(
+def _judge_entry(
     facts: InstanceFacts, entry: Entry, servers: t.Sequence[Destination]
 ) -> t.Iterator[Finding]:
     """What is wrong with an entry for SES."""
@@ -94,13 +94,13 @@ def _of_entry(
     match = entry.match
 
     if entry.version == 2:
-        yield _find(VERSION_2_PASSWORD, facts, entry, region=region)
+        yield _find_in_entry(VERSION_2_PASSWORD, facts, entry, region=region)
     if entry.raw_secret:
-        yield _find(RAW_SECRET, facts, entry, region=region)
+        yield _find_in_entry(RAW_SECRET, facts, entry, region=region)
     if entry.username_problem:
-        yield _find(USERNAME_NOT_ACCESS_KEY, facts, entry, problem=entry.username_problem)
+        yield _find_in_entry(USERNAME_NOT_ACCESS_KEY, facts, entry, problem=entry.username_problem)
     if match and match.region and any(region != match.region for region in regions):
-        yield _find(
+        yield _find_in_entry(
             OTHER_REGION,
             facts,
             entry,
@@ -109,7 +109,7 @@ def _of_entry(
             region=region,
         )
     if match and entry.username not in (None, match.access_key) and not entry.username_problem:
-        yield _find(
+        yield _find_in_entry(
             USERNAME_OF_OTHER_KEY,
             facts,
             entry,
@@ -119,63 +119,64 @@ def _of_entry(
         )
 
 
-def _unused(facts: InstanceFacts, entry: Entry, by: Entry | None) -> t.Iterator[Finding]:
-    if by is not None:
-        if by.login != entry.login:
-            yield _find(SHADOWED_ENTRY, facts, entry, first=by.key)
+def _judge_use(facts: InstanceFacts, entry: Entry, first: Entry | None) -> t.Iterator[Finding]:
+    """Why Postfix never uses an entry; `first` is the one that it finds instead."""
+    if first is not None:
+        if first.login != entry.login:
+            yield _find_in_entry(SHADOWED_ENTRY, facts, entry, first=first.key)
     elif not facts.uses_known:
         return
     elif "@" in entry.key and not facts.client.is_on("smtp_sender_dependent_authentication"):
-        yield _find(UNUSED_SENDER, facts, entry)
+        yield _find_in_entry(UNUSED_SENDER, facts, entry)
     else:
-        yield _find(UNUSED_ENTRY, facts, entry)
+        yield _find_in_entry(UNUSED_ENTRY, facts, entry)
 
 
-def _find(kind: Kind, facts: InstanceFacts, entry: Entry, **values: t.Any) -> Finding:
+def _find_in_entry(kind: Kind, facts: InstanceFacts, entry: Entry, **values: t.Any) -> Finding:
     place = name_entry(entry.line, entry.key)
     return find(kind, entry.path or facts.main_cf, entry.key, entry=place, **values)
 
 
-def _of_table(facts: InstanceFacts, of_map: MapFacts) -> t.Iterator[Finding]:
-    name, file = of_map.name, of_map.table_path or of_map.path or facts.main_cf
-    setting = ", ".join(of_map.settings)
-    # Postfix opens the maps only if it is to log in.
+def _judge_table(facts: InstanceFacts, one: MapFacts) -> t.Iterator[Finding]:
+    """What is wrong with the compiled table of a password map."""
+    name, file = one.name, one.table_path or one.path or facts.main_cf
+    setting = ", ".join(one.settings)
+    # Postfix opens its password maps only to log in.
     is_off = not facts.client.is_on("smtp_sasl_auth_enable")
-    if of_map.state is State.NO_TYPE:
+    if one.state is State.NO_TYPE:
         yield find(TABLE_TYPE_MISSING, facts.main_cf, is_mild=is_off, table=name, setting=setting)
-    elif of_map.state in (State.MISSING, State.DAMAGED):
-        yield _unusable(of_map, file, setting, is_off)
-    elif of_map.closed_to_proxymap:
+    elif one.state in (State.MISSING, State.DAMAGED):
+        yield _find_unusable(one, file, setting, is_off)
+    elif one.closed_to_proxymap:
         yield find(TABLE_CLOSED, file, is_mild=is_off, table=name, setting=setting)
-    elif of_map.state is State.OPAQUE:
-        yield find(MAP_NOT_LISTED, of_map.path or facts.main_cf, table=name, setting=setting)
-    elif not of_map.complete:
-        yield find(MAP_DENIED, of_map.path or facts.main_cf, table=name)
-    elif of_map.differs:
+    elif one.state is State.OPAQUE:
+        yield find(MAP_NOT_LISTED, one.path or facts.main_cf, table=name, setting=setting)
+    elif not one.complete:
+        yield find(MAP_DENIED, one.path or facts.main_cf, table=name)
+    elif one.differs:
         yield find(STALE_TABLE, file, table=name)
-    elif of_map.older:
+    elif one.older:
         yield find(TABLE_OLDER, file, table=name)
 
 
-def _unusable(of_map: MapFacts, file: str, setting: str, is_off: bool) -> Finding:
-    """A table that is missing or damaged: the source decides what the remedy is."""
-    is_missing = of_map.state is State.MISSING
-    if of_map.source_missing:
+def _find_unusable(one: MapFacts, file: str, setting: str, is_off: bool) -> Finding:
+    """A compiled table that is missing or damaged. The remedy depends on the source."""
+    is_missing = one.state is State.MISSING
+    if one.source_missing:
         kind = SOURCE_AND_TABLE_MISSING if is_missing else TABLE_DAMAGED_SOURCE_MISSING
-        return find(
-            kind, file, is_mild=is_off, table=of_map.name, setting=setting, source=of_map.path
-        )
+        return find(kind, file, is_mild=is_off, table=one.name, setting=setting, source=one.path)
     kind = TABLE_MISSING if is_missing else TABLE_DAMAGED
-    return find(kind, file, is_mild=is_off, table=of_map.name, setting=setting)
+    return find(kind, file, is_mild=is_off, table=one.name, setting=setting)
 
 
-def _of_source(of_map: MapFacts) -> t.Iterator[Finding]:
-    path = of_map.path
+def _judge_source(one: MapFacts) -> t.Iterator[Finding]:
+    """What is wrong with the source of a password map."""
+    path = one.path
     if path is None:
         return
-    if of_map.source_missing and of_map.state is State.READ:
-        yield find(SOURCE_MISSING, path, table=of_map.name)
-    for line in of_map.ignored_lines:
-        yield find(IGNORED_LINE, path, line=line, table=of_map.name)
-    for key, line in of_map.repeated:
-        yield find(REPEATED_KEY, path, key, line=line, table=of_map.name)
+    if one.source_missing and one.state is State.READ:
+        yield find(SOURCE_MISSING, path, table=one.name)
+    for line in one.ignored_lines:
+        yield find(IGNORED_LINE, path, line=line, table=one.name)
+    for key, line in one.repeated:
+        yield find(REPEATED_KEY, path, key, line=line, table=one.name)

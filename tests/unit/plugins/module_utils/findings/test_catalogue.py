@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import pwd
 import re
@@ -14,6 +15,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._findings import _catalogue
 from ansible_collections.mailops.ses.plugins.module_utils._findings._catalogue import KINDS
 from ansible_collections.mailops.ses.plugins.module_utils._findings._finding import (
     SEVERITIES,
@@ -257,6 +259,23 @@ def test_the_form_of_a_kind(kind: Kind) -> None:
         assert "  " not in text
     # The parts say for themselves what they are, and nothing formats them but quotes and numbers.
     assert re.findall(r"\{(?![a-z_]+(?:!r|:g)?\})", kind.message + kind.remedy) == []
+
+
+def calls(path: Path) -> set[str]:
+    """The names of the functions and classes that a file calls."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    functions = [node.func for node in nodes if isinstance(node, ast.Call)]
+    return {function.id for function in functions if isinstance(function, ast.Name)}
+
+
+def test_nothing_but_the_catalogue_has_kinds() -> None:
+    folder = Path(_catalogue.__file__).parent
+    files = sorted(folder.parents[1].rglob("*.py"))
+    assert len(files) > 50
+    assert {path.name for path in files if "Finding" in calls(path)} == {"_finding.py"}
+    assert {path.name for path in files if "Kind" in calls(path)} == {
+        f"{name}.py" for name in vars(_catalogue) if name.endswith("_kinds")
+    }
 
 
 def test_kinds_with_one_id_differ() -> None:
