@@ -8,16 +8,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ._finding import Kind
 
 __all__ = [
     "ANY_REGION",
     "IGNORED_LINE",
+    "IGNORED_LINE_NOT_COMPILED",
     "NO_ENTRY",
     "NO_ENTRY_BUT_A_SIMILAR_ONE",
     "OTHER_REGION",
     "RAW_SECRET",
     "REPEATED_KEY",
+    "REPEATED_KEY_NOT_COMPILED",
     "SHADOWED_ENTRY",
     "UNUSED_ENTRY",
     "UNUSED_SENDER",
@@ -36,6 +40,9 @@ _DERIVE = (
 )
 _DERIVE_AGAIN = f"To derive the password again for {{region}}, {_DERIVE}"
 _REMOVE = "mailops.ses.postfix_sasl_passwd with state=absent"
+_COMPILE = "Then run: postmap {table}"
+_RELOAD = "Then run: postfix reload"
+_NOT_COMPILED = "The same, in a source that is not compiled, which has the type texthash."
 _ADD = (
     "Add an entry with the lookup key {key}: run mailops.ses.postfix_relay or"
     " mailops.ses.postfix_sasl_passwd"
@@ -132,14 +139,24 @@ IGNORED_LINE = Kind(
     "A line of a source is not an entry. Postfix ignores it.",
     "Line {line}: not an entry; Postfix ignores it",
     "Correct the line, or remove it. An entry is the lookup key, white space, and USERNAME:PASSWORD."
-    " Then run: postmap {table}",
+    f" {_COMPILE}",
+)
+IGNORED_LINE_NOT_COMPILED = replace(
+    IGNORED_LINE,
+    meaning=_NOT_COMPILED,
+    remedy=IGNORED_LINE.remedy.replace(_COMPILE, _RELOAD),
 )
 REPEATED_KEY = Kind(
     "repeated_key",
     "warning",
     "A source has several entries with one lookup key. Postfix uses the first.",
     "Line {line}: the lookup key {key!r} occurs before; Postfix uses the first entry only",
-    "Find out which of the entries is right, and remove the other line. Then run: postmap {table}",
+    f"Find out which of the entries is right, and remove the other line. {_COMPILE}",
+)
+REPEATED_KEY_NOT_COMPILED = replace(
+    REPEATED_KEY,
+    meaning=_NOT_COMPILED,
+    remedy=REPEATED_KEY.remedy.replace(_COMPILE, _RELOAD),
 )
 
 

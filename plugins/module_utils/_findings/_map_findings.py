@@ -14,9 +14,11 @@ from .._postfix._lookup_table import State
 from ._entry_kinds import (
     ANY_REGION,
     IGNORED_LINE,
+    IGNORED_LINE_NOT_COMPILED,
     OTHER_REGION,
     RAW_SECRET,
     REPEATED_KEY,
+    REPEATED_KEY_NOT_COMPILED,
     SHADOWED_ENTRY,
     UNUSED_ENTRY,
     UNUSED_SENDER,
@@ -176,6 +178,12 @@ def _judge_source(one: MapFacts) -> t.Iterator[Finding]:
         return
     if one.source_missing and one.state is State.READ:
         yield find(SOURCE_MISSING, path, table=one.name)
+    if one.table_path == path:
+        for line in one.ignored_lines:
+            yield find(IGNORED_LINE_NOT_COMPILED, path, line=line)
+        for key, line in one.repeated:
+            yield find(REPEATED_KEY_NOT_COMPILED, path, key, line=line)
+        return
     for line in one.ignored_lines:
         yield find(IGNORED_LINE, path, line=line, table=one.name)
     for key, line in one.repeated:

@@ -86,6 +86,14 @@ def source(text: str) -> Mistake:
     return lambda trial: trial.relay.map(text)
 
 
+def not_compiled(text: str) -> Mistake:
+    def make(trial: Trial) -> None:
+        trial.relay.set(smtp_sasl_password_maps="texthash:{folder}/sasl_passwd")
+        trial.relay.map(text)
+
+    return make
+
+
 def policy(level: str) -> Mistake:
     def make(trial: Trial) -> None:
         trial.relay.set(smtp_tls_policy_maps="hash:{folder}/policy")
@@ -171,7 +179,9 @@ MISTAKES: dict[str, Mistake] = {
     "NO_ENTRY": settings(smtp_sasl_password_maps=""),
     "NO_ENTRY_BUT_A_SIMILAR_ONE": source(f"[{HOST}] {ACCESS_KEY}:{PASSWORD}\n"),
     "IGNORED_LINE": source(f"{LINE}[smtp.example.net]:587\n"),
+    "IGNORED_LINE_NOT_COMPILED": not_compiled(f"{LINE}[smtp.example.net]:587\n"),
     "REPEATED_KEY": source(LINE + LINE),
+    "REPEATED_KEY_NOT_COMPILED": not_compiled(LINE + LINE),
     "TABLE_TYPE_MISSING": settings(smtp_sasl_password_maps="dbm:{folder}/sasl_passwd"),
     "TABLE_MISSING": remove("sasl_passwd.db"),
     "SOURCE_AND_TABLE_MISSING": remove("sasl_passwd", "sasl_passwd.db"),
