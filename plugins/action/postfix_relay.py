@@ -7,12 +7,10 @@ from __future__ import annotations
 import typing as t
 
 from ..module_utils._options import LOGIN_OPTIONS, POSTFIX_RELAY, controller_options
-from ..plugin_utils._asked_relay import (
-    AskedRelay,
-    asked_relay,
-)
+from ..plugin_utils._requested_relay import read_relay
 from ..plugin_utils._ses_action import (
     LoginsAction,
+    Requested,
     names,
 )
 from ..plugin_utils._task_options import (
@@ -36,6 +34,6 @@ class ActionModule(LoginsAction):
         *REPLACED_DEFAULTS,
     )
 
-    def asked(self, options: t.Mapping[str, t.Any]) -> AskedRelay:
-        """Return the servers and logins that the task asks for. Raises SesSmtpError."""
-        return asked_relay(options)
+    def read_request(self, options: t.Mapping[str, t.Any]) -> Requested:
+        """Return the servers and logins that the task requests. Raises SesSmtpError."""
+        return read_relay(options)

@@ -7,9 +7,8 @@ from __future__ import annotations
 import typing as t
 
 from ..module_utils._options import AWS_OPTIONS, POSTFIX_RELAY_INFO, controller_options
-from ..plugin_utils._candidates import (
-    candidates_for_the_host,
-)
+from ..module_utils._payload import pack
+from ..plugin_utils._candidates import find_candidates
 from ..plugin_utils._ses_action import SesAction, names
 
 _SPEC = controller_options(POSTFIX_RELAY_INFO)
@@ -29,4 +28,6 @@ class ActionModule(SesAction):
         self, options: t.Mapping[str, t.Any], task_vars: dict[str, t.Any] | None
     ) -> dict[str, t.Any]:
         """Return the module's result; it gets digests, never a key or a password."""
-        return self.run_module({"candidates": candidates_for_the_host(options)}, task_vars)
+        return self.run_module(
+            {"secret_key": pack(self.module, find_candidates(options))}, task_vars
+        )

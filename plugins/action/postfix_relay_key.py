@@ -4,15 +4,12 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 
 from ..module_utils._options import POSTFIX_RELAY_KEY, ROTATED_KEY, controller_options
-from ..plugin_utils._asked_rotation import (
-    NewKey,
-    NewLogin,
-    entries_of,
-)
+from ..module_utils._payload import pack
+from ..module_utils._relay._rotation_plan import RotatedEntries
+from ..plugin_utils._requested_rotation import NewKey, find_entries
 from ..plugin_utils._ses_action import SesAction, names
 
 
@@ -29,18 +26,17 @@ class ActionModule(SesAction):
         self, options: t.Mapping[str, t.Any], task_vars: dict[str, t.Any] | None
     ) -> dict[str, t.Any]:
         """Return the module's result; it gets the logins with their passwords, never a key."""
-        logins: list[NewLogin] = []
+        rotated = RotatedEntries()
         if options["state"] == "replaced":
             key = NewKey(options)
             found = self._found(task_vars)
             if found.get("failed") or found.get("unreachable"):
                 return found
-            entries = entries_of(found.get("instances"), self.arguments.get("config_directory"))
-            logins = key.logins(entries)
-        for login in logins:
-            self.keep_secret(login["password"])
-        # One secret value for all of them, and one that is nowhere else, as "[]" would be.
-        return self.run_module({"secret_key": json.dumps({"entries": logins})}, task_vars)
+            entries = find_entries(found.get("instances"), self.arguments.get("config_directory"))
+            rotated = key.rotate(entries)
+        for each in rotated.entries:
+            self.keep_secret(each.entry.password)
+        return self.run_module({"secret_key": pack(self.module, rotated)}, task_vars)
 
     def _found(self, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         """What the host has, as mailops.ses.postfix_relay_info sees it; no secret goes there."""

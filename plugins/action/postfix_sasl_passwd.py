@@ -7,12 +7,10 @@ from __future__ import annotations
 import typing as t
 
 from ..module_utils._options import POSTFIX_SASL_PASSWD, controller_options
-from ..plugin_utils._asked_entries import (
-    AskedEntries,
-    asked_entries,
-)
+from ..plugin_utils._requested_entries import read_entries
 from ..plugin_utils._ses_action import (
     LoginsAction,
+    Requested,
     names,
 )
 from ..plugin_utils._task_options import (
@@ -37,6 +35,6 @@ class ActionModule(LoginsAction):
         *REPLACED_DEFAULTS,
     )
 
-    def asked(self, options: t.Mapping[str, t.Any]) -> AskedEntries:
-        """Return the entries that the task asks for. Raises SesSmtpError."""
-        return asked_entries(options)
+    def read_request(self, options: t.Mapping[str, t.Any]) -> Requested:
+        """Return the entries that the task requests. Raises SesSmtpError."""
+        return read_entries(options)

@@ -8,9 +8,7 @@ import typing as t
 
 from ..module_utils._options import SES_SMTP_CREDENTIALS, controller_options
 from ..module_utils._ses._smtp_password import region_warning
-from ..plugin_utils._credentials import (
-    smtp_credentials,
-)
+from ..plugin_utils._credentials import find_credentials
 from ..plugin_utils._login_places import (
     Place,
     with_environment,
@@ -30,26 +28,27 @@ class ActionModule(SesAction):
         self, options: t.Mapping[str, t.Any], task_vars: dict[str, t.Any] | None
     ) -> dict[str, t.Any]:
         """Return the credentials, hidden from every output unless the task says reveal."""
-        credentials = smtp_credentials(with_environment(Place("the task", options)))
+        credentials = find_credentials(with_environment(Place("the task", options)))
         warning = region_warning(credentials.region)
         if warning:
             self.warn(warning)
+        login = credentials.login
         result = {
             "changed": False,
-            "username": credentials.username,
-            "password": credentials.password,
-            "host": credentials.server.host,
-            "port": credentials.server.port,
-            "relayhost": credentials.server.relayhost,
+            "username": login.username,
+            "password": login.password,
+            "host": login.server.host,
+            "port": login.server.port,
+            "relayhost": login.server.relayhost,
             "region": credentials.region,
             "version": credentials.version,
-            "tls": credentials.server.tls,
+            "tls": login.server.tls,
             "url": credentials.url,
         }
         if not options["reveal"]:
             result["_ansible_no_log"] = True
             # Up to ansible-core 2.18 the result alone does not hide what a loop gathers from it.
             self._task.no_log = True
-            self.keep_secret(credentials.password)
+            self.keep_secret(login.password)
             self.keep_secret(credentials.quoted_password)
         return result

@@ -13,6 +13,7 @@ import typing as t
 
 from ._files._rights import with_remedy
 from ._files._secret_file import SecretFileError
+from ._payload import PayloadError
 from ._postfix._map_entry import PasswordMapError
 from ._postfix._programs import PostfixError
 
@@ -42,7 +43,7 @@ def run_module(
     vars(module)["warn"] = lambda message: warn(_printable(message))
     try:
         result = run(module)
-    except (PasswordMapError, PostfixError, SecretFileError) as exc:
+    except (PasswordMapError, PayloadError, PostfixError, SecretFileError) as exc:
         module.fail_json(msg=_printable(with_remedy(str(exc))), invocation=invocation)
     except OSError as exc:
         reason = os.strerror(exc.errno) if exc.errno else exc.__class__.__name__

@@ -283,22 +283,21 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._files._attributes import FileAttributes
 from ..module_utils._files._safe_walk import Places
 from ..module_utils._options import LOGIN_OPTIONS, POSTFIX_RELAY
+from ..module_utils._payload import unpack
 from ..module_utils._postfix._map_entry import PasswordMapError
 from ..module_utils._postfix._programs import (
     Postfix,
 )
 from ..module_utils._postfix._rehearsal import private_directory
 from ..module_utils._relay._instance import Instance
-from ..module_utils._relay._login import (
-    handed_over,
-    log_in,
-)
+from ..module_utils._relay._login import try_logins
 from ..module_utils._relay._plan import (
     Outcome,
     RelayRequest,
     diff,
 )
 from ..module_utils._relay._removal import RelayRemoval
+from ..module_utils._relay._settings import RelayLogins
 from ..module_utils._relay._setup import RelaySetup
 from ..module_utils._run_module import run_module
 from ..module_utils._ses._redaction import redact
@@ -314,12 +313,12 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and unless in check mode apply, what the task asks for; returns the result."""
     params = module.params
     # Taken out, because a failure in AnsibleModule itself puts all parameters into the result.
-    logins, senders = handed_over(params.pop("password"))
+    requested = unpack("mailops.ses.postfix_relay", params.pop("password"), RelayLogins)
     if params["timeout"] <= 0 or params["retries"] < 0 or params["delay"] < 0:
         raise PasswordMapError("timeout must be more than 0, retries and delay at least 0")
     request = RelayRequest(
-        logins=logins,
-        senders=senders,
+        logins=requested.logins,
+        senders=requested.senders,
         path=params["path"],
         map_type=params["map_type"],
         tls_level=params["tls_security_level"],
@@ -335,7 +334,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         plan = relay.plan()
         if params["verify"]:
             again = {"retries": params["retries"], "delay": params["delay"]}
-            log_in([*logins, *senders], params["timeout"], setup.ca_file, **again)
+            logins = [each.login for each in (*requested.logins, *requested.senders)]
+            try_logins(logins, params["timeout"], setup.ca_file, **again)
     else:
         relay = RelayRemoval(request, instance)
         plan = relay.plan()

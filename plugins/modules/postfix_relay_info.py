@@ -394,6 +394,7 @@ from ..module_utils._findings._report import (
     report_on_all,
 )
 from ..module_utils._options import AWS_OPTIONS, POSTFIX_RELAY_INFO
+from ..module_utils._payload import unpack
 from ..module_utils._postfix._programs import (
     Postfix,
     PostfixError,
@@ -410,8 +411,7 @@ def main() -> None:
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Look at the instances that the task asks for; returns the result."""
-    # Taken out, because a failure in AnsibleModule itself puts all parameters into the result.
-    candidates = _handed_over(module.params.pop("candidates"))
+    candidates = _candidates(module.params)
     directory = module.params["config_directory"]
     probe_seconds = _probe_seconds(module)
     if directory:
@@ -432,15 +432,13 @@ def _probe_seconds(module: AnsibleModule) -> float | None:
     return seconds if module.params["probe"] and not module.check_mode else None
 
 
-def _handed_over(candidates: t.Iterable[t.Mapping[str, str]]) -> Candidates:
-    """The candidates, with the digests that the action plugin has put in place of their secrets."""
-    try:
-        return Candidates((each["access_key"], each["secret_key"]) for each in candidates)
-    except ValueError:
-        raise PostfixError(
-            "this module does not run without its action plugin: call it as"
-            " mailops.ses.postfix_relay_info"
-        ) from None
+def _candidates(params: dict[str, t.Any]) -> Candidates:
+    """The candidates, as digests of their passwords. Without a key there is nothing to hand over."""
+    # Taken out, because a failure in AnsibleModule itself puts all parameters into the result.
+    payload, given = params.pop("secret_key"), params.pop("candidates")
+    if payload is None and not given and params["access_key"] is None:
+        return Candidates()
+    return unpack("mailops.ses.postfix_relay_info", payload, Candidates)
 
 
 if __name__ == "__main__":

@@ -177,17 +177,18 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._files._attributes import SameAttributes
 from ..module_utils._files._safe_walk import Places
 from ..module_utils._options import POSTFIX_RELAY_KEY, ROTATED_KEY
+from ..module_utils._payload import unpack
 from ..module_utils._postfix._map_entry import PasswordMapError
 from ..module_utils._postfix._programs import (
     Postfix,
 )
 from ..module_utils._relay._instance import Instance
-from ..module_utils._relay._login import log_in
+from ..module_utils._relay._login import try_logins
 from ..module_utils._relay._rotation import (
     KeyRotation,
     RotationRequest,
 )
-from ..module_utils._relay._rotation_plan import diff, handed_over
+from ..module_utils._relay._rotation_plan import RotatedEntries, diff
 from ..module_utils._run_module import run_module
 from ..module_utils._ses._redaction import is_harmless, redact
 
@@ -202,17 +203,18 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and unless in check mode apply, what the task asks for; returns the result."""
     params = module.params
     # Taken out, because a failure in AnsibleModule itself puts all parameters into the result.
-    logins = handed_over(params.pop("secret_key"))
+    secret = params.pop("secret_key")
+    rotated = unpack("mailops.ses.postfix_relay_key", secret, RotatedEntries).entries
     if params["timeout"] <= 0 or params["retries"] < 0 or params["delay"] < 0:
         raise PasswordMapError("timeout must be more than 0, retries and delay at least 0")
     postfix = Postfix(module, params["config_directory"])
     instance = Instance(postfix, SameAttributes(module), Places(module.warn))
-    request = RotationRequest(params["state"], logins, params["old_access_key"] or "")
+    request = RotationRequest(params["state"], rotated, params["old_access_key"] or "")
     rotation = KeyRotation(request, instance)
     plan = rotation.plan()
     if params["verify"] and plan.entries_changed:
-        log_in(
-            [server for login in logins for server in login.at_servers()],
+        try_logins(
+            [login for each in rotated for login in each.logins()],
             params["timeout"],
             params["ca_file"] or _ca_file(instance.values.get("smtp_tls_CAfile", "")),
             retries=params["retries"],

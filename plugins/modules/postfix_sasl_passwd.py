@@ -226,7 +226,6 @@ backup_file:
   sample: /etc/postfix/sasl_passwd.2145.2026-03-09@12:30:00~
 """
 
-import json
 import os
 import typing as t
 
@@ -236,7 +235,8 @@ from ..module_utils._files._attributes import FileAttributes
 from ..module_utils._files._rights import check_can_write
 from ..module_utils._files._safe_walk import Places
 from ..module_utils._options import LOGIN_OPTIONS, POSTFIX_SASL_PASSWD
-from ..module_utils._postfix._map_entry import PasswordMapError, Wanted
+from ..module_utils._payload import unpack
+from ..module_utils._postfix._map_entry import WantedEntries
 from ..module_utils._postfix._map_update import (
     MapRequest,
     MapUpdate,
@@ -260,7 +260,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Plan, and unless in check mode apply, what the task asks for; returns the result."""
     params = module.params
     # Taken out, because a failure in AnsibleModule itself puts all parameters into the result.
-    wanted = _handed_over(params.pop("password"))
+    secret = params.pop("password")
+    wanted = unpack("mailops.ses.postfix_sasl_passwd", secret, WantedEntries).entries
     postfix = Postfix(module, params["config_directory"])
     settings = postfix.settings()
     request = MapRequest(
@@ -285,22 +286,6 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
             " up to date and may hold old passwords. Remove it if no setting of Postfix names it"
         )
     return _result(request, plan, backup)
-
-
-def _handed_over(password: str | None) -> tuple[Wanted, ...]:
-    """The entries that the action plugin hands over, all as JSON in the option password.
-
-    It is one secret value, because AnsibleModule looks for each secret value in each string of
-    the result, which would make 10,000 of them slow.
-    """
-    try:
-        return tuple(Wanted(**entry) for entry in json.loads(password or "")["entries"])
-    except (KeyError, TypeError, ValueError):
-        # Without the cause: it could show the password.
-        raise PasswordMapError(
-            "this module does not run without its action plugin: call it as"
-            " mailops.ses.postfix_sasl_passwd"
-        ) from None
 
 
 def _result(request: MapRequest, plan: Plan, backup: str | None) -> dict[str, t.Any]:

@@ -194,15 +194,13 @@ import functools
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._options import LOGIN_OPTIONS, SES_SMTP_PING
+from ..module_utils._payload import PayloadError, unpack
 from ..module_utils._smtp._login import (
     LoginRefused,
-    SmtpServer,
-    login,
-    login_with_retries,
+    log_in,
+    log_in_with_retries,
 )
-
-# What the action plugin makes of the options that it answers on the controller.
-_FROM_THE_ACTION = ("username", "password", "endpoint", "port", "tls")
+from ..module_utils._smtp._server import SmtpLogin
 
 
 def main() -> None:
@@ -210,40 +208,36 @@ def main() -> None:
     module = AnsibleModule(argument_spec=SES_SMTP_PING, supports_check_mode=True)
     params = module.params
     # From ansible-core 2.22 on, a module masks nothing in it, the controller only what it shows.
-    reported = {
-        *_FROM_THE_ACTION,
-        *(name for name in SES_SMTP_PING if name not in LOGIN_OPTIONS),
-    } - {"password"}
-    invocation = {"module_args": {name: params[name] for name in sorted(reported)}}
-    lacking = any(params[name] is None for name in _FROM_THE_ACTION)
-    if lacking or params["secret_key"] is not None:
-        module.fail_json(
-            msg="this module can't run without its action plugin, which keeps the AWS secret on "
-            "the controller: call it as mailops.ses.ses_smtp_ping",
-            invocation=invocation,
-        )
+    reported = {name: params[name] for name in SES_SMTP_PING if name not in LOGIN_OPTIONS}
+    try:
+        # Taken out, because a failure in AnsibleModule itself puts all parameters into the result.
+        login = unpack("mailops.ses.ses_smtp_ping", params.pop("password"), SmtpLogin)
+    except PayloadError as exc:
+        module.fail_json(msg=str(exc), invocation={"module_args": reported})
+    reported["username"] = login.username
+    reported["endpoint"] = login.server.host
+    reported.update(port=login.server.port, tls=login.server.tls)
+    invocation = {"module_args": reported}
     if params["timeout"] <= 0 or params["retries"] < 0 or params["delay"] < 0:
         module.fail_json(
             msg="timeout must be more than 0, retries and delay at least 0", invocation=invocation
         )
     attempt = functools.partial(
+        log_in,
         login,
-        SmtpServer(params["endpoint"], params["port"], params["tls"]),
-        params["username"],
-        params["password"],
         timeout=params["timeout"],
         ca_file=params["ca_file"],
         ca_path=params["ca_path"],
     )
     try:
-        came_of_it, refusal = login_with_retries(attempt, params["retries"], params["delay"]), {}
+        outcome, refusal = log_in_with_retries(attempt, params["retries"], params["delay"]), {}
     except LoginRefused as refused:
-        came_of_it = refused.login
+        outcome = refused.outcome
         refusal = {"msg": refused.message, "reason": refused.reason, "answer": refused.answer}
     result = {
         "changed": False,
         "invocation": invocation,
-        **dataclasses.asdict(came_of_it),
+        **dataclasses.asdict(outcome),
         **refusal,
     }
     result["ping"] = result.pop("accepted")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import secrets
 import typing as t
 
-from ..module_utils._ses._candidate_digests import hand_over
+from ..module_utils._ses._candidate_digests import Candidates, Match, digest_candidates
 from ..module_utils._ses._smtp_password import (
     REGIONS_WITHOUT_SMTP,
     SMTP_REGIONS,
@@ -31,31 +31,31 @@ from ._secret_warning import (
     warn_of_secret_key,
 )
 
-__all__ = ("candidates_for_the_host",)
+__all__ = ("find_candidates",)
 
 _SALT_BYTES = 32
 
 
-def candidates_for_the_host(options: t.Mapping[str, t.Any]) -> list[dict[str, str]]:
+def find_candidates(options: t.Mapping[str, t.Any]) -> Candidates:
     """Return the keys of a task's ``options`` with digests in place of their secrets.
 
     The task's own key, if there is one, comes after its candidates. The salt is a new one.
 
     :raises SesSmtpError: for what is no key; the message says in which candidate.
     """
-    salt = secrets.token_bytes(_SALT_BYTES)
-    asked = [
+    requested = [
         Place(f"candidates[{number}]", each)
         for number, each in enumerate(options["candidates"] or ())
     ]
     if any(options[name] is not None for name in KEY_PAIR):
-        asked.append(Place("the task", options))
-    handed_over = [_for_the_host(candidate, salt) for candidate in asked]
-    check_one_secret_each(asked)
-    return handed_over
+        requested.append(Place("the task", options))
+    passwords = [each for candidate in requested for each in _derive_passwords(candidate)]
+    check_one_secret_each(requested)
+    return digest_candidates(secrets.token_bytes(_SALT_BYTES), passwords)
 
 
-def _for_the_host(candidate: Place, salt: bytes) -> dict[str, str]:
+def _derive_passwords(candidate: Place) -> list[tuple[str, Match]]:
+    """Return all passwords of a key, each with its version and region."""
     try:
         for name in KEY_PAIR:
             if candidate.options[name] is None:
@@ -63,18 +63,14 @@ def _for_the_host(candidate: Place, salt: bytes) -> dict[str, str]:
                     f"{name} is missing. Give access_key and secret_key together, or neither"
                 )
         access_key = check_access_key(candidate.options["access_key"])
-        passwords = _passwords(candidate.options["secret_key"])
-        warn_of_secret_key(candidate.options["secret_key"])
+        secret_key = candidate.options["secret_key"]
+        found = [
+            (derive_password(secret_key, region, 4, endpoint="any"), Match(access_key, 4, region))
+            for region in (*SMTP_REGIONS, *REGIONS_WITHOUT_SMTP)
+        ]
+        found.append((derive_password(secret_key, version=2), Match(access_key, 2, None)))
+        warn_of_secret_key(secret_key)
     except SesSmtpError as exc:
         place = "" if candidate.name == "the task" else f"{candidate.name}: "
         raise SesSmtpError(f"{place}{exc}") from None
-    return {"access_key": access_key, "secret_key": hand_over(salt, passwords)}
-
-
-def _passwords(secret_key: t.Any) -> dict[str, tuple[int, str | None]]:
-    """Return all passwords of a key, each with its version and region."""
-    of_regions: dict[str, tuple[int, str | None]] = {
-        derive_password(secret_key, region, 4, endpoint="any"): (4, region)
-        for region in (*SMTP_REGIONS, *REGIONS_WITHOUT_SMTP)
-    }
-    return {**of_regions, derive_password(secret_key, version=2): (2, None)}
+    return found

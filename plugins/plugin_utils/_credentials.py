@@ -35,6 +35,7 @@ from ..module_utils._ses._smtp_password import (
 )
 from ..module_utils._smtp._server import (
     PORTS_OF_TLS,
+    SmtpLogin,
     SmtpServer,
     region_of_endpoint,
 )
@@ -48,11 +49,10 @@ from ._secret_warning import (
 
 __all__ = (
     "SmtpCredentials",
-    "SmtpServer",
     "check_not_swapped",
-    "smtp_credentials",
-    "smtp_login",
-    "smtp_server",
+    "find_credentials",
+    "find_server",
+    "find_username_and_password",
 )
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
@@ -60,28 +60,27 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 @dataclasses.dataclass(frozen=True)
 class SmtpCredentials:
-    """A login for SES over SMTP.
+    """A login for SES over SMTP, and what its password was derived for.
 
     ``version`` is None for a password that is none of SES's, ``region`` if none was given.
     """
 
-    username: str
-    password: str = dataclasses.field(repr=False)
-    server: SmtpServer
+    login: SmtpLogin
     region: str | None
     version: int | None
 
     @property
     def quoted_password(self) -> str:
         """The password as it stands in a URL. RFC 3986, section 3.2.1: "/" would end the host."""
-        return quote(self.password, safe="")
+        return quote(self.login.password, safe="")
 
     @property
     def url(self) -> str:
         """The login as a URL, smtp:// for STARTTLS and smtps:// for TLS from the first byte."""
-        scheme = "smtps" if self.server.tls == "wrapper" else "smtp"
-        user = quote(self.username, safe="")
-        return f"{scheme}://{user}:{self.quoted_password}@{self.server.host}:{self.server.port}"
+        server = self.login.server
+        scheme = "smtps" if server.tls == "wrapper" else "smtp"
+        user = quote(self.login.username, safe="")
+        return f"{scheme}://{user}:{self.quoted_password}@{server.host}:{server.port}"
 
 
 def check_not_swapped(username: str, password: str = "") -> None:
@@ -103,7 +102,7 @@ def check_not_swapped(username: str, password: str = "") -> None:
         )
 
 
-def smtp_server(options: t.Mapping[str, t.Any]) -> SmtpServer:
+def find_server(options: t.Mapping[str, t.Any]) -> SmtpServer:
     """Return the server that the options region, endpoint, port, tls, fips and dualstack name.
 
     :raises SesSmtpError: if they name none, or contradict each other.
@@ -112,10 +111,10 @@ def smtp_server(options: t.Mapping[str, t.Any]) -> SmtpServer:
     return SmtpServer(_host(options), port, tls)
 
 
-def smtp_login(options: t.Mapping[str, t.Any]) -> tuple[str, str]:
+def find_username_and_password(options: t.Mapping[str, t.Any]) -> tuple[str, str]:
     """Return the user name and password that the common options ask for.
 
-    Unlike smtp_credentials(), it needs no server: a login that is given may be for any.
+    Unlike find_credentials(), it needs no server: a login that is given may be for any.
 
     :raises SesSmtpError: if an option is missing, wrong, or contradicts another.
     """
@@ -125,18 +124,19 @@ def smtp_login(options: t.Mapping[str, t.Any]) -> tuple[str, str]:
     return _derived_login(options.get("region"), options)
 
 
-def smtp_credentials(options: t.Mapping[str, t.Any]) -> SmtpCredentials:
+def find_credentials(
+    options: t.Mapping[str, t.Any], requested_by: str = "the task"
+) -> SmtpCredentials:
     """Return the login that the common options ask for, deriving its password unless it is given.
 
-    ``options`` has canonical names only and may lack any of them.
+    ``options`` has canonical names only and may lack any of them. ``requested_by`` is the place in
+    the task that gives them.
 
     :raises SesSmtpError: if an option is missing, wrong, or contradicts another.
     """
-    username, password = smtp_login(options)
+    username, password = find_username_and_password(options)
     return SmtpCredentials(
-        username=username,
-        password=password,
-        server=smtp_server(options),
+        login=SmtpLogin(find_server(options), username, password, requested_by),
         region=options.get("region"),
         version=password_version(password),
     )

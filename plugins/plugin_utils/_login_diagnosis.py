@@ -24,10 +24,10 @@ from ._login_places import (
     with_environment,
 )
 
-__all__ = ("diagnosis", "login_and_key")
+__all__ = ("diagnose", "find_login_and_key")
 
 
-def login_and_key(*places: Place) -> tuple[dict[str, t.Any], dict[str, t.Any] | None]:
+def find_login_and_key(*places: Place) -> tuple[dict[str, t.Any], dict[str, t.Any] | None]:
     """Return the options of a login, and a key that can tell more about its refusal.
 
     ``places`` give the options, the nearest first. A login that is given does without the key,
@@ -47,26 +47,27 @@ def login_and_key(*places: Place) -> tuple[dict[str, t.Any], dict[str, t.Any] | 
     return login, key
 
 
-def diagnosis(credentials: SmtpCredentials, key: t.Mapping[str, t.Any] | None) -> str | None:
+def diagnose(credentials: SmtpCredentials, key: t.Mapping[str, t.Any] | None) -> str | None:
     """Tell why SES may refuse ``credentials``, None if ``key`` can't help.
 
-    ``key`` is of login_and_key(). The text holds no secret.
+    ``key`` is of find_login_and_key(). The text holds no secret.
     """
-    host, region = credentials.server.host, credentials.region
+    login, region = credentials.login, credentials.region
+    host = login.server.host
     if key is None:
         of_region = f"region {region}" if credentials.version == 4 else "no region (version 2)"
         return f"The password was derived for {of_region} and offered to {host}"
     secret_key = key.get("secret_key")
-    if secret_key is None or key.get("access_key") != credentials.username:
+    if secret_key is None or key.get("access_key") != login.username:
         return None
-    if credentials.password == secret_key:
+    if login.password == secret_key:
         return "The password is the secret access key itself"
     try:
-        found = region_of_password(secret_key, credentials.password, [region] if region else [])
+        found = region_of_password(secret_key, login.password, [region] if region else [])
         version_2 = derive_password(secret_key, version=2)
     except SesSmtpError as exc:
         return f"Whether it is the password for another region can't be told: {exc}"
-    if credentials.password == version_2:
+    if login.password == version_2:
         return "This is the version 2 password of the secret key"
     if found is None:
         return (

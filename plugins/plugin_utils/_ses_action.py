@@ -8,14 +8,15 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 import typing as t
+from dataclasses import dataclass
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.utils.display import Display
 
+from ..module_utils._payload import pack
 from ..module_utils._ses._smtp_password import SesSmtpError
 from ._login_places import (
     KEY_PAIR,
@@ -49,25 +50,19 @@ from ._templating import (
     register_secret,
 )
 
-__all__ = ("Asked", "LoginsAction", "SesAction", "names")
-
-#: The options of a login, to derive or derived already.
+__all__ = ("LoginsAction", "Requested", "SesAction", "names")
 
 
-class Asked(t.Protocol):
-    """What a task's options come to."""
+@dataclass(frozen=True)
+class Requested:
+    """What a task requests of its module: the ``content`` of the payload, see _payload.py.
 
-    @property
-    def warnings(self) -> t.Iterable[str]:
-        """What to warn of."""
+    ``passwords`` are those in it, to be registered as secrets.
+    """
 
-    @property
-    def passwords(self) -> t.Iterable[str]:
-        """The passwords, to be registered as secrets."""
-
-    @property
-    def handed_over(self) -> t.Any:
-        """What the module gets, with the passwords: to be made JSON of."""
+    content: object
+    passwords: t.AbstractSet[str]
+    warnings: t.Sequence[str] = ()
 
 
 def names(spec: t.Mapping[str, t.Mapping[str, t.Any]], options: t.Iterable[str]) -> frozenset[str]:
@@ -254,18 +249,17 @@ class LoginsAction(SesAction):
     _supports_async = True
     _supports_diff = True
 
-    def asked(self, options: t.Mapping[str, t.Any]) -> Asked:
-        """Return what ``options``, with canonical names, ask for. Raises SesSmtpError."""
+    def read_request(self, options: t.Mapping[str, t.Any]) -> Requested:
+        """Return what ``options``, with canonical names, request. Raises SesSmtpError."""
         raise NotImplementedError
 
     def answer(
         self, options: t.Mapping[str, t.Any], task_vars: dict[str, t.Any] | None
     ) -> dict[str, t.Any]:
         """Return the module's result."""
-        asked = self.asked(options)
-        for warning in asked.warnings:
+        requested = self.read_request(options)
+        for warning in requested.warnings:
             self.warn(warning)
-        for password in asked.passwords:
+        for password in requested.passwords:
             self.keep_secret(password)
-        # One secret value for all of them, see the module postfix_sasl_passwd.
-        return self.run_module({"password": json.dumps(asked.handed_over)}, task_vars)
+        return self.run_module({"password": pack(self.module, requested.content)}, task_vars)

@@ -16,6 +16,8 @@ import time
 import typing as t
 from pathlib import Path
 
+from ansible_collections.mailops.ses.tests.support.running.payloads import entries_payload
+
 from .plays import Task, Timed, play, timed
 
 ENTRIES = 100_000
@@ -63,13 +65,13 @@ def one_entry(folder: Path, config: Path, table_type: str) -> None:
             "username": "AKIAIOSFODNN7EXAMPLE",
             "password": f"the-password-of-round-{number}",
             "present": True,
-            "asked_by": "the task",
+            "requested_by": "the task",
         }
         arguments = {
             "path": str(path),
             "map_type": table_type,
             "config_directory": str(config),
-            "password": json.dumps({"entries": [entry]}),
+            "password": entries_payload(entry),
         }
         times["module"].append(timed(module(MODULE, folder, arguments)))
         result = json.loads(times["module"][-1].output)
@@ -148,14 +150,15 @@ def many_entries(folder: Path, config: Path) -> None:
 def parts(folder: Path, config: Path, task: Task) -> tuple[float, float]:
     """The seconds of a task's derivation on the controller, and of its module alone on the host."""
     # Not above: bench_derivation has Ansible's own importer import the collection first.
-    from ansible_collections.mailops.ses.plugins.plugin_utils._asked_entries import asked_entries
+    from ansible_collections.mailops.ses.plugins.module_utils._payload import pack
+    from ansible_collections.mailops.ses.plugins.plugin_utils._requested_entries import read_entries
 
     options = {**DEFAULTS, **task["mailops.ses.postfix_sasl_passwd"]}
     started = time.perf_counter()
-    asked = asked_entries(options)
+    requested = read_entries(options)
     derived = time.perf_counter() - started
     arguments = {"path": options["path"], "config_directory": str(config)}
-    arguments["password"] = json.dumps(asked.handed_over)
+    arguments["password"] = pack("mailops.ses.postfix_sasl_passwd", requested.content)
     empty = min(timed(module(PING, folder, {})).seconds for _round in range(ROUNDS))
     return derived, timed(module(MODULE, folder, arguments)).seconds - empty
 

@@ -22,13 +22,14 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import MODULE, asked
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import MODULE, requested
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import (
     ScratchPostfix,
     table_types,
 )
 from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli
 from ansible_collections.mailops.ses.tests.support.running.module_runner import ModuleServer
+from ansible_collections.mailops.ses.tests.support.running.payloads import entries_payload
 from ansible_collections.mailops.ses.tests.support.running.vaulted import vaulted
 from ansible_collections.mailops.ses.tests.support.ses.accounts import Account, password_v4
 from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
@@ -112,12 +113,12 @@ class ModuleRotator:
         path = self._config_directory / "sasl_passwd"
         with ModuleServer(MODULE) as module:
             for number, each in enumerate(accounts):
-                entry = asked(KEY, each.access_key, password_v4(each.secret_key, REGION))
+                entry = requested(KEY, each.access_key, password_v4(each.secret_key, REGION))
                 arguments = {
                     "config_directory": str(self._config_directory),
                     "map_type": self._map_type,
                     "path": str(path),
-                    "password": json.dumps({"entries": [entry]}),
+                    "password": entries_payload(entry),
                 }
                 written = module.run(arguments).result
                 assert written["changed"], written

@@ -20,7 +20,7 @@ import pytest
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import (
     MODULE,
     ScratchMap,
-    asked,
+    requested,
 )
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import (
     program,
@@ -108,7 +108,9 @@ def test_many_at_once(many: Many, tmp_path: Path, map_type: str) -> None:
     for turn in ("first", "second"):
         entries = {f"user{number}@example.com": f"u{number}:{turn}" for number in range(PROCESSES)}
         wanted.update(entries)
-        given = [the_map.arguments(asked(key, *value.split(":"))) for key, value in entries.items()]
+        given = [
+            the_map.arguments(requested(key, *value.split(":"))) for key, value in entries.items()
+        ]
         for outcome in many.run(given):
             assert outcome.result["changed"] is True, outcome
         assert the_map.look_up(*wanted) == wanted
@@ -122,8 +124,10 @@ def test_adding_and_removing_at_once(many: Many, tmp_path: Path) -> None:
     the_map = ScratchMap(tmp_path / "map", "hash").make(SOURCE)
     old = [f"old{number}@example.com" for number in range(PROCESSES // 2)]
     new = [f"new{number}@example.com" for number in range(PROCESSES // 2)]
-    run_module(MODULE, the_map.arguments(*(asked(key, "u", "p") for key in old)))
-    entries = [asked(key, "u", "p") for key in new] + [asked(key, present=False) for key in old]
+    run_module(MODULE, the_map.arguments(*(requested(key, "u", "p") for key in old)))
+    entries = [requested(key, "u", "p") for key in new] + [
+        requested(key, present=False) for key in old
+    ]
     for outcome in many.run([the_map.arguments(entry) for entry in entries]):
         assert outcome.result["changed"] is True, outcome
     assert the_map.look_up(*FOREIGN, *old, *new) == {**FOREIGN, **dict.fromkeys(new, "u:p")}
@@ -132,7 +136,7 @@ def test_adding_and_removing_at_once(many: Many, tmp_path: Path) -> None:
 def test_same_entry_at_once(many: Many, tmp_path: Path) -> None:
     """One of them changes it. The others find it done, and say so."""
     the_map = ScratchMap(tmp_path / "map", "hash").make(SOURCE)
-    given = the_map.arguments(asked("user@example.com", "u", "p"))
+    given = the_map.arguments(requested("user@example.com", "u", "p"))
     results = [outcome.result for outcome in many.run([given] * PROCESSES)]
     assert [result["entries_added"] for result in results if result["changed"]] == [
         ["user@example.com"]
@@ -167,7 +171,7 @@ def test_lock_of_a_killed_process(tmp_path: Path, map_type: str) -> None:
     """It holds nobody up, though the postmap that the process had started still lives."""
     the_map = ScratchMap(tmp_path / "map", map_type).make(SOURCE)
     killed = Running(slow_postmap(tmp_path))
-    killed.begin(the_map.arguments(asked("user@example.com", "u", "of-the-killed")))
+    killed.begin(the_map.arguments(requested("user@example.com", "u", "of-the-killed")))
     wait_for(tmp_path / "fakes" / "waiting")
     killed.process.send_signal(signal.SIGKILL)
     killed.process.wait(TIMEOUT)
@@ -176,7 +180,7 @@ def test_lock_of_a_killed_process(tmp_path: Path, map_type: str) -> None:
     assert the_map.look_up(*FOREIGN, "user@example.com") == FOREIGN
 
     started = time.monotonic()
-    outcome = run_module(MODULE, the_map.arguments(asked("user@example.com", "u", "p")))
+    outcome = run_module(MODULE, the_map.arguments(requested("user@example.com", "u", "p")))
     assert outcome.result["entries_added"] == ["user@example.com"]
     assert time.monotonic() - started < TIMEOUT / 2
     wanted = {**FOREIGN, "user@example.com": "u:p"}
@@ -195,8 +199,8 @@ def test_lock_of_a_killed_process(tmp_path: Path, map_type: str) -> None:
 def test_live_lock_is_waited_for(tmp_path: Path) -> None:
     """By a process that has work to do; not by one that has none, or is in check mode."""
     the_map = ScratchMap(tmp_path / "map", "hash").make(SOURCE)
-    there = asked("@example.org", "us", "ours")
-    new = asked("user@example.com", "u", "p")
+    there = requested("@example.org", "us", "ours")
+    new = requested("user@example.com", "u", "p")
     with open(the_map.directory / ".sasl_passwd.mailops.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         waiting = Running()

@@ -31,7 +31,7 @@ from ansible_collections.mailops.ses.tests.support.postfix.left_behind import Se
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import (
     MODULE,
     ScratchMap,
-    asked,
+    requested,
 )
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import table_types
 from ansible_collections.mailops.ses.tests.support.running.module_runner import (
@@ -127,7 +127,7 @@ class Trial:
             left.mkdir(0o700)
             for name in ("0123456789abcdef", f"0123456789abcdef{self.map.table.suffix}"):
                 shutil.copy2(self._before / "sasl_passwd", left / name)
-        arguments = self.map.arguments(asked(KEY, *NEW.split(":")))
+        arguments = self.map.arguments(requested(KEY, *NEW.split(":")))
         self.killer = Killer(server, self.map.directory, folder / "killer", arguments)
         #: What kills have left: whether the table and the source are new, and which files there are.
         self.states: set[tuple[bool, bool, frozenset[str]]] = set()

@@ -23,7 +23,7 @@ from ansible_collections.mailops.ses.tests.support.isolation.memory_disk import 
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import (
     MODULE,
     ScratchMap,
-    asked,
+    requested,
 )
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import (
     program,
@@ -49,7 +49,7 @@ FOREIGN = {
 }
 ENTRIES = {KEY: OLD, **FOREIGN}
 SOURCE = "".join(f"{key} {value}\n" for key, value in ENTRIES.items()).encode()
-ENTRY = asked(KEY, *NEW.split(":"))
+ENTRY = requested(KEY, *NEW.split(":"))
 
 PAGE = 4096
 MOST_PAGES = 40
@@ -119,7 +119,7 @@ def test_disk_full(module: ModuleServer, tmp_path: Path, map_type: str, state: s
 
     For a type of Postfix 3.7, lmdb, postmap then makes an empty table and exits with 0.
     """
-    entry = ENTRY if state == "present" else asked(KEY, present=False)
+    entry = ENTRY if state == "present" else requested(KEY, present=False)
     with memory_disk(tmp_path / "small", "4m") as disk:
         the_map = ScratchMap(disk / "map", map_type).make(SOURCE)
         refused_with = []
@@ -144,7 +144,7 @@ def test_read_only_file_system(module: ModuleServer, disk: Path, the_map: Scratc
     for check in (False, True):
         outcome = module.run(the_map.arguments(ENTRY, _ansible_check_mode=check))
         refused(outcome, the_map, str(disk), "mounted read-only")
-    there = module.run(the_map.arguments(asked(KEY, *OLD.split(":"))))
+    there = module.run(the_map.arguments(requested(KEY, *OLD.split(":"))))
     assert there.result["changed"] is False
 
 

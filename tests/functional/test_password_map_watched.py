@@ -18,7 +18,7 @@ import pytest
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import (
     MODULE,
     ScratchMap,
-    asked,
+    requested,
 )
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import table_types
 from ansible_collections.mailops.ses.tests.support.running.module_runner import ModuleServer
@@ -114,7 +114,7 @@ def test_nobody_else_reads_and_old_passwords_go(
     passwords = [f"the-password-number-{number:02}-of-many" for number in range(ROTATIONS)]
     with ModuleServer(MODULE) as server, Watcher(the_map.directory) as watcher:
         for password in passwords:
-            arguments = the_map.arguments(asked(KEY, "user", password), backup=True)
+            arguments = the_map.arguments(requested(KEY, "user", password), backup=True)
             assert server.run(arguments, umask=umask).result["changed"] is True
             for backup in the_map.names() - the_map.right_names():
                 (the_map.directory / backup).unlink()

@@ -11,7 +11,6 @@ keeps its owner, mode and content.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -21,10 +20,15 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import asked
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import requested
 from ansible_collections.mailops.ses.tests.support.running.module_runner import (
     ModuleServer,
     Outcome,
+)
+from ansible_collections.mailops.ses.tests.support.running.payloads import (
+    entries_payload,
+    relay_payload,
+    rotation_payload,
 )
 from ansible_collections.mailops.ses.tests.support.ses.accounts import Account, password_v4
 
@@ -172,23 +176,23 @@ class Scene:
         common: dict[str, t.Any] = {"config_directory": str(self.etc)}
         which, _space, state = what.partition(" ")
         if which == "map":
-            entry = asked("[other.example]:587", "me", PASSWORD)
+            entry = requested("[other.example]:587", "me", PASSWORD)
             if state == "absent":
-                entry = asked(KEY, present=False)
+                entry = requested(KEY, present=False)
             return "postfix_sasl_passwd", {
                 **common,
                 "map_type": "hash",
-                "password": json.dumps({"entries": [entry]}),
+                "password": entries_payload(entry),
             }
         if which == "relay":
             login = {"host": HOST, "port": 587, "tls": "starttls", "username": OLD.access_key}
             sender = {**login, "password": PASSWORD, "sender": "@example.com"}
             logins = [{**login, "password": PASSWORD}]
-            said = {"logins": logins, "senders": [sender]} if state == "present" else {}
+            given = {"logins": logins, "senders": [sender]} if state == "present" else {}
             return "postfix_relay", {
                 **common,
                 "tls_security_level": "encrypt",
-                "password": json.dumps({"logins": [], "senders": [], **said}),
+                "password": relay_payload(**given),
                 "verify": False,
                 "state": state,
             }
@@ -203,7 +207,7 @@ class Scene:
         }
         return "postfix_relay_key", {
             **common,
-            "secret_key": json.dumps({"entries": [entry]}),
+            "secret_key": rotation_payload(entry),
             "old_access_key": OLD.access_key,
             "verify": False,
             "state": "replaced",

@@ -30,6 +30,7 @@ from ansible_collections.mailops.ses.tests.support.running.module_runner import 
     ModuleServer,
     run_module,
 )
+from ansible_collections.mailops.ses.tests.support.running.payloads import relay_payload
 from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
     CertificateAuthority,
 )
@@ -87,7 +88,7 @@ class Host:
         return {
             "config_directory": str(self.etc),
             "ca_file": str(self._ca_file),
-            "password": json.dumps({"logins": logins, "senders": []}),
+            "password": relay_payload(logins),
             "verify": False,
             "state": "present" if region else "absent",
             "_ansible_check_mode": check,

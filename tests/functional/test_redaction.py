@@ -10,7 +10,6 @@ The playbook proves it with Ansible's own output; the modules alone run through 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import subprocess
@@ -27,10 +26,15 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     found_in,
 )
 from ansible_collections.mailops.ses.tests.support.isolation.own_syslog import OwnSyslog
-from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import ScratchMap, asked
+from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import ScratchMap, requested
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import program
 from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli, squeezed
 from ansible_collections.mailops.ses.tests.support.running.module_runner import ModuleServer
+from ansible_collections.mailops.ses.tests.support.running.payloads import (
+    entries_payload,
+    relay_payload,
+    rotation_payload,
+)
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 
@@ -189,9 +193,9 @@ class Modules:
 
     def every_run(self) -> None:
         """Whatever can be done with a host, each for real in the end."""
-        entries = json.dumps({"entries": [asked(KEY, ACCESS_KEY, OF_TASK)]})
+        entries = entries_payload(requested(KEY, ACCESS_KEY, OF_TASK))
         of_map = {"path": str(self.host.map.path), "map_type": "hash", "password": entries}
-        logins = json.dumps({"logins": [{**RELAY_LOGIN, "password": OF_TASK}], "senders": []})
+        logins = relay_payload([{**RELAY_LOGIN, "password": OF_TASK}])
         relay = {
             "path": str(self.host.map.path),
             "map_type": "hash",
@@ -200,10 +204,10 @@ class Modules:
             "verify": False,
         }
         old = {"path": str(self.host.map.path), "key": KEY, "username": "AKIAEXAMPLE000000002"}
-        rotated = json.dumps({"entries": [{**old, "password": OF_TASK, "servers": []}]})
+        rotated = rotation_payload({**old, "password": OF_TASK})
         key = {"secret_key": rotated, "old_access_key": ACCESS_KEY, "verify": False}
-        nothing = {"secret_key": json.dumps({"entries": []})}
-        gone = {**relay, "password": json.dumps({"logins": [], "senders": []}), "state": "absent"}
+        nothing = {"secret_key": rotation_payload()}
+        gone = {**relay, "password": relay_payload(), "state": "absent"}
 
         self.run("postfix_relay_info", {"candidates": []})
         self.run("postfix_relay_key", key)
@@ -280,7 +284,7 @@ def test_a_mode_is_refused_if_and_only_if_the_audit_calls_it_open(
     modules: Modules, group: str
 ) -> None:
     source = modules.host.map.path
-    entries = json.dumps({"entries": [asked(OTHER, "u", "p")]})
+    entries = entries_payload(requested(OTHER, "u", "p"))
     options = {"path": str(source), "map_type": "hash", "password": entries, "group": group}
     for mode, is_open in MODES.items():
         modules.host.put(f"{KEY} them:x\n")
@@ -302,7 +306,7 @@ def test_a_mode_is_refused_if_and_only_if_the_audit_calls_it_open(
 
 
 def test_a_number_is_refused_unless_it_is_an_octal_mode(modules: Modules) -> None:
-    entries = json.dumps({"entries": [asked(OTHER, "u", "p")]})
+    entries = entries_payload(requested(OTHER, "u", "p"))
     options = {"path": str(modules.host.map.path), "map_type": "hash", "password": entries}
     for mode, fine in {0o600: True, 0o400: True, 600: False, 400: False}.items():
         modules.host.put(f"{KEY} them:x\n")

@@ -13,8 +13,9 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._payload import pack
 from ansible_collections.mailops.ses.plugins.plugin_utils._candidates import (
-    candidates_for_the_host,
+    find_candidates,
 )
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import SUFFIXES
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import (
@@ -85,7 +86,7 @@ class Relay:
         options = {"access_key": None, "secret_key": None, "candidates": keys}
         arguments = {
             "config_directory": str(self.postfix.config_directory),
-            "candidates": candidates_for_the_host(options),
+            "secret_key": pack("mailops.ses.postfix_relay_info", find_candidates(options)),
         }
         before = self._files()
         result = run_module("postfix_relay_info", arguments).result

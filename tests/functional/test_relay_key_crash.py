@@ -38,6 +38,10 @@ from ansible_collections.mailops.ses.tests.support.postfix.relay_trial import (
 )
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import program
 from ansible_collections.mailops.ses.tests.support.running.module_runner import ModuleServer
+from ansible_collections.mailops.ses.tests.support.running.payloads import (
+    relay_payload,
+    rotation_payload,
+)
 from ansible_collections.mailops.ses.tests.support.ses.accounts import Account, password_v4
 from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
     CertificateAuthority,
@@ -111,7 +115,7 @@ class Trial:
             arguments = {
                 "config_directory": str(self._config),
                 "ca_file": str(ca_file),
-                "password": json.dumps({"logins": servers, "senders": []}),
+                "password": relay_payload(servers),
                 "verify": False,
             }
             checked(relay.run(arguments).result)
@@ -136,7 +140,7 @@ class Trial:
         ]
         return {
             "config_directory": str(self._config),
-            "secret_key": json.dumps({"entries": entries if state == "replaced" else []}),
+            "secret_key": rotation_payload(*(entries if state == "replaced" else ())),
             "old_access_key": OLD.access_key,
             "verify": False,
             "state": state,

@@ -332,4 +332,4 @@ def test_defaults_beside_a_login_and_the_module_without_its_action(
     done = cli.run("ansible-playbook", "--vault-password-file=vault-password", "both.yml")
     assert '"ping": true' in done.stdout
     assert done.returncode == 2
-    assert squeezed("can't run without its action plugin") in squeezed(done.stdout)
+    assert squeezed("does not run without its action plugin") in squeezed(done.stdout)

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 import trustme
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._login import (
-    Login,
+    LoginOutcome,
     LoginRefused,
-    SmtpServer,
-    login,
+    log_in,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import SmtpLogin, SmtpServer
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     MISTAKES,
@@ -82,7 +82,11 @@ def server(ses: SesStandIn, mode: Mode, host: str = "localhost") -> SmtpServer:
 
 def refused(at: SmtpServer, ca_file: Path | None, **options: t.Any) -> LoginRefused:
     with pytest.raises(LoginRefused) as caught:
-        login(at, ACCESS_KEY, PASSWORD, ca_file=str(ca_file) if ca_file else None, **options)
+        log_in(
+            SmtpLogin(at, ACCESS_KEY, PASSWORD),
+            ca_file=str(ca_file) if ca_file else None,
+            **options,
+        )
     assert not found_in(caught.value.message, [PASSWORD])
     return caught.value
 
@@ -104,9 +108,11 @@ def assert_saw_no_login(session: Session) -> None:
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 @pytest.mark.parametrize("mode", MODES)
 def test_accepted(ses: SesStandIn, authority: CertificateAuthority, mode: Mode, host: str) -> None:
-    accepted = login(server(ses, mode, host), ACCESS_KEY, PASSWORD, ca_file=str(authority.ca_file))
+    accepted = log_in(
+        SmtpLogin(server(ses, mode, host), ACCESS_KEY, PASSWORD), ca_file=str(authority.ca_file)
+    )
     port = ses.port(REGION, mode)
-    assert accepted == Login(
+    assert accepted == LoginOutcome(
         True, host, port, "127.0.0.1", "TLSv1.3", "PLAIN", accepted.elapsed, attempts=1
     )
     assert 0 < accepted.elapsed < 10
@@ -144,12 +150,15 @@ def test_wrong_credentials(
     says: str,
 ) -> None:
     with pytest.raises(LoginRefused) as caught:
-        login(server(ses, Mode.STARTTLS), username, password, ca_file=str(authority.ca_file))
+        log_in(
+            SmtpLogin(server(ses, Mode.STARTTLS), username, password),
+            ca_file=str(authority.ca_file),
+        )
     got = caught.value
     assert got.reason == reason
     assert says in got.message
     assert str(got.answer).startswith("535 ")
-    assert got.login.tls_version == "TLSv1.3"
+    assert got.outcome.tls_version == "TLSv1.3"
     assert len(only_session(ses).auth_attempts) == 1
 
 
@@ -158,10 +167,8 @@ def test_published_mistakes(
     ses: SesStandIn, authority: CertificateAuthority, row: dict[str, str]
 ) -> None:
     with pytest.raises(LoginRefused) as caught:
-        login(
-            server(ses, Mode.STARTTLS),
-            ACCESS_KEY,
-            row["wrong_smtp_password"],
+        log_in(
+            SmtpLogin(server(ses, Mode.STARTTLS), ACCESS_KEY, row["wrong_smtp_password"]),
             ca_file=str(authority.ca_file),
         )
     assert caught.value.reason in ("credentials_invalid", "version_2")
@@ -178,7 +185,7 @@ def test_another_authority(authority: CertificateAuthority, tmp_path: Path, mode
         session = only_session(ses)
     assert got.reason == "certificate"
     assert "Neither user name nor password was sent" in got.message
-    assert (got.login.tls_version, session.tls_version) == (None, None)
+    assert (got.outcome.tls_version, session.tls_version) == (None, None)
     assert session.commands == UP_TO_TLS[mode]
     assert_saw_no_login(session)
 
@@ -247,7 +254,7 @@ def test_a_directory_of_certificates(
     at = server(ses, Mode.STARTTLS)
     assert refused(at, None, ca_path=str(tmp_path)).reason == "certificate"
     subprocess.run(["openssl", "rehash", str(tmp_path)], check=True)
-    assert login(at, ACCESS_KEY, PASSWORD, ca_path=str(tmp_path)).accepted
+    assert log_in(SmtpLogin(at, ACCESS_KEY, PASSWORD), ca_path=str(tmp_path)).accepted
 
 
 def test_the_systems_certificates(
@@ -266,7 +273,7 @@ def test_the_systems_certificates(
         True,
     )
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
-    assert login(at, ACCESS_KEY, PASSWORD).accepted
+    assert log_in(SmtpLogin(at, ACCESS_KEY, PASSWORD)).accepted
 
 
 # The wrong port
@@ -277,7 +284,7 @@ def test_starttls_on_a_port_for_wrapper(ses: SesStandIn, authority: CertificateA
     got = refused(at, authority.ca_file, timeout=0.5)
     assert got.reason == "timeout"
     assert "tls must be 'wrapper'" in got.message
-    assert got.login.elapsed < 5
+    assert got.outcome.elapsed < 5
 
 
 def test_wrapper_on_a_port_for_starttls(ses: SesStandIn, authority: CertificateAuthority) -> None:

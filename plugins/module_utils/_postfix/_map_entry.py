@@ -9,16 +9,21 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import typing as t
+from dataclasses import dataclass, field
 
 from .._ses._redaction import (
     REDACTED,
     redact_entry,
 )
 
+if t.TYPE_CHECKING:
+    from .._smtp._server import SmtpLogin
+
 __all__ = [
     "PasswordMapError",
     "Wanted",
+    "WantedEntries",
     "WantedLine",
     "bare_host",
     "fold",
@@ -43,14 +48,19 @@ class PasswordMapError(ValueError):
 class Wanted:
     """One entry as the task asks for it: to be there with this value, or to be gone.
 
-    `asked_by` names the place in the task for error messages.
+    `requested_by` names the place in the task, for errors.
     """
 
     key: str
     username: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
     present: bool = True
-    asked_by: str = "the task"
+    requested_by: str = "the task"
+
+    @classmethod
+    def with_login(cls, key: str, login: SmtpLogin) -> Wanted:
+        """An entry to be present with this login."""
+        return cls(key, login.username, login.password, requested_by=login.requested_by)
 
     @property
     def shown_key(self) -> str:
@@ -69,6 +79,13 @@ class Wanted:
             return f"the user name of {self.shown_key!r} {reason}"
         reason = _password_problem(self.password)
         return f"the password of {self.shown_key!r} {reason}" if reason else None
+
+
+@dataclass(frozen=True)
+class WantedEntries:
+    """All entries that a task requests of a map."""
+
+    entries: tuple[Wanted, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,10 +161,10 @@ def refuse_unstorable(entry: Wanted) -> None:
     """
     reason = _key_problem(entry.key)
     if reason:
-        raise PasswordMapError(f"{entry.asked_by}: the key {entry.shown_key!r} {reason}")
+        raise PasswordMapError(f"{entry.requested_by}: the key {entry.shown_key!r} {reason}")
     reason = entry.value_problem() if entry.present else None
     if reason:
-        raise PasswordMapError(f"{entry.asked_by}: {reason}")
+        raise PasswordMapError(f"{entry.requested_by}: {reason}")
 
 
 def _unseen(value: str) -> str | None:

@@ -254,15 +254,15 @@ def _asked(wanted: t.Sequence[Wanted], utf8: bool) -> dict[bytes, Wanted]:
         other = asked.setdefault(fold(entry.key.encode(), utf8), entry)
         if (other.present, other.value) != (entry.present, entry.value):
             raise PasswordMapError(
-                f"{other.asked_by} and {entry.asked_by} ask for different things under the same"
+                f"{other.requested_by} and {entry.requested_by} ask for different things under the same"
                 f" key {entry.shown_key!r} (Postfix does not distinguish upper and lower case)"
             )
     for entry in _logins(asked):
         bare = asked.get(bare_host(entry.key, utf8) or b"")
         if bare and bare.present and entry.present and bare.value != entry.value:
             raise PasswordMapError(
-                f"{bare.asked_by}: the key {bare.shown_key!r} would shadow {entry.shown_key!r}, which"
-                f" {entry.asked_by} asks for with other credentials: Postfix looks up the bare"
+                f"{bare.requested_by}: the key {bare.shown_key!r} would shadow {entry.shown_key!r}, which"
+                f" {entry.requested_by} asks for with other credentials: Postfix looks up the bare"
                 " host name first. Ask for one of the two"
             )
     return asked

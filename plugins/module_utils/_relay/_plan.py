@@ -27,7 +27,6 @@ if t.TYPE_CHECKING:
     from ._record import Record
     from ._settings import (
         RelayLogin,
-        SenderLogin,
         SettingChange,
     )
 
@@ -51,7 +50,7 @@ class RelayRequest:
     """What a task asks for. The paths are None where the instance's defaults are meant."""
 
     logins: tuple[RelayLogin, ...] = ()
-    senders: tuple[SenderLogin, ...] = ()
+    senders: tuple[RelayLogin, ...] = ()
     path: str | None = None
     map_type: str | None = None
     tls_level: str = "secure"
@@ -115,22 +114,22 @@ def wanted_entries(request: RelayRequest, source: bytes, utf8: bool) -> list[Wan
     it would leave mail without a login that goes there by another way.
     """
     keys = [(login.key, login) for login in (*request.logins, *request.senders)]
-    hosts = {login.host: login for login in request.logins}
+    hosts = {each.login.server.host: each for each in request.logins}
     # Only then: to read all of a long map takes a while.
     if any(re.search(rb"(?i)(?<!\[)" + re.escape(host.encode()), source) for host in hosts):
         first = read_map(source, utf8).first
         keys += [
             (host, of_host) for host, of_host in hosts.items() if fold(host.encode(), utf8) in first
         ]
-    return [
-        Wanted(key, login.username, login.password, asked_by=login.asked_by) for key, login in keys
-    ]
+    return [Wanted.with_login(key, login.login) for key, login in keys]
 
 
 def wanted_routes(request: RelayRequest) -> list[WantedLine]:
     """The entries of the table with the senders' servers."""
     return [
-        WantedLine(sender.key, asked_by=sender.asked_by, line=sender.destination.encode())
+        WantedLine(
+            sender.key, requested_by=sender.login.requested_by, line=sender.destination.encode()
+        )
         for sender in request.senders
     ]
 
@@ -166,7 +165,7 @@ def routes_taken_back(
         if server is None:
             gone.append(Wanted(key, present=False))
         else:
-            gone.append(WantedLine(key, asked_by="the former table", line=os.fsencode(server)))
+            gone.append(WantedLine(key, requested_by="the former table", line=os.fsencode(server)))
     has_others = any(key not in ours and key not in still for key in there)
     return gone, has_others or any(entry.present for entry in gone)
 
@@ -193,7 +192,7 @@ def taken_back(
                 " stays as it is"
             )
         elif was is not None:
-            wanted.append(WantedLine(key, asked_by="the former map", line=was))
+            wanted.append(WantedLine(key, requested_by="the former map", line=was))
         else:
             wanted.append(Wanted(key, present=False))
     return wanted, warnings

@@ -51,7 +51,7 @@ if t.TYPE_CHECKING:
     from .._postfix._programs import TableType
     from ._instance import Instance
     from ._record import Record
-    from ._rotation_plan import EntryLogin
+    from ._rotation_plan import RotatedEntry
 
 __all__ = ["KeyRotation", "RotationRequest"]
 
@@ -61,7 +61,7 @@ class RotationRequest:
     """What a task asks for. `logins` has the entries that were found with the old key."""
 
     state: str
-    logins: tuple[EntryLogin, ...] = ()
+    logins: tuple[RotatedEntry, ...] = ()
     old_access_key: str = ""
 
 
@@ -133,7 +133,7 @@ class KeyRotation:
         for login in self._request.logins:
             if os.path.realpath(login.path) not in known:
                 raise RelayError(
-                    f"the entry {login.key!r} is in {login.path}, which {MAPS} of main.cf does not"
+                    f"the entry {login.entry.key!r} is in {login.path}, which {MAPS} of main.cf does not"
                     " name as a table that can be made. Change that entry by hand"
                 )
 

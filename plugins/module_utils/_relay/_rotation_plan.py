@@ -8,9 +8,8 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .._postfix._map_entry import (
     Wanted,
@@ -19,13 +18,10 @@ from .._postfix._map_entry import (
     text,
 )
 from .._postfix._password_map import edit
+from .._smtp._server import SmtpLogin, SmtpServer
 from ._plan import (
     diff_of_map,
     diff_part,
-)
-from ._settings import (
-    RelayError,
-    RelayLogin,
 )
 
 if t.TYPE_CHECKING:
@@ -33,44 +29,43 @@ if t.TYPE_CHECKING:
     from .._postfix._password_map import PasswordMap
 
 __all__ = [
-    "EntryLogin",
     "MapRotation",
     "PutBack",
+    "RotatedEntries",
+    "RotatedEntry",
     "RotationPlan",
     "diff",
     "followed",
-    "handed_over",
     "put_back",
     "still_old",
 ]
 
 
 @dataclass(frozen=True)
-class EntryLogin:
-    """An entry of a map, with the login that it is to have.
+class RotatedEntry:
+    """An entry of the map `path`, with the login that it is to have.
 
-    `servers` has host, port and TLS of each server that Postfix would offer it to.
+    `servers` are those to which Postfix would offer it.
     """
 
     path: str
-    key: str
-    username: str
-    password: str = field(repr=False)
-    servers: t.Sequence[t.Mapping[str, t.Any]] = ()
+    entry: Wanted
+    servers: tuple[SmtpServer, ...] = ()
 
-    def at_servers(self) -> list[RelayLogin]:
+    def logins(self) -> list[SmtpLogin]:
         """The login at each of the servers, to be tried."""
+        entry = self.entry
         return [
-            RelayLogin(
-                host=server["host"],
-                port=server["port"],
-                tls=server["tls"],
-                username=self.username,
-                password=self.password,
-                asked_by=f"the entry {self.key!r}",
-            )
+            SmtpLogin(server, entry.username, entry.password, entry.requested_by)
             for server in self.servers
         ]
+
+
+@dataclass(frozen=True)
+class RotatedEntries:
+    """All entries that a task gives another login."""
+
+    entries: tuple[RotatedEntry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,35 +112,19 @@ class RotationPlan:
         return [key for each in self.maps for key in each.plan.edit.entries_changed]
 
 
-def handed_over(password: str | None) -> tuple[EntryLogin, ...]:
-    """The entries with their logins, all as JSON in the option password.
-
-    Raises RelayError if that is not what the action plugin has made.
-    """
-    try:
-        return tuple(EntryLogin(**entry) for entry in json.loads(password or "")["entries"])
-    except (KeyError, TypeError, ValueError):
-        # Without the cause: it could show the password.
-        raise RelayError(
-            "this module does not run without its action plugin: call it as"
-            " mailops.ses.postfix_relay_key"
-        ) from None
-
-
 def still_old(
-    current: PasswordMap, logins: t.Iterable[EntryLogin], old_access_key: str
+    current: PasswordMap, rotated: t.Iterable[RotatedEntry], old_access_key: str
 ) -> tuple[list[Wanted], list[str]]:
     """Those of the entries that have the old key now, with their logins; and what to warn of."""
     wanted = []
     warnings = []
-    for login in logins:
-        username = _username(current, fold(login.key.encode(), current.utf8))
+    for each in rotated:
+        username = _username(current, fold(each.entry.key.encode(), current.utf8))
         if username == old_access_key:
-            asked_by = f"the entry {login.key!r}"
-            wanted.append(Wanted(login.key, login.username, login.password, asked_by=asked_by))
-        elif username != login.username:
+            wanted.append(each.entry)
+        elif username != each.entry.username:
             warnings.append(
-                f"the entry {login.key!r} of {login.path} was changed by somebody else meanwhile,"
+                f"the entry {each.entry.key!r} of {each.path} was changed by somebody else meanwhile,"
                 " so it stays as it is"
             )
     return wanted, warnings
@@ -220,7 +199,7 @@ def diff(plan: RotationPlan) -> list[dict[str, str]]:
 
 def _line(of_map: PasswordMap, folded: bytes) -> WantedLine:
     key, value = of_map.entry(of_map.first[folded])
-    return WantedLine(text(key), asked_by="the former map", line=value)
+    return WantedLine(text(key), requested_by="the former map", line=value)
 
 
 def _username(of_map: PasswordMap, folded: bytes) -> str | None:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import enum
 import re
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .._postfix._main_cf import tokens
 from .._postfix._map_entry import PasswordMapError
 from .._postfix._table_name import parse_table_name
+from .._smtp._server import SmtpLogin
 
 __all__ = [
     "MAPS",
@@ -23,7 +24,7 @@ __all__ = [
     "ROUTING",
     "RelayError",
     "RelayLogin",
-    "SenderLogin",
+    "RelayLogins",
     "Setting",
     "SettingChange",
     "changes",
@@ -67,50 +68,37 @@ class RelayError(PasswordMapError):
 
 @dataclass(frozen=True)
 class RelayLogin:
-    """A server that takes all mail, and the login for it. `tls` is "starttls" or "wrapper"."""
+    """A login for all mail or, with `sender`, for mail from this address or @domain."""
 
-    host: str
-    port: int
-    tls: str
-    username: str
-    password: str = field(repr=False)
-    asked_by: str = "the task"
-    diagnosis: str | None = None
+    login: SmtpLogin
+    sender: str = ""
 
     @property
     def destination(self) -> str:
         """The server as relayhost has it, without an MX lookup."""
-        return f"[{self.host}]:{self.port}"
+        return self.login.server.relayhost
 
     @property
     def keys(self) -> tuple[str, ...]:
         """What Postfix's client looks up in the password maps, in this order.
 
+        With smtp_sender_dependent_authentication, the sender comes before all else.
         Source: smtp_sasl_glue.c.
         """
-        return (self.host, self.destination)
+        return (self.sender,) if self.sender else (self.login.server.host, self.destination)
 
     @property
     def key(self) -> str:
         """The key of the entry in our own map."""
-        return self.destination
+        return self.sender or self.destination
 
 
 @dataclass(frozen=True)
-class SenderLogin(RelayLogin):
-    """A sender's or, with @domain, a domain's own server and login."""
+class RelayLogins:
+    """All logins that a task requests: for all mail, and for senders."""
 
-    sender: str = ""
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """With smtp_sender_dependent_authentication, the sender comes before all else."""
-        return (self.sender,)
-
-    @property
-    def key(self) -> str:
-        """The key of the entry in our own map."""
-        return self.sender
+    logins: tuple[RelayLogin, ...] = ()
+    senders: tuple[RelayLogin, ...] = ()
 
 
 class Kind(enum.Enum):
@@ -175,7 +163,7 @@ class SettingChange:
 
 def wanted_settings(
     logins: t.Sequence[RelayLogin],
-    senders: t.Sequence[SenderLogin],
+    senders: t.Sequence[RelayLogin],
     *,
     table: str,
     sender_table: str,
@@ -308,7 +296,7 @@ def _refuse_passwords(name: str, value: str) -> None:
 
 
 def _wrappermode(logins: t.Sequence[RelayLogin]) -> str:
-    by_tls = {login.tls: login for login in logins}
+    by_tls = {login.login.server.tls: login for login in logins}
     if len(by_tls) > 1:
         raise RelayError(
             f"{by_tls['starttls'].destination} begins with STARTTLS and"

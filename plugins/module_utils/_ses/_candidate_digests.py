@@ -15,16 +15,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["Candidates", "Match", "digest", "hand_over"]
+__all__ = ["Candidates", "Match", "digest", "digest_candidates"]
 
 
 @dataclass(frozen=True)
 class Match:
-    """The key of a password. `region` is None for version 2, which has none."""
+    """The key of a password. `version` is 2 or 4; `region` is None for version 2, which has none."""
 
     access_key: str
     version: int
@@ -40,38 +39,29 @@ def digest(salt: bytes, password: bytes) -> str:
     return hmac.new(salt, password, hashlib.sha256).hexdigest()
 
 
+@dataclass(frozen=True)
 class Candidates:
-    """The digests of candidates' passwords: pairs of access key ID and what hand_over() has made.
+    """The candidates' passwords: what each match's password is, as a digest. `salt` is in hex.
 
-    Raises ValueError for anything else.
+    Raises ValueError if it is not.
     """
 
-    def __init__(self, handed_over: t.Iterable[tuple[str, str]] = ()) -> None:
-        try:
-            self._salted = [_salted(access_key, digests) for access_key, digests in handed_over]
-        except (AttributeError, KeyError, TypeError, ValueError):
-            # Without the cause: if the action plugin has not run, this is a secret.
-            raise ValueError("no digests") from None
+    salt: str = ""
+    matches: dict[str, Match] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        bytes.fromhex(self.salt)
 
     def find(self, password: bytes) -> Match | None:
         """The candidate that a password is of."""
-        for salt, digests in self._salted:
-            found = digests.get(digest(salt, password))
-            if found:
-                return found
-        return None
+        if not self.matches:
+            return None
+        return self.matches.get(digest(bytes.fromhex(self.salt), password))
 
 
-def _salted(access_key: str, handed_over: str) -> tuple[bytes, dict[str, Match]]:
-    said = json.loads(handed_over)
-    digests = {
-        each: Match(access_key, version, region)
-        for each, (version, region) in said["digests"].items()
-    }
-    return bytes.fromhex(said["salt"]), digests
-
-
-def hand_over(salt: bytes, passwords: t.Mapping[str, tuple[int, str | None]]) -> str:
-    """The digests of a candidate's passwords, each with its version and region, as JSON."""
-    digests = {digest(salt, password.encode()): made for password, made in passwords.items()}
-    return json.dumps({"salt": salt.hex(), "digests": digests})
+def digest_candidates(salt: bytes, passwords: t.Iterable[tuple[str, Match]]) -> Candidates:
+    """The candidates whose passwords are given. Of a password that two have, the first counts."""
+    matches: dict[str, Match] = {}
+    for password, match in passwords:
+        matches.setdefault(digest(salt, password.encode()), match)
+    return Candidates(salt.hex(), matches)

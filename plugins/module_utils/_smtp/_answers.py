@@ -20,7 +20,7 @@ from .._ses._secret_mistakes import has_iam_form
 from .._ses._smtp_password import password_version
 from ._client import Reply
 from ._outcome import LoginRefused
-from ._server import SmtpServer
+from ._server import SmtpLogin, SmtpServer
 
 __all__ = ("login_answered", "server_answered", "shown")
 
@@ -35,8 +35,9 @@ def server_answered(server: SmtpServer, reply: Reply) -> LoginRefused:
     return _answered(server, reply, ())
 
 
-def login_answered(server: SmtpServer, reply: Reply, username: str, password: str) -> LoginRefused:
-    """The server refuses this user name and password."""
+def login_answered(login: SmtpLogin, reply: Reply) -> LoginRefused:
+    """The server refuses this user name and password. The login's diagnosis is in the message."""
+    server, username, password = login.server, login.username, login.password
     sent = f"\0{username}\0{password}".encode("utf-8", "replace")
     secrets = [password, base64.b64encode(sent).decode("ascii")]
     # Who mixes them up has the secret here.
@@ -67,6 +68,8 @@ def login_answered(server: SmtpServer, reply: Reply, username: str, password: st
             "or was derived from something else than its secret; or the key is new, and SES knows "
             "it only after half a minute (retries helps)"
         )
+    if login.diagnosis and reason in ("credentials_invalid", "version_2"):
+        meaning = f"{meaning}. {login.diagnosis}"
     answer = shown(reply, secrets)
     return LoginRefused(
         server, reason, f'{server} answered "{answer}". {meaning}', answer, may_pass

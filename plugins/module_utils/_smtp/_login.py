@@ -30,41 +30,41 @@ from ._client import (
     Reply,
     SmtpClient,
 )
-from ._outcome import Login, LoginRefused
-from ._server import SmtpServer
+from ._outcome import LoginOutcome, LoginRefused
 
-__all__ = ("Login", "LoginRefused", "SmtpServer", "login", "login_with_retries")
+if t.TYPE_CHECKING:
+    from ._server import SmtpLogin, SmtpServer
+
+__all__ = ("LoginOutcome", "LoginRefused", "log_in", "log_in_with_retries")
 
 _MECHANISMS = ("PLAIN", "LOGIN")  # SES has these two
 
 
-def login(
-    server: SmtpServer,
-    username: str,
-    password: str,
+def log_in(
+    login: SmtpLogin,
     *,
     timeout: float = 10.0,
     ca_file: str | None = None,
     ca_path: str | None = None,
-) -> Login:
-    """Log in and quit; return the login that was accepted.
+) -> LoginOutcome:
+    """Log in and quit; return how the login was accepted.
 
     ``timeout``, in seconds, is for all of it together, except for the look-up of the name, which
     the system's resolver limits. Trusted are the authorities in the PEM file ``ca_file`` and in
     the hashed directory ``ca_path``, or, with neither, those that the system trusts.
 
-    :raises LoginRefused: if there is no such login, for whatever reason.
+    :raises LoginRefused: if it is not accepted, for whatever reason.
     """
-    attempt = _Attempt(server, username, password, timeout=timeout)
+    attempt = _Attempt(login, timeout=timeout)
     return attempt.run(ca_file, ca_path)
 
 
-def login_with_retries(
-    attempt: t.Callable[[], Login],
+def log_in_with_retries(
+    attempt: t.Callable[[], LoginOutcome],
     retries: int,
     delay: float,
     sleep: t.Callable[[float], None] = time.sleep,
-) -> Login:
+) -> LoginOutcome:
     """Return what ``attempt`` returns, called again up to ``retries`` times while it may help.
 
     It may after a refusal with ``may_pass``: a connection that failed, an answer of 421 or 454
@@ -77,7 +77,7 @@ def login_with_retries(
         try:
             return dataclasses.replace(attempt(), attempts=number)
         except LoginRefused as refused:
-            refused.login = dataclasses.replace(refused.login, attempts=number)
+            refused.outcome = dataclasses.replace(refused.outcome, attempts=number)
             if number > retries or not refused.may_pass:
                 raise
         sleep(delay)
@@ -85,16 +85,15 @@ def login_with_retries(
 
 
 class _Attempt:
-    def __init__(self, server: SmtpServer, username: str, password: str, *, timeout: float) -> None:
-        self._server = server
-        self._username = username
-        self._password = password
+    def __init__(self, login: SmtpLogin, *, timeout: float) -> None:
+        self._login = login
+        self._server = server = login.server
         self._timeout = timeout
         self._client = SmtpClient(server.host, server.port, timeout)
         self._mechanism: str | None = None
         self._stage = ""  # for a message: what was under way when it failed
 
-    def run(self, ca_file: str | None, ca_path: str | None) -> Login:
+    def run(self, ca_file: str | None, ca_path: str | None) -> LoginOutcome:
         started = time.monotonic()
         try:
             authorities = _Authorities(self._server, ca_file, ca_path)
@@ -102,13 +101,13 @@ class _Attempt:
                 self._connect()
                 self._talk(authorities)
         except LoginRefused as refused:
-            refused.login = self._login(False, started)
+            refused.outcome = self._outcome(False, started)
             raise
-        return self._login(True, started)
+        return self._outcome(True, started)
 
-    def _login(self, accepted: bool, started: float) -> Login:
+    def _outcome(self, accepted: bool, started: float) -> LoginOutcome:
         addresses = self._client.addresses
-        return Login(
+        return LoginOutcome(
             accepted=accepted,
             host=self._server.host,
             port=self._server.port,
@@ -180,17 +179,17 @@ class _Attempt:
         reply = self._plain() if self._mechanism == "PLAIN" else self._two_steps()
         self._client.quit()
         if reply.code != 235:
-            raise login_answered(self._server, reply, self._username, self._password)
+            raise login_answered(self._login, reply)
 
     def _plain(self) -> Reply:
         """AUTH PLAIN with an initial response: RFC 4616 and RFC 4954."""
-        response = _base64(f"\0{self._username}\0{self._password}")
+        response = _base64(f"\0{self._login.username}\0{self._login.password}")
         return self._client.command(f"AUTH PLAIN {response}")
 
     def _two_steps(self) -> Reply:
         """AUTH LOGIN: the server asks for the user name, then for the password."""
         reply = self._client.command("AUTH LOGIN")
-        for text in (self._username, self._password):
+        for text in (self._login.username, self._login.password):
             if reply.code != 334:
                 break
             reply = self._client.command(_base64(text))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ._server import SmtpServer
 
-__all__ = ("REASONS", "Login", "LoginRefused")
+__all__ = ("REASONS", "LoginOutcome", "LoginRefused")
 
 #: The codes of LoginRefused.reason: stable, for tasks to test.
 REASONS = (
@@ -39,7 +39,7 @@ REASONS = (
 
 
 @dataclass(frozen=True)
-class Login:
+class LoginOutcome:
     """How far a login got. What it did not reach is None; ``elapsed`` is in seconds."""
 
     accepted: bool
@@ -56,7 +56,7 @@ class LoginRefused(Exception):
     """A login that failed, in words for the operator. Nothing in it holds the password.
 
     ``reason`` is one of REASONS; ``answer`` what the server answered, if it did; ``may_pass``
-    whether the same may succeed a little later; ``login`` how far it got.
+    whether the same may succeed a little later; ``outcome`` how far it got.
     """
 
     def __init__(
@@ -72,4 +72,4 @@ class LoginRefused(Exception):
         self.message = message
         self.answer = answer
         self.may_pass = may_pass
-        self.login = Login(False, server.host, server.port)
+        self.outcome = LoginOutcome(False, server.host, server.port)

@@ -4,14 +4,14 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""The address of an SMTP server, as controller and managed host name it."""
+"""An SMTP server and a login for it, as controller and managed host know them."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ("PORTS_OF_TLS", "SmtpServer", "region_of_endpoint")
+__all__ = ("PORTS_OF_TLS", "SmtpLogin", "SmtpServer", "region_of_endpoint")
 
 #: https://docs.aws.amazon.com/ses/latest/dg/smtp-connect.html
 PORTS_OF_TLS = {"starttls": (587, 25, 2587), "wrapper": (465, 2465)}
@@ -37,6 +37,21 @@ class SmtpServer:
     def relayhost(self) -> str:
         """The server as Postfix's relayhost and password maps name it, without an MX lookup."""
         return f"[{self.host}]:{self.port}"
+
+
+@dataclass(frozen=True)
+class SmtpLogin:
+    """A user name and a password for a server.
+
+    ``requested_by`` is the place in the task that requests it, for errors. ``diagnosis`` is what the
+    controller knows about why the server may refuse it; it holds no secret.
+    """
+
+    server: SmtpServer
+    username: str
+    password: str = field(repr=False)
+    requested_by: str = "the task"
+    diagnosis: str | None = None
 
 
 def region_of_endpoint(host: str) -> str | None:

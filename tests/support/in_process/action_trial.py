@@ -90,4 +90,6 @@ class ActionTrial:
     @property
     def handed_over(self) -> t.Any:
         """What the module got with the passwords in it."""
-        return json.loads(self.handed_on["module_args"]["password"])
+        payload = json.loads(self.handed_on["module_args"]["password"])
+        assert payload == {"module": self.module, "version": 1, "content": payload["content"]}
+        return payload["content"]

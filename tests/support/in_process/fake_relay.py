@@ -22,11 +22,12 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay._plan import (
     RelayRequest,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._relay._removal import RelayRemoval
-from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import (
-    RelayLogin,
-    SenderLogin,
-)
+from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import RelayLogin
 from ansible_collections.mailops.ses.plugins.module_utils._relay._setup import RelaySetup
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import (
+    SmtpLogin,
+    SmtpServer,
+)
 
 from .fake_postfix import FakeAttributes, FakePostfix, settings_of
 
@@ -63,12 +64,12 @@ def key(region: str) -> str:
 
 def login(region: str, password: str = "sesame-1") -> RelayLogin:
     """A region's login."""
-    return RelayLogin(host(region), 587, "starttls", USER, password)
+    return RelayLogin(SmtpLogin(SmtpServer(host(region), 587, "starttls"), USER, password))
 
 
-def sender(address: str, region: str, password: str = "sesame-s") -> SenderLogin:
+def sender(address: str, region: str, password: str = "sesame-s") -> RelayLogin:
     """A sender's login."""
-    return SenderLogin(host(region), 587, "starttls", USER, password, sender=address)
+    return RelayLogin(login(region, password).login, address)
 
 
 @dataclass

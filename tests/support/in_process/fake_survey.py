@@ -20,7 +20,8 @@ from ansible_collections.mailops.ses.plugins.module_utils._findings._survey impo
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.plugins.module_utils._ses._candidate_digests import (
     Candidates,
-    hand_over,
+    Match,
+    digest_candidates,
 )
 
 from ..example_key import ACCESS_KEY, PASSWORD_OF, SECRET_KEY
@@ -43,16 +44,14 @@ PASSWORD = PASSWORD_OF["eu-west-1"]
 LINE = f"{KEY} {ACCESS_KEY}:{PASSWORD}\n"
 VERSION_2 = "An60U4ZD3sd4fg+FvXUjayOipTt8LO4rUUmhpdX6ctDy"
 #: The passwords of the example key, as the controller hands them over.
-CANDIDATE = (
-    ACCESS_KEY,
-    hand_over(
-        b"salt",
-        {
-            **{password: (4, region) for region, password in PASSWORD_OF.items()},
-            VERSION_2: (2, None),
-        },
-    ),
+CANDIDATE = digest_candidates(
+    b"salt",
+    [
+        *((password, Match(ACCESS_KEY, 4, region)) for region, password in PASSWORD_OF.items()),
+        (VERSION_2, Match(ACCESS_KEY, 2, None)),
+    ],
 )
+NOBODY = Candidates()
 _MAIN_CF = {
     "relayhost": KEY,
     "smtp_sasl_password_maps": "hash:{folder}/sasl_passwd",
@@ -96,13 +95,13 @@ class FakeSurvey:
             os.utime(str(each), (1, 1))
         return path
 
-    def facts(self, *candidates: tuple[str, str]) -> InstanceFacts:
+    def facts(self, candidates: Candidates = NOBODY) -> InstanceFacts:
         """What a survey finds out."""
-        return survey(Postfix(self.postfix, str(self.folder)), Candidates(candidates))
+        return survey(Postfix(self.postfix, str(self.folder)), candidates)
 
-    def findings(self, *candidates: tuple[str, str]) -> list[Finding]:
+    def findings(self, candidates: Candidates = NOBODY) -> list[Finding]:
         """What is wrong."""
-        facts = self.facts(*candidates)
+        facts = self.facts(candidates)
         return findings(facts, look_up(facts))
 
     def used(self) -> dict[str, list[str]]:
@@ -132,9 +131,9 @@ def fake_survey(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[FakeSurvey]:
         shutil.rmtree(str(folder))
 
 
-def found(relay: FakeSurvey, *candidates: tuple[str, str]) -> Found:
+def found(relay: FakeSurvey, candidates: Candidates = NOBODY) -> Found:
     """The findings' ids with their severities; none may show a password."""
-    findings = relay.findings(*candidates)
+    findings = relay.findings(candidates)
     ranks = [finding.rank for finding in findings]
     assert ranks == sorted(ranks)
     for finding in findings:

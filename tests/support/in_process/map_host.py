@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import subprocess
@@ -15,6 +14,7 @@ import typing as t
 import pytest
 from ansible_collections.mailops.ses.plugins.modules import postfix_sasl_passwd
 
+from ..running.payloads import entries_payload
 from .module_in_process import ModuleInProcess
 
 if t.TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Host:
     ) -> dict[str, t.Any]:
         """The module's result; no password is in any of its output."""
         options = {"config_directory": str(self.folder), **options}
-        options.setdefault("password", json.dumps({"entries": entries}))
+        options.setdefault("password", entries_payload(*entries))
         self.warnings.clear()
         return self._module.run(postfix_sasl_passwd.main, options, [SECRET], check=check, diff=True)
 

@@ -11,7 +11,6 @@ of how the modules work.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
 import typing as t
@@ -24,6 +23,7 @@ from ansible_collections.mailops.ses.plugins.modules import (
     postfix_sasl_passwd,
 )
 
+from ..running.payloads import entries_payload, relay_payload, rotation_payload
 from .fake_postfix import FakePostfix, settings_of
 from .module_in_process import ModuleInProcess
 
@@ -120,12 +120,12 @@ class RelayHost:
         """Run ``postfix_relay`` with the logins of some regions; returns its result."""
         senders = options.pop("senders", ())
         login = {"port": 587, "tls": "starttls", "username": USER, "password": SECRET}
-        handed_over = {
-            "logins": [{"host": server(region), **login} for region in regions],
-            "senders": [{"host": server(WEST), "sender": each, **login} for each in senders],
-        }
+        handed_over = relay_payload(
+            [{"host": server(region), **login} for region in regions],
+            [{"host": server(WEST), "sender": each, **login} for each in senders],
+        )
         arguments = {
-            "password": json.dumps(handed_over),
+            "password": handed_over,
             "tls_security_level": "encrypt",
             "verify": False,
             **options,
@@ -134,14 +134,14 @@ class RelayHost:
 
     def absent(self, *, check: bool = False, **options: t.Any) -> dict[str, t.Any]:
         """Run ``postfix_relay`` with ``state=absent``; returns its result."""
-        arguments = {"password": json.dumps({"logins": [], "senders": []}), **options}
+        arguments = {"password": relay_payload(), **options}
         return self._run(postfix_relay.main, {"state": "absent", **arguments}, check=check)
 
     def rotate(self, state: str = "replaced", *keys: str) -> dict[str, t.Any]:
         """Run ``postfix_relay_key``, with these entries of the map; returns its result."""
         login = {"path": str(self.map), "username": NEW_USER, "password": NEW_SECRET}
         arguments = {
-            "secret_key": json.dumps({"entries": [{**login, "key": each} for each in keys]}),
+            "secret_key": rotation_payload(*({**login, "key": each} for each in keys)),
             "old_access_key": USER,
             "verify": False,
             "state": state,
@@ -151,7 +151,7 @@ class RelayHost:
     def set_entry(self, lookup_key: str, **options: t.Any) -> dict[str, t.Any]:
         """Run ``postfix_sasl_passwd`` for an entry with the login; returns its result."""
         entry = {"key": lookup_key, "username": USER, "password": SECRET}
-        arguments = {"password": json.dumps({"entries": [entry]}), **options}
+        arguments = {"password": entries_payload(entry), **options}
         return self._run(postfix_sasl_passwd.main, arguments, check=False)
 
     def findings(self) -> list[dict[str, t.Any]]:

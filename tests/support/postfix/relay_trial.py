@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..running.module_runner import ModuleServer
+from ..running.payloads import relay_payload
 from ..ses.accounts import Account, password_v4
 from .kill_points import Killer, KillPoint, NotReachedError, choose
 from .left_behind import Seen, left_behind
@@ -167,7 +167,7 @@ class Trial:
         return {
             "config_directory": str(self.postfix.config_directory),
             "ca_file": str(self.ca_file),
-            "password": json.dumps({"logins": logins, "senders": []}),
+            "password": relay_payload(logins),
             # SES is not to be seen from where this test is, and not what this is about.
             "verify": False,
             "state": "present" if region else "absent",

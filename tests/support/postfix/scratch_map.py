@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import stat
@@ -15,13 +14,14 @@ import tempfile
 import typing as t
 from pathlib import Path
 
+from ..running.payloads import entries_payload
 from .scratch_postfix import program
 
 MODULE = "postfix_sasl_passwd"
 SUFFIXES = {"hash": ".db", "btree": ".db", "cdb": ".cdb", "lmdb": ".lmdb", "texthash": ""}
 
 
-def asked(
+def requested(
     key: str, username: str = "", password: str = "", *, present: bool = True
 ) -> dict[str, t.Any]:
     """An entry as the action plugin hands it over."""
@@ -30,7 +30,7 @@ def asked(
         "username": username,
         "password": password,
         "present": present,
-        "asked_by": "the task",
+        "requested_by": "the task",
     }
 
 
@@ -72,7 +72,7 @@ class ScratchMap:
             "path": str(self.path),
             "config_directory": str(self.config_directory),
             "map_type": self.map_type,
-            "password": json.dumps({"entries": entries}),
+            "password": entries_payload(*entries),
             **options,
         }
 

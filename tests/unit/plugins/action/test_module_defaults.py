@@ -160,8 +160,11 @@ def test_a_default_that_the_task_excludes(
 ) -> None:
     trial = ActionTrial(PostfixRelay, monkeypatch)
     assert trial.run(own, defaults).get("failed") is None
-    logins = trial.handed_over["logins"]
-    shown = [f"{login['host']}:{login['port']} {login['username']}" for login in logins]
+    logins = [each["login"] for each in trial.handed_over["logins"]]
+    shown = [
+        f"{login['server']['host']}:{login['server']['port']} {login['username']}"
+        for login in logins
+    ]
     assert len(shown) == len(found)
     assert all(part in text for part, text in zip(found, shown, strict=True)), shown
     assert found_in(json.dumps(logins), [SECRET_KEY]) == []

@@ -82,8 +82,8 @@ def test_what_the_module_gets(
     assert task.run(arguments)["changed"] is True
     given = task.handed_on["module_args"]
     handed_over = task.handed_over
-    assert [login["password"] for login in handed_over["logins"]] == passwords
-    assert {one["sender"]: one["password"] for one in handed_over["senders"]} == senders
+    assert [one["login"]["password"] for one in handed_over["logins"]] == passwords
+    assert {one["sender"]: one["login"]["password"] for one in handed_over["senders"]} == senders
     assert SECRET_KEY not in json.dumps(task.handed_on)
     assert set(given) <= {"password", "state"}
     # The very text that the module gets, too: it is the value of an option there.

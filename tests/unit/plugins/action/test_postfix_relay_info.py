@@ -54,7 +54,7 @@ class Task:
 HANDED_OVER: dict[str, tuple[dict[str, t.Any], list[str], dict[str, t.Any]]] = {
     "nothing": ({}, [], {}),
     "an instance": ({"config_directory": "~/x"}, [], {"config_directory": "~/x"}),
-    "candidates": ({"candidates": [KEY, KEY]}, [ACCESS_KEY, ACCESS_KEY], {}),
+    "candidates": ({"candidates": [KEY, KEY]}, [ACCESS_KEY], {}),
     "by their other names": (
         {"candidates": [{"aws_access_key_id": ACCESS_KEY, "aws_secret_key": SECRET_KEY}]},
         [ACCESS_KEY],
@@ -82,8 +82,10 @@ def test_what_the_module_gets(
     task = Task()
     assert task.run(arguments) == {"changed": False}
     handed_on = dict(task.handed_on["module_args"])
-    candidates = handed_on.pop("candidates")
-    assert [each["access_key"] for each in candidates] == access_keys
+    payload = json.loads(handed_on.pop("secret_key"))
+    assert (payload["module"], payload["version"]) == ("mailops.ses.postfix_relay_info", 1)
+    matches = payload["content"]["matches"].values()
+    assert {each["access_key"] for each in matches} == set(access_keys)
     assert handed_on == others
     assert SECRET_KEY not in json.dumps(task.handed_on)
 

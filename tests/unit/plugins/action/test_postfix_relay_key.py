@@ -18,6 +18,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     PASSWORD_OF,
     SECRET_KEY,
 )
+from ansible_collections.mailops.ses.tests.support.running.payloads import rotation_payload
 
 OLD = "AKIAEXAMPLE000000002"
 TASK = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "old_access_key": OLD}
@@ -82,7 +83,8 @@ def test_the_host_is_asked_and_then_gets_the_logins(task: Task) -> None:
     assert name is None
     password = PASSWORD_OF["eu-west-1"]
     text = given.pop("secret_key")
-    (login,) = json.loads(text)["entries"]
+    (rotated,) = json.loads(text)["content"]["entries"]
+    login = rotated["entry"]
     assert (login["key"], login["username"], login["password"]) == (
         ENTRY["key"],
         ACCESS_KEY,
@@ -95,13 +97,13 @@ def test_the_host_is_asked_and_then_gets_the_logins(task: Task) -> None:
 def test_a_host_without_the_old_key_gets_no_login(task: Task) -> None:
     task.found = {"instances": [{"name": "-", "entries": [{**ENTRY, "username": ACCESS_KEY}]}]}
     task.run(TASK)
-    assert [given.get("secret_key") for _name, given in task.ran] == [None, '{"entries": []}']
+    assert [given.get("secret_key") for _name, given in task.ran] == [None, rotation_payload()]
 
 
 @pytest.mark.parametrize("state", ["confirmed", "restored"])
 def test_the_second_phase_needs_no_key(task: Task, state: str) -> None:
     task.run({"state": state})
-    assert task.ran == [(None, {"state": state, "secret_key": '{"entries": []}'})]
+    assert task.ran == [(None, {"state": state, "secret_key": rotation_payload()})]
 
 
 @pytest.mark.parametrize("failure", [{"failed": True, "msg": "no"}, {"unreachable": True}])

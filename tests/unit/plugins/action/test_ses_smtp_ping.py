@@ -29,42 +29,33 @@ KEY = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
 GIVEN = {"username": ACCESS_KEY, "password": PASSWORD_OF["eu-west-3"]}
 HOST = "email-smtp.eu-west-1.amazonaws.com"
 SENT = {
-    "username": ACCESS_KEY,
-    "password": PASSWORD_OF["eu-west-1"],
-    "endpoint": HOST,
+    "host": HOST,
     "port": 587,
     "tls": "starttls",
+    "username": ACCESS_KEY,
+    "password": PASSWORD_OF["eu-west-1"],
 }
+OPTIONS = {"timeout": "2", "ca_file": "~/ca.pem", "retries": 3, "delay": 1, "fail": "no"}
 ACCEPTED: t.Mapping[str, t.Any] = types.MappingProxyType({"changed": False, "ping": True})
 DERIVED = f"The password was derived for region eu-west-1 and offered to {HOST}"
 OTHER_REGION = "This is the password for eu-west-3; region says eu-west-1. Derive it for eu-west-1"
 
-# case, the task's arguments, what the module gets that differs from SENT
-PAYLOADS: list[tuple[str, dict[str, t.Any], dict[str, t.Any]]] = [
-    ("plain", KEY, {}),
-    ("aliases", {"aws_access_key_id": ACCESS_KEY, "aws_secret_key": SECRET_KEY}, {}),
-    ("wrapper", {**KEY, "tls": "wrapper"}, {"port": 465, "tls": "wrapper"}),
-    ("port", {**KEY, "port": "2465"}, {"port": 2465, "tls": "wrapper"}),
-    (
-        "endpoint",
-        {**KEY, "endpoint": "localhost"},
-        {"endpoint": "localhost"},
-    ),
-    (
-        "the module's options, as they are",
-        {**KEY, "timeout": "2", "ca_file": "~/ca.pem", "retries": 3, "delay": 1, "fail": "no"},
-        {"timeout": "2", "ca_file": "~/ca.pem", "retries": 3, "delay": 1, "fail": "no"},
-    ),
-    ("a login", GIVEN, GIVEN),
-    ("a login and its key", {**GIVEN, **KEY}, GIVEN),
+# case, the task's arguments, what of the login differs from SENT, the module's own options
+PAYLOADS: list[tuple[str, dict[str, t.Any], dict[str, t.Any], dict[str, t.Any]]] = [
+    ("plain", KEY, {}, {}),
+    ("aliases", {"aws_access_key_id": ACCESS_KEY, "aws_secret_key": SECRET_KEY}, {}, {}),
+    ("wrapper", {**KEY, "tls": "wrapper"}, {"port": 465, "tls": "wrapper"}, {}),
+    ("port", {**KEY, "port": "2465"}, {"port": 2465, "tls": "wrapper"}, {}),
+    ("endpoint", {**KEY, "endpoint": "localhost"}, {"host": "localhost"}, {}),
+    ("the module's options, as they are", {**KEY, **OPTIONS}, {}, OPTIONS),
+    ("a login", GIVEN, GIVEN, {}),
+    ("a login and its key", {**GIVEN, **KEY}, GIVEN, {}),
 ]
-# case, the task's arguments, the module's reason, what is added to its message
-DIAGNOSES: list[tuple[str, dict[str, t.Any], str, str]] = [
-    ("derived", KEY, "credentials_invalid", f". {DERIVED}"),
-    ("version 2", {**GIVEN, **KEY}, "version_2", f". {OTHER_REGION}"),
-    ("other region", {**GIVEN, **KEY}, "credentials_invalid", f". {OTHER_REGION}"),
-    ("no key", GIVEN, "credentials_invalid", ""),
-    ("another reason", KEY, "timeout", ""),
+# case, the task's arguments, the diagnosis that the module gets
+DIAGNOSES: list[tuple[str, dict[str, t.Any], str | None]] = [
+    ("derived", KEY, DERIVED),
+    ("given, beside its key", {**GIVEN, **KEY}, OTHER_REGION),
+    ("given, without a key", GIVEN, None),
 ]
 REFUSED: list[tuple[str, dict[str, t.Any], str]] = [
     ("no key", {}, "access_key is missing"),
@@ -133,36 +124,42 @@ def run(
     return action.run(task_vars={}), modules.calls
 
 
-@pytest.mark.parametrize(("case", "arguments", "differs"), PAYLOADS, ids=[r[0] for r in PAYLOADS])
-def test_payload(case: str, arguments: dict[str, t.Any], differs: dict[str, t.Any]) -> None:
-    result, calls = run(arguments)
+def login_of(call: dict[str, t.Any]) -> tuple[dict[str, t.Any], str | None]:
+    """The login that the module gets, as SENT has it, and its diagnosis."""
+    payload = json.loads(call["module_args"]["password"])
+    login = payload.pop("content")
+    assert payload == {"module": "mailops.ses.ses_smtp_ping", "version": 1}
+    diagnosis, requested_by = login.pop("diagnosis"), login.pop("requested_by")
+    assert requested_by == "the task"
+    return {**login.pop("server"), **login}, diagnosis
+
+
+@pytest.mark.parametrize(
+    ("case", "arguments", "differs", "own"), PAYLOADS, ids=[row[0] for row in PAYLOADS]
+)
+def test_payload(
+    case: str, arguments: dict[str, t.Any], differs: dict[str, t.Any], own: dict[str, t.Any]
+) -> None:
+    result, (call,) = run(arguments)
     assert result == ACCEPTED
-    (call,) = calls
-    assert call == {"module_args": {**SENT, **differs}, "task_vars": {}, "wrap_async": 0}
+    assert login_of(call)[0] == {**SENT, **differs}
+    del call["module_args"]["password"]
+    assert call == {"module_args": own, "task_vars": {}, "wrap_async": 0}
     assert not found_in(json.dumps(call), [SECRET_KEY])
 
 
 def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-    assert run({})[1][0]["module_args"] == SENT
-    assert run(GIVEN)[1][0]["module_args"] == {**SENT, **GIVEN}
-    refused = {"ping": False, "reason": "credentials_invalid", "msg": "no"}
-    assert run(GIVEN, returns=refused)[0]["msg"] == f"no. {OTHER_REGION}"
+    assert login_of(run({})[1][0])[0] == SENT
+    assert login_of(run(GIVEN)[1][0]) == ({**SENT, **GIVEN}, OTHER_REGION)
 
 
-@pytest.mark.parametrize("failed", [False, True])
 @pytest.mark.parametrize(
-    ("case", "arguments", "reason", "adds"), DIAGNOSES, ids=[row[0] for row in DIAGNOSES]
+    ("case", "arguments", "diagnosis"), DIAGNOSES, ids=[row[0] for row in DIAGNOSES]
 )
-def test_diagnosis(
-    *, case: str, arguments: dict[str, t.Any], reason: str, adds: str, failed: bool
-) -> None:
-    refused = {"failed": failed, "ping": False, "reason": reason, "msg": "a message"}
-    exception = {"exception": "the module's own, which lacks what is added"}
-    result, _calls = run(arguments, returns={**refused, **exception})
-    expected = {**refused, "msg": f"a message{adds}"}
-    assert result == (expected if adds else {**expected, **exception})
+def test_diagnosis(case: str, arguments: dict[str, t.Any], diagnosis: str | None) -> None:
+    assert login_of(run(arguments)[1][0])[1] == diagnosis
 
 
 @pytest.mark.parametrize(("case", "arguments", "says"), REFUSED, ids=[row[0] for row in REFUSED])
@@ -203,6 +200,7 @@ def test_the_password_is_registered(
 ) -> None:
     register = SecretRegister()
     run(arguments, plugin_with_register(monkeypatch, "action.ses_smtp_ping", register))
-    assert register.values[-1] == PASSWORD_OF[region]
-    assert set(register.values) <= {SECRET_KEY, PASSWORD_OF[region]}
+    payload = str(register.values[-1])
+    assert json.loads(payload)["content"]["password"] == PASSWORD_OF[region]
+    assert set(register.values) - {SECRET_KEY} == {payload, PASSWORD_OF[region]}
     assert run(arguments, plugin_with_register(monkeypatch, "action.ses_smtp_ping", None))[1]

@@ -35,6 +35,7 @@ from ansible_collections.mailops.ses.tests.support.in_process.relay_host import 
     key,
     server,
 )
+from ansible_collections.mailops.ses.tests.support.running.payloads import relay_payload
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -178,7 +179,7 @@ def test_a_login_in_a_real_table_alone_comes_back(
     for state, logins in (("present", [{**login, "password": "sesame-2"}]), ("absent", [])):
         arguments = {
             "config_directory": str(host.folder),
-            "password": json.dumps({"logins": logins, "senders": []}),
+            "password": relay_payload(logins),
             "tls_security_level": "encrypt",
             "verify": False,
             "state": state,
@@ -208,7 +209,7 @@ def test_a_table_alone_of_another_type_stays_alone(
     for state, logins in (("present", [{**login, "password": "sesame-2"}]), ("absent", [])):
         arguments = {
             "config_directory": str(host.folder),
-            "password": json.dumps({"logins": logins, "senders": []}),
+            "password": relay_payload(logins),
             "tls_security_level": "encrypt",
             "verify": False,
             "map_type": "lmdb",
@@ -241,7 +242,7 @@ def test_bytes_that_are_not_utf_8(
     for state, logins in (("present", [{**login, "password": SECRET}]), ("absent", [])):
         arguments = {
             "config_directory": str(host.folder),
-            "password": json.dumps({"logins": logins, "senders": []}),
+            "password": relay_payload(logins),
             "tls_security_level": "encrypt",
             "verify": False,
             "state": state,

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import typing as t
 
@@ -24,6 +23,7 @@ from ansible_collections.mailops.ses.tests.support.in_process.fake_relay import 
 from ansible_collections.mailops.ses.tests.support.in_process.module_in_process import (
     ModuleInProcess,
 )
+from ansible_collections.mailops.ses.tests.support.running.payloads import relay_payload
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -46,12 +46,12 @@ class Module:
         trust_any_file(monkeypatch)
         patch(plugin, "Postfix", lambda _module, path: Postfix(self.relay.postfix, path))
         patch(plugin, "FileAttributes", lambda _module: self.relay.attributes)
-        patch(plugin, "log_in", self._log_in)
+        patch(plugin, "try_logins", self._try_logins)
 
-    def _log_in(
+    def _try_logins(
         self, logins: t.Iterable[t.Any], timeout: float, ca_file: str | None, **again: float
     ) -> None:
-        self.tried.append(([login.host for login in logins], timeout, ca_file, again))
+        self.tried.append(([login.server.host for login in logins], timeout, ca_file, again))
 
     def run(self, *regions: str, check: bool = False, **said: t.Any) -> dict[str, t.Any]:
         """Run it with the logins of some regions; returns its result."""
@@ -59,10 +59,9 @@ class Module:
             {"host": host(region), "port": 587, "tls": "starttls", "username": USER}
             for region in regions
         ]
-        handed_over = {"logins": [{**one, "password": SECRET} for one in logins], "senders": []}
         arguments = {
             "config_directory": str(self.relay.directory),
-            "password": json.dumps(handed_over),
+            "password": relay_payload({**one, "password": SECRET} for one in logins),
             "ca_file": str(self.relay.ca_file),
             **said,
         }

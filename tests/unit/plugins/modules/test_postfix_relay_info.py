@@ -15,6 +15,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._findings._left_overs 
     Places,
     find_left_overs,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._payload import pack
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.plugins.modules import postfix_relay_info as plugin
 from ansible_collections.mailops.ses.tests.support.example_key import (
@@ -34,7 +35,7 @@ from ansible_collections.mailops.ses.tests.support.in_process.module_in_process 
     ModuleInProcess,
 )
 
-HANDED_OVER = {"access_key": CANDIDATE[0], "secret_key": CANDIDATE[1]}
+HANDED_OVER = pack("mailops.ses.postfix_relay_info", CANDIDATE)
 
 
 class Module:
@@ -57,7 +58,7 @@ class Module:
 
     def run(self, **arguments: t.Any) -> dict[str, t.Any]:
         """Run it in check mode, which is the same as without; returns its result."""
-        secrets = [SECRET_KEY, *PASSWORD_OF.values(), "sesame", '"digests"']
+        secrets = [SECRET_KEY, *PASSWORD_OF.values(), "sesame", '"salt"']
         return self._module.run(plugin.main, arguments, secrets, check=True)
 
 
@@ -71,7 +72,7 @@ def fixture_module(
 
 def test_a_right_relay(module: Module) -> None:
     path = f"{module.relay.folder}/sasl_passwd"
-    result = module.run(candidates=[HANDED_OVER])
+    result = module.run(secret_key=HANDED_OVER)
     assert result["changed"] is False
     assert result["findings"] == []
     assert result["unreadable_instances"] == []
@@ -192,8 +193,10 @@ def test_a_host_without_postfix(module: Module) -> None:
 
 
 def test_it_needs_its_action_plugin(module: Module) -> None:
-    result = module.run(candidates=[{"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}])
-    assert "does not run without its action plugin" in result["msg"]
+    key = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
+    for arguments in ({"candidates": [key]}, key, {"access_key": ACCESS_KEY}):
+        result = module.run(**arguments)
+        assert "does not run without its action plugin" in result["msg"]
 
 
 @pytest.mark.parametrize(

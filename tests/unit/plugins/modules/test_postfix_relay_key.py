@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import typing as t
 
@@ -25,6 +24,7 @@ from ansible_collections.mailops.ses.tests.support.in_process.fake_relay import 
 from ansible_collections.mailops.ses.tests.support.in_process.module_in_process import (
     ModuleInProcess,
 )
+from ansible_collections.mailops.ses.tests.support.running.payloads import rotation_payload
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -48,12 +48,12 @@ class Module:
         patch = monkeypatch.setattr
         patch(plugin, "Postfix", lambda _module, path: Postfix(self.relay.postfix, path))
         patch(plugin, "SameAttributes", lambda _module: self.relay.attributes)
-        patch(plugin, "log_in", self._log_in)
+        patch(plugin, "try_logins", self._try_logins)
 
-    def _log_in(
+    def _try_logins(
         self, logins: t.Iterable[t.Any], timeout: float, ca_file: str | None, **more: t.Any
     ) -> None:
-        self.tried.append(([login.host for login in logins], timeout, ca_file, more))
+        self.tried.append(([login.server.host for login in logins], timeout, ca_file, more))
 
     def run(self, *keys: str, check: bool = False, **said: t.Any) -> dict[str, t.Any]:
         """Run it for the entries with these keys; returns its result."""
@@ -62,7 +62,7 @@ class Module:
         login = {"path": path, "username": NEW, "password": SECRET, "servers": [server]}
         arguments = {
             "config_directory": str(self.relay.directory),
-            "secret_key": json.dumps({"entries": [{**login, "key": each} for each in keys]}),
+            "secret_key": rotation_payload(*({**login, "key": each} for each in keys)),
             "old_access_key": USER,
             **said,
         }
@@ -125,7 +125,7 @@ def test_a_refused_login_changes_nothing(module: Module, monkeypatch: pytest.Mon
     def refuse(*_args: object, **_more: object) -> t.NoReturn:
         raise RelayError("no. Nothing was changed")
 
-    monkeypatch.setattr(plugin, "log_in", refuse)
+    monkeypatch.setattr(plugin, "try_logins", refuse)
     before = module.relay.files()
     assert module.run(key(WEST))["msg"] == "no. Nothing was changed"
     assert module.relay.files() == before

@@ -10,8 +10,11 @@ import typing as t
 
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._login import (
-    Login,
+    LoginOutcome,
     LoginRefused,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import (
+    SmtpLogin,
     SmtpServer,
 )
 from ansible_collections.mailops.ses.plugins.modules import ses_smtp_ping
@@ -23,18 +26,14 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
 from ansible_collections.mailops.ses.tests.support.in_process.module_in_process import (
     ModuleInProcess,
 )
+from ansible_collections.mailops.ses.tests.support.running.payloads import ping_payload
 
 HOST = "email-smtp.eu-west-1.amazonaws.com"
 SERVER = SmtpServer(HOST, 587, "starttls")
 PASSWORD = PASSWORD_OF["eu-west-1"]
-ARGUMENTS: dict[str, t.Any] = {
-    "username": ACCESS_KEY,
-    "password": PASSWORD,
-    "endpoint": HOST,
-    "port": 587,
-    "tls": "starttls",
-}
-ACCEPTED = Login(True, HOST, 587, "192.0.2.25", "TLSv1.3", "PLAIN", 0.25)
+LOGIN = {"host": HOST, "username": ACCESS_KEY, "password": PASSWORD}
+ARGUMENTS: dict[str, t.Any] = {"password": ping_payload(LOGIN)}
+ACCEPTED = LoginOutcome(True, HOST, 587, "192.0.2.25", "TLSv1.3", "PLAIN", 0.25)
 RESULT = {
     "changed": False,
     "ping": True,
@@ -57,22 +56,22 @@ REFUSED = {
     "msg": "a message",
 }
 BYPASSED: list[tuple[str, dict[str, t.Any]]] = [
-    ("a key", {**ARGUMENTS, "secret_key": SECRET_KEY}),
-    ("a key by its alias", {**ARGUMENTS, "aws_secret_access_key": SECRET_KEY}),
+    ("nothing", {}),
+    ("a key by its alias", {"access_key": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}),
+    ("a login", {"username": ACCESS_KEY, "password": PASSWORD, "endpoint": HOST}),
     ("as in a task", {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "region": "eu-west-1"}),
-    *((f"no {name}", {**ARGUMENTS, name: None}) for name in ARGUMENTS),
 ]
 WRONG = [{"timeout": 0}, {"timeout": -1}, {"retries": -1}, {"delay": -0.5}]
 
 
 class Logins:
-    """In place of login(): accepts, or refuses with each of ``refusals`` before."""
+    """In place of log_in(): accepts, or refuses with each of ``refusals`` before."""
 
     def __init__(self, refusals: t.Iterable[LoginRefused] = ()) -> None:
         self.refusals = list(refusals)
         self.calls: list[tuple[tuple[t.Any, ...], dict[str, t.Any]]] = []
 
-    def __call__(self, *args: t.Any, **kwargs: t.Any) -> Login:
+    def __call__(self, *args: t.Any, **kwargs: t.Any) -> LoginOutcome:
         self.calls.append((args, kwargs))
         if self.refusals:
             raise self.refusals.pop(0)
@@ -88,11 +87,15 @@ def fixture_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> t.Callable[..., dict[str, t.Any]]:
     def run(logins: Logins, arguments: dict[str, t.Any], check: bool = False) -> dict[str, t.Any]:
-        monkeypatch.setattr(ses_smtp_ping, "login", logins)
+        monkeypatch.setattr(ses_smtp_ping, "log_in", logins)
         secrets = [PASSWORD, SECRET_KEY]
         module = ModuleInProcess(monkeypatch, capsys)
         result = module.run(ses_smtp_ping.main, arguments, secrets, check=check)
-        assert result.pop("invocation")["module_args"].get("port") == arguments.get("port")
+        reported = result.pop("invocation")["module_args"]
+        shown = {"username": ACCESS_KEY, "endpoint": HOST, "port": 587, "tls": "starttls"}
+        assert "password" not in reported
+        if arguments.get("password") == ARGUMENTS["password"]:
+            assert shown.items() <= reported.items()
         return result
 
     return run
@@ -106,7 +109,7 @@ def test_accepted(run: Run, check: bool) -> None:
     logins = Logins()
     assert run(logins, ARGUMENTS, check=check) == RESULT
     ((args, kwargs),) = logins.calls
-    assert args == (SERVER, ACCESS_KEY, PASSWORD)
+    assert args == (SmtpLogin(SERVER, ACCESS_KEY, PASSWORD),)
     assert kwargs == {"timeout": 10.0, "ca_file": None, "ca_path": None}
 
 
@@ -142,7 +145,7 @@ def test_refuses_to_run_without_its_action(
     run: Run, case: str, arguments: dict[str, t.Any]
 ) -> None:
     logins = Logins()
-    result = run(logins, {k: v for k, v in arguments.items() if v is not None})
+    result = run(logins, arguments)
     assert result["failed"]
     assert "mailops.ses.ses_smtp_ping" in result["msg"]
     assert logins.calls == []

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -26,6 +25,11 @@ from ansible_collections.mailops.ses.tests.support.in_process.module_in_process 
     ModuleInProcess,
 )
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import program
+from ansible_collections.mailops.ses.tests.support.running.payloads import (
+    entries_payload,
+    relay_payload,
+    rotation_payload,
+)
 
 pytestmark = [pytest.mark.postfix, pytest.mark.root]
 
@@ -79,9 +83,10 @@ def arguments_of(plugin: t.Any) -> dict[str, t.Any]:
     login = {"username": "AKIAIOSFODNN7EXAMPLE", "password": SECRET}
     server = {**login, "host": KEY[1:-5], "port": 587, "tls": "starttls"}
     if plugin is postfix_relay_key:
-        return {"secret_key": json.dumps({"entries": []})}
-    handed_over = {"logins": [server], "senders": [], "entries": [{**login, "key": KEY}]}
-    return {"password": json.dumps(handed_over)}
+        return {"secret_key": rotation_payload()}
+    if plugin is postfix_sasl_passwd:
+        return {"password": entries_payload({**login, "key": KEY})}
+    return {"password": relay_payload([server])}
 
 
 MODULES = [postfix_relay, postfix_relay_key, postfix_sasl_passwd]

@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 
 import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._payload import pack
 from ansible_collections.mailops.ses.plugins.module_utils._ses._candidate_digests import (
     Candidates,
     Match,
@@ -19,7 +19,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password im
     SesSmtpError,
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._candidates import (
-    candidates_for_the_host,
+    find_candidates,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
@@ -38,17 +38,16 @@ VERSION_2 = "An60U4ZD3sd4fg+FvXUjayOipTt8LO4rUUmhpdX6ctDy"
 NOTHING: dict[str, t.Any] = {"access_key": None, "secret_key": None}
 
 
-def for_the_host(*candidates: dict[str, t.Any], **own: t.Any) -> list[dict[str, str]]:
-    return candidates_for_the_host({**NOTHING, **own, "candidates": list(candidates)})
+def candidates_of(*candidates: dict[str, t.Any], **own: t.Any) -> Candidates:
+    return find_candidates({**NOTHING, **own, "candidates": list(candidates)})
 
 
-def matches(handed_over: list[dict[str, str]]) -> Candidates:
-    """As the host sees them."""
-    return Candidates((each["access_key"], each["secret_key"]) for each in handed_over)
+def access_keys(candidates: Candidates) -> list[str]:
+    return list(dict.fromkeys(match.access_key for match in candidates.matches.values()))
 
 
 def test_every_region_and_version_is_found() -> None:
-    found = matches(for_the_host(OTHER, KEY))
+    found = candidates_of(OTHER, KEY)
     for region in SMTP_REGIONS:
         for key in (KEY, OTHER):
             password = password_v4(key["secret_key"], region)
@@ -58,23 +57,19 @@ def test_every_region_and_version_is_found() -> None:
 
 
 def test_the_tasks_own_key_is_one_more() -> None:
-    assert [each["access_key"] for each in for_the_host(OTHER, **KEY)] == [
-        OTHER["access_key"],
-        ACCESS_KEY,
-    ]
-    assert [each["access_key"] for each in for_the_host(**KEY)] == [ACCESS_KEY]
-    assert for_the_host() == []
-    assert candidates_for_the_host({**NOTHING, "candidates": None}) == []
+    assert access_keys(candidates_of(OTHER, **KEY)) == [OTHER["access_key"], ACCESS_KEY]
+    assert access_keys(candidates_of(**KEY)) == [ACCESS_KEY]
+    assert candidates_of().matches == {}
+    assert find_candidates({**NOTHING, "candidates": None}).matches == {}
 
 
 def test_neither_secret_nor_password_leaves_the_controller_and_no_run_is_like_another() -> None:
-    runs = [for_the_host(KEY) for _dummy in range(2)]
-    text = json.dumps(runs)
+    runs = [candidates_of(KEY) for _dummy in range(2)]
+    text = pack("m", runs[0])
     assert found_in(text, [SECRET_KEY, VERSION_2, *PASSWORD_OF.values()]) == []
-    said = [json.loads(run[0]["secret_key"]) for run in runs]
-    assert said[0]["salt"] != said[1]["salt"]
-    assert len(bytes.fromhex(said[0]["salt"])) >= 16
-    assert not set(said[0]["digests"]) & set(said[1]["digests"])
+    assert runs[0].salt != runs[1].salt
+    assert len(bytes.fromhex(runs[0].salt)) >= 16
+    assert not set(runs[0].matches) & set(runs[1].matches)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +91,6 @@ def test_neither_secret_nor_password_leaves_the_controller_and_no_run_is_like_an
 )
 def test_refused(candidates: list[dict[str, t.Any]], own: dict[str, t.Any], says: str) -> None:
     with pytest.raises(SesSmtpError) as caught:
-        for_the_host(*candidates, **own)
+        candidates_of(*candidates, **own)
     assert says in str(caught.value)
     assert SECRET_KEY not in str(caught.value)

@@ -13,9 +13,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import SesSmtpError
 from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
-    smtp_credentials,
-    smtp_login,
-    smtp_server,
+    find_credentials,
+    find_server,
+    find_username_and_password,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
@@ -122,7 +122,7 @@ REFUSED_LOGINS: list[tuple[str, Options, list[str]]] = [
 
 @pytest.mark.parametrize(("options", "expected"), SERVERS)
 def test_server(options: Options, expected: tuple[str, int, str]) -> None:
-    server = smtp_server({"region": "eu-west-1", **options})
+    server = find_server({"region": "eu-west-1", **options})
     assert dataclasses.astuple(server) == expected
     assert server.relayhost == f"[{expected[0]}]:{expected[1]}"
 
@@ -130,7 +130,7 @@ def test_server(options: Options, expected: tuple[str, int, str]) -> None:
 @pytest.mark.parametrize(("options", "says"), REFUSED_SERVERS)
 def test_refused_server(options: Options, says: list[str]) -> None:
     with pytest.raises(SesSmtpError) as caught:
-        smtp_server({"region": "eu-west-1", **options})
+        find_server({"region": "eu-west-1", **options})
     message = str(caught.value)
     assert not [part for part in says if part not in message], message
     assert len(longest_common_part(message, SECRET_KEY)) < 8
@@ -139,45 +139,48 @@ def test_refused_server(options: Options, says: list[str]) -> None:
 @pytest.mark.parametrize("region", ["eu-west-1", "eu-west-3"])
 @pytest.mark.parametrize("version", [None, 4, "4"])
 def test_derived_login(region: str, version: t.Any) -> None:
-    credentials = smtp_credentials({**KEY, "region": region, "version": version})
-    assert credentials.username == ACCESS_KEY
-    assert credentials.password == PASSWORD_OF[region]
+    credentials = find_credentials({**KEY, "region": region, "version": version})
+    assert credentials.login.username == ACCESS_KEY
+    assert credentials.login.password == PASSWORD_OF[region]
     assert credentials.region == region
     assert credentials.version == 4
-    assert credentials.server.host == f"email-smtp.{region}.amazonaws.com"
+    assert credentials.login.server.host == f"email-smtp.{region}.amazonaws.com"
 
 
 @pytest.mark.parametrize("version", [2, "2"])
 @pytest.mark.parametrize("region", ["eu-west-1", None])
 def test_derived_login_of_version_2(version: t.Any, region: str | None) -> None:
     options = {**KEY, "region": region, "version": version, "endpoint": HOST}
-    credentials = smtp_credentials(options)
-    assert credentials.password == V2_PASSWORD
+    credentials = find_credentials(options)
+    assert credentials.login.password == V2_PASSWORD
     assert credentials.version == 2
     assert credentials.region == region
-    assert credentials.server.host == HOST
+    assert credentials.login.server.host == HOST
 
 
 def test_endpoint_makes_a_region_without_smtp_acceptable() -> None:
-    credentials = smtp_credentials({**KEY, "region": "me-south-1", "endpoint": "mail.example.com"})
-    assert credentials.server.host == "mail.example.com"
+    credentials = find_credentials({**KEY, "region": "me-south-1", "endpoint": "mail.example.com"})
+    assert credentials.login.server.host == "mail.example.com"
     assert (credentials.region, credentials.version) == ("me-south-1", 4)
 
 
 def test_given_login() -> None:
     password = PASSWORD_OF["eu-west-1"]
-    credentials = smtp_credentials(
+    credentials = find_credentials(
         {"username": "user", "password": password, "region": "eu-west-1"}
     )
-    assert (credentials.username, credentials.password) == ("user", PASSWORD_OF["eu-west-1"])
+    assert (credentials.login.username, credentials.login.password) == (
+        "user",
+        PASSWORD_OF["eu-west-1"],
+    )
     assert credentials.version == 4
 
 
 def test_given_login_of_another_server() -> None:
-    credentials = smtp_credentials({**LOGIN, "endpoint": "mail.example.com"})
-    assert (credentials.username, credentials.password) == ("user", "pass")
+    credentials = find_credentials({**LOGIN, "endpoint": "mail.example.com"})
+    assert (credentials.login.username, credentials.login.password) == ("user", "pass")
     assert (credentials.region, credentials.version) == (None, None)
-    assert smtp_login(LOGIN) == ("user", "pass")
+    assert find_username_and_password(LOGIN) == ("user", "pass")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +188,7 @@ def test_given_login_of_another_server() -> None:
 )
 def test_refused_login(case: str, options: Options, says: list[str]) -> None:
     with pytest.raises(SesSmtpError) as caught:
-        smtp_credentials({"region": "eu-west-1", **options})
+        find_credentials({"region": "eu-west-1", **options})
     message = str(caught.value)
     assert not [part for part in says if part not in message], message
     assert len(longest_common_part(message, SECRET_KEY)) < 8
@@ -196,9 +199,9 @@ def test_refused_login(case: str, options: Options, says: list[str]) -> None:
     ("tls", "scheme", "port"), [("starttls", "smtp", 587), ("wrapper", "smtps", 465)]
 )
 def test_url_survives_parsing(region: str, tls: str, scheme: str, port: int) -> None:
-    credentials = smtp_credentials({**KEY, "region": region, "tls": tls})
+    credentials = find_credentials({**KEY, "region": region, "tls": tls})
     url = urlsplit(credentials.url)
-    assert (url.scheme, url.hostname, url.port) == (scheme, credentials.server.host, port)
+    assert (url.scheme, url.hostname, url.port) == (scheme, credentials.login.server.host, port)
     assert url.username == ACCESS_KEY
     assert unquote(url.password or "") == PASSWORD_OF[region]
     assert (url.path, url.query, url.fragment) == ("", "", "")
@@ -206,7 +209,7 @@ def test_url_survives_parsing(region: str, tls: str, scheme: str, port: int) -> 
 
 
 def test_url_of_any_login() -> None:
-    credentials = smtp_credentials(
+    credentials = find_credentials(
         {"username": "a@b:c/d", "password": "p@/:+% ?#", "endpoint": "h"}
     )
     url = urlsplit(credentials.url)
@@ -215,7 +218,7 @@ def test_url_of_any_login() -> None:
 
 
 def test_representation_hides_the_password() -> None:
-    credentials = smtp_credentials({**KEY, "region": "eu-west-1"})
+    credentials = find_credentials({**KEY, "region": "eu-west-1"})
     assert PASSWORD_OF["eu-west-1"] not in repr(credentials)
     assert ACCESS_KEY in repr(credentials)
 
@@ -227,5 +230,5 @@ def test_a_profile_is_not_read(monkeypatch: pytest.MonkeyPatch, variable: str) -
     for value, is_said in (("", False), ("mail", True)):
         monkeypatch.setenv(variable, value)
         with pytest.raises(SesSmtpError, match=r"^access_key is missing") as error:
-            smtp_credentials({"region": "eu-west-1"})
+            find_credentials({"region": "eu-west-1"})
         assert ("profiles are not read" in str(error.value)) is is_said

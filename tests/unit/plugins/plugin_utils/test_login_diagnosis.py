@@ -16,12 +16,12 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password im
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
     check_not_swapped,
-    smtp_credentials,
-    smtp_login,
+    find_credentials,
+    find_username_and_password,
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._login_diagnosis import (
-    diagnosis,
-    login_and_key,
+    diagnose,
+    find_login_and_key,
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import Place
 from ansible_collections.mailops.ses.tests.support.example_key import (
@@ -149,8 +149,8 @@ def test_diagnosis(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    login, key = login_and_key(Place("the task", options))
-    text = diagnosis(smtp_credentials(login), key)
+    login, key = find_login_and_key(Place("the task", options))
+    text = diagnose(find_credentials(login), key)
     if not says:
         assert text is None
         return
@@ -163,9 +163,9 @@ def test_diagnosis(
 
 def test_half_a_login_is_no_key_to_derive() -> None:
     options = {**KEY, "username": ACCESS_KEY, "region": "eu-west-1"}
-    login, _key = login_and_key(Place("the task", options))
+    login, _key = find_login_and_key(Place("the task", options))
     with pytest.raises(SesSmtpError, match="password is missing"):
-        smtp_credentials(login)
+        find_credentials(login)
 
 
 @pytest.mark.parametrize("region", SMTP_REGIONS)
@@ -202,7 +202,7 @@ def test_swapped(username: str) -> None:
 @pytest.mark.parametrize("password", [ACCESS_KEY, f"{ACCESS_KEY}\n"])
 def test_a_chosen_password_that_is_swapped(password: str) -> None:
     with pytest.raises(SesSmtpError, match="swapped") as caught:
-        smtp_login({"username": "Chosen/password+", "password": password})
+        find_username_and_password({"username": "Chosen/password+", "password": password})
     assert "Chosen" not in str(caught.value)
 
 

@@ -306,14 +306,14 @@ def test_a_bare_host_may_be_asked_for_with_the_same_login() -> None:
 
 
 def test_a_bare_host_asked_for_with_another_login_is_an_error() -> None:
-    bare = Wanted("smtp.example", "user", "other", asked_by="entries[7]")
+    bare = Wanted("smtp.example", "user", "other", requested_by="entries[7]")
     with pytest.raises(PasswordMapError, match=r"entries\[7\].*shadow"):
         edit(read_map(b""), [NEW, bare])
 
 
 def test_one_key_asked_for_twice() -> None:
     assert edit(read_map(b""), [NEW, NEW]).source.count(b"user:new") == 1
-    other = Wanted(KEY.upper(), "user", "other", asked_by="entries[1]")
+    other = Wanted(KEY.upper(), "user", "other", requested_by="entries[1]")
     with pytest.raises(PasswordMapError, match=r"the task and entries\[1\] ask for different"):
         edit(read_map(b""), [NEW, other])
 

@@ -120,12 +120,12 @@ def refusal(current: PasswordMap, wanted: list[Wanted]) -> str:
 
 def test_the_refusals_word_for_word() -> None:
     key = "[h.example]:587"
-    ours, other = Wanted(key, "u", "p", asked_by="a"), Wanted(key, "u", "q", asked_by="b")
+    ours, other = Wanted(key, "u", "p", requested_by="a"), Wanted(key, "u", "q", requested_by="b")
     assert refusal(read_map(b""), [ours, other]) == (
         "a and b ask for different things under the same key '[h.example]:587'"
         " (Postfix does not distinguish upper and lower case)"
     )
-    bare = Wanted("h.example", "u", "q", asked_by="b")
+    bare = Wanted("h.example", "u", "q", requested_by="b")
     assert refusal(read_map(b""), [ours, bare]) == (
         "b: the key 'h.example' would shadow '[h.example]:587', which a asks for with other"
         " credentials: Postfix looks up the bare host name first. Ask for one of the two"

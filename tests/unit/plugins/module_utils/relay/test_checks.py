@@ -13,15 +13,16 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay import _checks 
 from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import (
     RelayError,
     RelayLogin,
-    SenderLogin,
     Setting,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import SmtpLogin, SmtpServer
 from ansible_collections.mailops.ses.tests.support.in_process.fake_postfix import FakePostfix
 
 HOST = "email-smtp.eu-west-1.amazonaws.com"
 DESTINATION = f"[{HOST}]:587"
-LOGIN = RelayLogin(HOST, 587, "starttls", "user", "sesame")
-SENDER = SenderLogin(HOST, 587, "starttls", "other", "sesame", sender="me@example.com")
+SERVER = SmtpServer(HOST, 587, "starttls")
+LOGIN = RelayLogin(SmtpLogin(SERVER, "user", "sesame"))
+SENDER = RelayLogin(SmtpLogin(SERVER, "other", "sesame"), "me@example.com")
 
 # other settings that have or lack a next hop and the like -> what the error says, None if nothing
 ROUTING: list[tuple[dict[str, str], int, str | None]] = [

@@ -12,12 +12,13 @@ import typing as t
 
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._files._safe_path import UnsafePathError
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import Wanted
 from ansible_collections.mailops.ses.plugins.module_utils._relay._rotation import (
     KeyRotation,
     RotationRequest,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._relay._rotation_plan import (
-    EntryLogin,
+    RotatedEntry,
     RotationPlan,
     diff,
 )
@@ -63,7 +64,7 @@ def fixture_by_hand(tmp_path: Path) -> FakeRelay:
 def rotation(relay: FakeRelay, state: str = "replaced", *keys: str, **said: t.Any) -> KeyRotation:
     """The work of a run; `keys` are of the entries that the action has found with the old key."""
     path = said.pop("path", str(relay.map))
-    logins = [EntryLogin(path, each, NEW, "sesame-2") for each in keys]
+    logins = [RotatedEntry(path, Wanted(each, NEW, "sesame-2")) for each in keys]
     return KeyRotation(RotationRequest(state, tuple(logins), USER), relay.instance())
 
 

@@ -12,7 +12,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay._settings impor
     Kind,
     RelayError,
     RelayLogin,
-    SenderLogin,
     Setting,
     SettingChange,
     changes,
@@ -20,11 +19,14 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay._settings impor
     predicted,
     wanted_settings,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import SmtpLogin, SmtpServer
 
 OURS = "hash:/p/sasl_passwd"
-A = RelayLogin("a.example.com", 587, "starttls", "user", "sesame")
-B = RelayLogin("b.example.com", 465, "wrapper", "user", "sesame")
-OF_SENDER = SenderLogin("c.example.com", 587, "starttls", "user", "sesame", sender="@example.com")
+A = RelayLogin(SmtpLogin(SmtpServer("a.example.com", 587, "starttls"), "user", "sesame"))
+B = RelayLogin(SmtpLogin(SmtpServer("b.example.com", 465, "wrapper"), "user", "sesame"))
+OF_SENDER = RelayLogin(
+    SmtpLogin(SmtpServer("c.example.com", 587, "starttls"), "user", "sesame"), "@example.com"
+)
 
 # kind, our value, another value -> whether that is as good
 SATISFIED: list[tuple[Kind, str, str, bool]] = [
@@ -79,7 +81,7 @@ def test_a_table_is_added_to_a_list(before: str, after: str) -> None:
     assert setting.added_to(after) == after
 
 
-def wanted(*logins: RelayLogin, senders: t.Sequence[SenderLogin] = ()) -> list[Setting]:
+def wanted(*logins: RelayLogin, senders: t.Sequence[RelayLogin] = ()) -> list[Setting]:
     """The settings for these."""
     return wanted_settings(
         logins,

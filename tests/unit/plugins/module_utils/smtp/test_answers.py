@@ -17,7 +17,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._smtp._answers import 
 )
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._client import Reply
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._outcome import REASONS
-from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import SmtpServer
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import SmtpLogin, SmtpServer
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     MISTAKES,
@@ -187,7 +187,7 @@ def test_meaning(
     may_pass: bool,
     says: list[str],
 ) -> None:
-    refused = login_answered(SERVER, reply, username, password)
+    refused = login_answered(SmtpLogin(SERVER, username, password), reply)
     assert (refused.reason, refused.may_pass) == (reason, may_pass)
     assert refused.reason in REASONS
     assert refused.answer == f"{reply.code} {reply.text}"
@@ -195,14 +195,14 @@ def test_meaning(
     assert not [part for part in says if part not in refused.message], refused.message
     assert not refused.message.endswith(".")
     assert str(refused) == refused.message
-    assert not refused.login.accepted
+    assert not refused.outcome.accepted
     for secret in (PASSWORD, SECRET_KEY, V2_PASSWORD):
         assert len(longest_common_part(refused.message, secret)) < 8
 
 
 @pytest.mark.parametrize("row", MISTAKES, ids=lambda row: str(row["mistake"])[:30])
 def test_every_published_mistake_is_explained(row: dict[str, str]) -> None:
-    refused = login_answered(SERVER, INVALID, ACCESS_KEY, row["wrong_smtp_password"])
+    refused = login_answered(SmtpLogin(SERVER, ACCESS_KEY, row["wrong_smtp_password"]), INVALID)
     assert refused.reason in ("credentials_invalid", "version_2")
     assert len(refused.message) > len(str(SERVER)) + 100
 
@@ -220,7 +220,7 @@ def test_before_the_login() -> None:
 def test_no_echo_shows_the_password(code: int, echo: t.Callable[[str], str]) -> None:
     for sent in (PASSWORD, encoded(PASSWORD), encoded(f"\0{ACCESS_KEY}\0{PASSWORD}")):
         text = f"Invalid: {echo(sent)} refused"
-        refused = login_answered(SERVER, Reply(code, text), ACCESS_KEY, PASSWORD)
+        refused = login_answered(SmtpLogin(SERVER, ACCESS_KEY, PASSWORD), Reply(code, text))
         assert refused.answer is not None
         assert "***" in refused.answer
         assert refused.answer.startswith(f"{code} ")
@@ -233,10 +233,12 @@ def test_no_echo_shows_the_password(code: int, echo: t.Callable[[str], str]) -> 
 
 def test_no_echo_shows_a_secret_in_place_of_the_user_name() -> None:
     reply = Reply(535, f"No such user {SECRET_KEY}")
-    refused = login_answered(SERVER, reply, SECRET_KEY, ACCESS_KEY)
+    refused = login_answered(SmtpLogin(SERVER, SECRET_KEY, ACCESS_KEY), reply)
     assert refused.answer == "535 No such user ***"
     reply = Reply(535, f"No such user {ACCESS_KEY}")
-    assert login_answered(SERVER, reply, ACCESS_KEY, PASSWORD).answer == f"535 {reply.text}"
+    assert (
+        login_answered(SmtpLogin(SERVER, ACCESS_KEY, PASSWORD), reply).answer == f"535 {reply.text}"
+    )
 
 
 @given(st.text(min_size=1, max_size=60), st.text(max_size=60), st.text(max_size=60))
@@ -249,3 +251,23 @@ def test_no_password_whatever_it_is(password: str, before: str, after: str) -> N
 
 def test_a_long_answer_is_cut() -> None:
     assert len(shown(Reply(535, "no " * 5000), [PASSWORD])) <= 500
+
+
+# code and text of the answer, whether the diagnosis of the login explains it
+DIAGNOSED = [
+    (535, "Authentication Credentials Invalid", True),
+    (535, "Signature Version 2 is deprecated for use with SES", True),
+    (535, "Account not subscribed to SES", False),
+    (454, "Temporary authentication failure", False),
+]
+
+
+@pytest.mark.parametrize(("code", "text", "is_explained"), DIAGNOSED)
+def test_a_diagnosis_is_told_where_it_explains_the_answer(
+    code: int, text: str, is_explained: bool
+) -> None:
+    """The controller makes it of the key that the password may be of."""
+    plain = login_answered(SmtpLogin(SERVER, ACCESS_KEY, PASSWORD), Reply(code, text))
+    login = SmtpLogin(SERVER, ACCESS_KEY, PASSWORD, diagnosis="It is for another region")
+    added = ". It is for another region" if is_explained else ""
+    assert login_answered(login, Reply(code, text)).message == plain.message + added

@@ -215,8 +215,8 @@ def test_failure(
     assert refused.reason in REASONS
     assert not [part for part in says if part not in refused.message], refused.message
     assert not refused.message.endswith(".")
-    assert refused.login.host == HOST
-    assert not refused.login.accepted
+    assert refused.outcome.host == HOST
+    assert not refused.outcome.accepted
 
 
 @pytest.mark.parametrize(

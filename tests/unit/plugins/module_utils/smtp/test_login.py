@@ -18,12 +18,12 @@ import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._smtp import _login as _smtp_login
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._client import SmtpClient
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._login import (
-    Login,
+    LoginOutcome,
     LoginRefused,
-    SmtpServer,
-    login,
-    login_with_retries,
+    log_in,
+    log_in_with_retries,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import SmtpLogin, SmtpServer
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
@@ -205,9 +205,9 @@ def test_login(
 ) -> None:
     begin = UP_TO_TLS if tls == "starttls" else []
     with ScriptedServer(talk(HELLO, *begin, *answers)) as server:
-        accepted = login(server_at(server, tls), ACCESS_KEY, PASSWORD)
+        accepted = log_in(SmtpLogin(server_at(server, tls), ACCESS_KEY, PASSWORD))
     assert 0 <= accepted.elapsed < 5
-    assert dataclasses.replace(accepted, elapsed=0.0) == Login(
+    assert dataclasses.replace(accepted, elapsed=0.0) == LoginOutcome(
         accepted=True,
         host="127.0.0.1",
         port=server.port,
@@ -234,11 +234,11 @@ def test_refused(
 ) -> None:
     script = talk(greeting, *answers)
     with ScriptedServer(script) as server, pytest.raises(LoginRefused) as caught:
-        login(server_at(server), ACCESS_KEY, PASSWORD)
+        log_in(SmtpLogin(server_at(server), ACCESS_KEY, PASSWORD))
     refused = caught.value
     assert refused.reason == reason, refused.message
     assert lines(server) == sent
-    got = refused.login
+    got = refused.outcome
     assert (got.accepted, got.port, got.address) == (False, server.port, "127.0.0.1")
     assert got.tls_version == ("TLSv1.3" if sent[2:3] == [EHLO] else None)
     assert (got.mechanism is not None) == any(line.startswith(b"AUTH") for line in sent)
@@ -259,40 +259,44 @@ def test_nothing_is_sent_after_a_failed_handshake(
         error.reason = "A_REASON"
     script = talk(HELLO, *UP_TO_TLS) if tls == "starttls" else talk(b"", stays=True)
     with ScriptedServer(script) as server, pytest.raises(LoginRefused) as caught:
-        login(server_at(server, tls), ACCESS_KEY, PASSWORD)
+        log_in(SmtpLogin(server_at(server, tls), ACCESS_KEY, PASSWORD))
     assert caught.value.reason == reason
-    assert caught.value.login.tls_version is None
+    assert caught.value.outcome.tls_version is None
     assert lines(server) == ([EHLO, b"STARTTLS"] if tls == "starttls" else [])
 
 
 def test_a_server_that_answers_nothing(context: Context) -> None:
     with ScriptedServer(talk(b"", stays=True)) as server, pytest.raises(LoginRefused) as caught:
-        login(server_at(server), ACCESS_KEY, PASSWORD, timeout=0.2)
+        log_in(SmtpLogin(server_at(server), ACCESS_KEY, PASSWORD), timeout=0.2)
     assert caught.value.reason == "timeout"
-    assert 0.15 < caught.value.login.elapsed < 2
+    assert 0.15 < caught.value.outcome.elapsed < 2
 
 
 def test_no_connection(context: Context) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         with pytest.raises(LoginRefused) as caught:
-            login(SmtpServer("127.0.0.1", probe.getsockname()[1], "starttls"), "user", PASSWORD)
+            log_in(
+                SmtpLogin(
+                    SmtpServer("127.0.0.1", probe.getsockname()[1], "starttls"), "user", PASSWORD
+                )
+            )
     assert caught.value.reason == "connection_refused"
-    assert caught.value.login.address == "127.0.0.1"
+    assert caught.value.outcome.address == "127.0.0.1"
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 64 + ".example.com"])
 def test_no_address(context: Context, host: str) -> None:
     with pytest.raises(LoginRefused) as caught:
-        login(SmtpServer(host, 587, "starttls"), ACCESS_KEY, PASSWORD)
+        log_in(SmtpLogin(SmtpServer(host, 587, "starttls"), ACCESS_KEY, PASSWORD))
     assert caught.value.reason == "name_resolution"
-    assert caught.value.login.address is None
+    assert caught.value.outcome.address is None
 
 
 def test_what_has_no_bytes_is_refused_by_the_server(context: Context) -> None:
     script = [*UP_TO_TLS, BOTH, b"535 Authentication Credentials Invalid\r\n", BYE]
     with ScriptedServer(talk(HELLO, *script)) as server, pytest.raises(LoginRefused) as caught:
-        login(server_at(server), ACCESS_KEY, "a lone \udcff surrogate")
+        log_in(SmtpLogin(server_at(server), ACCESS_KEY, "a lone \udcff surrogate"))
     assert caught.value.reason == "credentials_invalid"
 
 
@@ -305,7 +309,7 @@ def test_the_context_demands_a_certificate_for_the_name(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(SmtpClient, "start_tls", start_tls)
     with ScriptedServer(talk(b"", stays=True)) as server, pytest.raises(LoginRefused):
-        login(server_at(server, "wrapper"), ACCESS_KEY, PASSWORD)
+        log_in(SmtpLogin(server_at(server, "wrapper"), ACCESS_KEY, PASSWORD))
     (context,) = contexts
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -320,7 +324,7 @@ def test_unusable_certificates(tmp_path: Path, option: str, kind: str) -> None:
         path.write_text("no certificate")
     options: dict[str, t.Any] = {option: os.fspath(path)}
     with ScriptedServer(talk(b"", stays=True)) as server, pytest.raises(LoginRefused) as caught:
-        login(server_at(server), ACCESS_KEY, PASSWORD, **options)
+        log_in(SmtpLogin(server_at(server), ACCESS_KEY, PASSWORD), **options)
     assert caught.value.reason == "ca"
     assert os.fspath(path) in caught.value.message
     assert server.conversations == []
@@ -333,11 +337,11 @@ class Attempts:
         self.refusals = list(refusals)
         self.waits: list[float] = []
 
-    def __call__(self) -> Login:
+    def __call__(self) -> LoginOutcome:
         if self.refusals:
             may_pass = self.refusals.pop(0)
             raise LoginRefused(SmtpServer("h", 587, "starttls"), "timeout", "m", None, may_pass)
-        return Login(True, "h", 587)
+        return LoginOutcome(True, "h", 587)
 
 
 # refusals, retries, attempts, whether it is accepted in the end
@@ -356,25 +360,24 @@ RETRIES: list[tuple[list[bool], int, int, bool]] = [
 def test_retries(refusals: list[bool], retries: int, number: int, accepted: bool) -> None:
     attempts = Attempts(refusals)
     if accepted:
-        got = login_with_retries(attempts, retries, 7.5, attempts.waits.append)
+        got = log_in_with_retries(attempts, retries, 7.5, attempts.waits.append)
     else:
         with pytest.raises(LoginRefused) as caught:
-            login_with_retries(attempts, retries, 7.5, attempts.waits.append)
-        got = caught.value.login
+            log_in_with_retries(attempts, retries, 7.5, attempts.waits.append)
+        got = caught.value.outcome
     assert (got.accepted, got.attempts) == (accepted, number)
     assert attempts.waits == [7.5] * (number - 1)
 
 
 def test_no_negative_retries() -> None:
     with pytest.raises(ValueError, match="negative"):
-        login_with_retries(Attempts([]), -1, 0)
+        log_in_with_retries(Attempts([]), -1, 0)
 
 
 def test_nothing_else_is_public() -> None:
     assert sorted(_smtp_login.__all__) == [
-        "Login",
+        "LoginOutcome",
         "LoginRefused",
-        "SmtpServer",
-        "login",
-        "login_with_retries",
+        "log_in",
+        "log_in_with_retries",
     ]

@@ -5,10 +5,17 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import (
+    RelayLogin,
+    RelayLogins,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import SesSmtpError
-from ansible_collections.mailops.ses.plugins.plugin_utils._asked_relay import asked_relay
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import SmtpLogin, SmtpServer
+from ansible_collections.mailops.ses.plugins.plugin_utils._requested_relay import read_relay
+from ansible_collections.mailops.ses.plugins.plugin_utils._ses_action import Requested
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
@@ -97,73 +104,77 @@ def place(name: str) -> str:
     return name if "." in name else f"email-smtp.{name}.amazonaws.com"
 
 
+def relay_of(requested: Requested) -> RelayLogins:
+    assert isinstance(requested.content, RelayLogins)
+    return requested.content
+
+
+def logins_of(requested: Requested) -> list[SmtpLogin]:
+    return [each.login for each in relay_of(requested).logins]
+
+
 def test_one_region() -> None:
-    asked = asked_relay(options())
-    (login,) = asked.logins
-    about = str(login.pop("diagnosis"))  # type: ignore[misc]
-    assert "derived for region eu-west-1" in about
-    assert login == {
-        "host": place(WEST),
-        "port": 587,
-        "tls": "starttls",
-        "username": ACCESS_KEY,
-        "password": PASSWORD_OF[WEST],
-        "asked_by": "the task",
-    }
-    assert (asked.senders, asked.warnings) == ([], [])
+    requested = read_relay(options())
+    (login,) = logins_of(requested)
+    assert "derived for region eu-west-1" in str(login.diagnosis)
+    server = SmtpServer(place(WEST), 587, "starttls")
+    assert replace(login, diagnosis=None) == SmtpLogin(server, ACCESS_KEY, PASSWORD_OF[WEST])
+    assert (relay_of(requested).senders, list(requested.warnings)) == ((), [])
 
 
 def test_each_region_has_its_own_password() -> None:
-    asked = asked_relay(options(region=None, regions=[WEST, EAST], port=2587))
+    requested = read_relay(options(region=None, regions=[WEST, EAST], port=2587))
     assert [
-        (login["host"], login["port"], login["password"], login["asked_by"])
-        for login in asked.logins
+        (login.server.host, login.server.port, login.password, login.requested_by)
+        for login in logins_of(requested)
     ] == [(place(name), 2587, PASSWORD_OF[name], f"region {name}") for name in (WEST, EAST)]
-    assert asked.passwords == {PASSWORD_OF[WEST], PASSWORD_OF[EAST]}
+    assert requested.passwords == {PASSWORD_OF[WEST], PASSWORD_OF[EAST]}
 
 
 def test_regions_leave_the_environments_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", EAST)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-    asked = asked_relay(options(region=None, regions=[WEST], secret_key=None))
-    assert [login["password"] for login in asked.logins] == [PASSWORD_OF[WEST]]
-    assert [login["host"] for login in asked_relay(options(region=None)).logins] == [place(EAST)]
+    (login,) = logins_of(read_relay(options(region=None, regions=[WEST], secret_key=None)))
+    assert login.password == PASSWORD_OF[WEST]
+    (login,) = logins_of(read_relay(options(region=None)))
+    assert login.server.host == place(EAST)
 
 
 @pytest.mark.parametrize(("own", "said", "login"), SENDERS)
 def test_what_a_sender_has_of_its_own(
     own: dict[str, t.Any], said: dict[str, t.Any], login: tuple[t.Any, ...]
 ) -> None:
-    asked = asked_relay(options(**own, senders=[{"sender": "@example.com", **said}]))
-    (sender,) = asked.senders
-    names = ("host", "port", "tls", "username", "password")
-    found = t.cast("dict[str, t.Any]", sender)
-    assert [found[name] for name in names] == [place(login[0]), *login[1:]]
-    assert (sender["sender"], sender["asked_by"]) == ("@example.com", "senders[0]")
-    assert sender["password"] in asked.passwords
+    requested = read_relay(options(**own, senders=[{"sender": "@example.com", **said}]))
+    (sender,) = relay_of(requested).senders
+    host, port, tls, username, password = login
+    server = SmtpServer(place(host), port, tls)
+    expected = SmtpLogin(server, username, password, requested_by="senders[0]")
+    found = replace(sender, login=replace(sender.login, diagnosis=None))
+    assert found == RelayLogin(expected, "@example.com")
+    assert expected.password in requested.passwords
 
 
 @pytest.mark.parametrize(("said", "says"), REFUSED)
 def test_known_mistakes(said: dict[str, t.Any], says: str) -> None:
     with pytest.raises(SesSmtpError, match=says) as raised:
-        asked_relay(options(**said))
+        read_relay(options(**said))
     assert SECRET_KEY not in str(raised.value)
 
 
 def test_regions_that_nobody_knows_get_one_warning_each() -> None:
-    asked = asked_relay(
+    requested = read_relay(
         options(
             region=None,
             regions=["eu-wset-1", WEST],
             senders=[{"sender": "@a.example"}, {"sender": "@b.example", "region": "eu-xxst-1"}],
         )
     )
-    assert [warning.partition(" is not")[0] for warning in asked.warnings] == [
+    assert [warning.partition(" is not")[0] for warning in requested.warnings] == [
         "region 'eu-wset-1'",
         "region 'eu-xxst-1'",
     ]
 
 
-def test_nothing_is_asked_of_a_relay_that_goes() -> None:
-    asked = asked_relay(options(state="absent", access_key=None, region=None))
-    assert (asked.logins, asked.senders, asked.warnings) == ([], [], [])
+def test_nothing_is_requested_of_a_relay_that_goes() -> None:
+    requested = read_relay(options(state="absent", access_key=None, region=None))
+    assert (relay_of(requested), list(requested.warnings)) == (RelayLogins(), [])

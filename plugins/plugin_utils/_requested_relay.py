@@ -4,75 +4,38 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""The servers that a task wants mail relayed through, each with its login."""
+"""The servers that a task requests mail to be relayed through, each with its login."""
 
 from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import replace
 
 from ..module_utils._options import LOGIN_OPTIONS
+from ..module_utils._relay._settings import RelayLogin, RelayLogins
 from ..module_utils._ses._smtp_password import (
     SesSmtpError,
     region_warning,
 )
-from ._credentials import (
-    smtp_credentials,
-)
-from ._login_diagnosis import (
-    diagnosis,
-    login_and_key,
-)
+from ._credentials import find_credentials
+from ._login_diagnosis import diagnose, find_login_and_key
 from ._login_places import (
     Place,
     check_one_secret_each,
 )
+from ._ses_action import Requested
 
-__all__ = ("AskedLogin", "AskedRelay", "AskedSender", "asked_relay")
+if t.TYPE_CHECKING:
+    from ..module_utils._smtp._server import SmtpLogin
+
+__all__ = ("read_relay",)
 
 _SENDER = re.compile(r"[^\s@]*@[^\s@]+")
 
 
-class AskedLogin(t.TypedDict):
-    """One server, as the module takes it: the fields of _relay_settings.py's RelayLogin."""
-
-    host: str
-    port: int
-    tls: str
-    username: str
-    password: str
-    asked_by: str
-    diagnosis: str | None
-
-
-class AskedSender(AskedLogin):
-    """A sender's own server: the fields of SenderLogin."""
-
-    sender: str
-
-
-@dataclass(frozen=True)
-class AskedRelay:
-    """All servers of a task, and what to warn of."""
-
-    logins: list[AskedLogin]
-    senders: list[AskedSender]
-    warnings: list[str]
-
-    @property
-    def passwords(self) -> set[str]:
-        """The passwords, to be registered as secrets."""
-        return {login["password"] for login in (*self.logins, *self.senders)}
-
-    @property
-    def handed_over(self) -> dict[str, t.Sequence[AskedLogin]]:
-        """What the module gets."""
-        return {"logins": self.logins, "senders": self.senders}
-
-
-def asked_relay(options: t.Mapping[str, t.Any]) -> AskedRelay:
-    """Return the servers and logins that ``options``, a task's with canonical names, ask for.
+def read_relay(options: t.Mapping[str, t.Any]) -> Requested:
+    """Return the servers and logins that ``options``, a task's with canonical names, request.
 
     A sender has from the task's own options what it does not say.
 
@@ -80,7 +43,7 @@ def asked_relay(options: t.Mapping[str, t.Any]) -> AskedRelay:
         in which sender.
     """
     if options["state"] == "absent":
-        return AskedRelay([], [], [])
+        return Requested(RelayLogins(), frozenset())
     own = _given(options)
     regions = _regions(options, own)
     logins = []
@@ -92,7 +55,7 @@ def asked_relay(options: t.Mapping[str, t.Any]) -> AskedRelay:
         if region is not None:
             of_region = Place(f"region {region}", {**own, "region": region})
         login, pair, about = _login(of_region)
-        logins.append(login)
+        logins.append(RelayLogin(login))
         pairs.append(pair)
         warnings.update(dict.fromkeys(about))
     seen: dict[str, int] = {}
@@ -108,11 +71,13 @@ def asked_relay(options: t.Mapping[str, t.Any]) -> AskedRelay:
             )
         except SesSmtpError as exc:
             raise SesSmtpError(f"{place}: {exc}") from None
-        senders.append(AskedSender(**login, sender=sender))
+        senders.append(RelayLogin(login, sender))
         pairs.append(pair)
         warnings.update(dict.fromkeys(about))
     check_one_secret_each(pairs)
-    return AskedRelay(logins, senders, list(warnings))
+    content = RelayLogins(tuple(logins), tuple(senders))
+    passwords = {each.login.password for each in (*logins, *senders)}
+    return Requested(content, passwords, list(warnings))
 
 
 def _given(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -166,18 +131,10 @@ def _for_sender(own: t.Mapping[str, t.Any], said: t.Mapping[str, t.Any]) -> dict
     return {name: own[name] for name in own if name not in unwanted}
 
 
-def _login(*places: Place) -> tuple[AskedLogin, Place, list[str]]:
+def _login(*places: Place) -> tuple[SmtpLogin, Place, list[str]]:
     """Return the login of the nearest of ``places``, the pair it is of, and what to warn of."""
-    login, key = login_and_key(*places)
-    credentials = smtp_credentials(login)
+    options, key = find_login_and_key(*places)
+    credentials = find_credentials(options, places[0].name)
     unknown = region_warning(credentials.region)
-    asked = AskedLogin(
-        host=credentials.server.host,
-        port=credentials.server.port,
-        tls=credentials.server.tls,
-        username=credentials.username,
-        password=credentials.password,
-        asked_by=places[0].name,
-        diagnosis=diagnosis(credentials, key),
-    )
-    return asked, Place(places[0].name, login), [unknown] if unknown else []
+    login = replace(credentials.login, diagnosis=diagnose(credentials, key))
+    return login, Place(places[0].name, options), [unknown] if unknown else []

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ..module_utils._postfix._map_entry import Wanted
+from ..module_utils._relay._rotation_plan import RotatedEntries, RotatedEntry
 from ..module_utils._ses._redaction import REDACTED
 from ..module_utils._ses._smtp_password import (
     SMTP_REGIONS,
@@ -17,7 +19,8 @@ from ..module_utils._ses._smtp_password import (
     check_access_key,
     check_region,
 )
-from ._credentials import smtp_login
+from ..module_utils._smtp._server import SmtpServer
+from ._credentials import find_username_and_password
 from ._host_answer import (
     LOGINS,
     AnswerError,
@@ -29,17 +32,7 @@ from ._login_places import (
     with_environment,
 )
 
-__all__ = ("NewKey", "NewLogin", "entries_of")
-
-
-class NewLogin(t.TypedDict):
-    """An entry, as the module takes it: the fields of module_utils/_key_plan.py's EntryLogin."""
-
-    path: str
-    key: str
-    username: str
-    password: str
-    servers: list[dict[str, t.Any]]
+__all__ = ("NewKey", "find_entries")
 
 
 class NewKey:
@@ -70,13 +63,15 @@ class NewKey:
         except SesSmtpError as exc:
             raise SesSmtpError(f"old_{exc}") from None
         # The region plays no part in whether the key can be one.
-        username, _password = smtp_login({**self._key, "region": self._region or "us-east-1"})
+        username, _password = find_username_and_password(
+            {**self._key, "region": self._region or "us-east-1"}
+        )
         if username == self.old_access_key:
             raise SesSmtpError(
                 "access_key and old_access_key are the same. access_key is the new one"
             )
 
-    def logins(self, entries: t.Iterable[t.Mapping[str, t.Any]]) -> list[NewLogin]:
+    def rotate(self, entries: t.Iterable[t.Mapping[str, t.Any]]) -> RotatedEntries:
         """Return those of a host's ``entries`` that have the old key, with their new logins.
 
         ``entries`` are of mailops.ses.postfix_relay_info.
@@ -92,9 +87,9 @@ class NewKey:
                 f" {len(SMTP_REGIONS)} with an SMTP endpoint. Look at its password maps. No"
                 " password was sent to the host"
             )
-        return [self._login(entry) for entry in old]
+        return RotatedEntries(tuple(self._rotate(entry) for entry in old))
 
-    def _login(self, entry: t.Mapping[str, t.Any]) -> NewLogin:
+    def _rotate(self, entry: t.Mapping[str, t.Any]) -> RotatedEntry:
         if not entry["path"]:
             raise SesSmtpError(
                 f"the entry {entry['key']!r} is in {entry['table']}, which has no file. Change it"
@@ -122,17 +117,18 @@ class NewKey:
             )
         # An endpoint makes a region acceptable in which this collection knows none.
         options = {**self._key, "region": region, "endpoint": entry["key"]}
-        username, password = smtp_login(options)
-        return NewLogin(
+        username, password = find_username_and_password(options)
+        requested_by = f"the entry {entry['key']!r}"
+        return RotatedEntry(
             path=entry["path"],
-            key=entry["key"],
-            username=username,
-            password=password,
-            servers=list(entry["servers"]),
+            entry=Wanted(entry["key"], username, password, requested_by=requested_by),
+            servers=tuple(
+                SmtpServer(each["host"], each["port"], each["tls"]) for each in entry["servers"]
+            ),
         )
 
 
-def entries_of(instances: t.Any, config_directory: str | None) -> list[t.Mapping[str, t.Any]]:
+def find_entries(instances: t.Any, config_directory: str | None) -> list[t.Mapping[str, t.Any]]:
     """Return the entries of the instance that a task is about.
 
     ``instances`` are those of postfix_relay_info.

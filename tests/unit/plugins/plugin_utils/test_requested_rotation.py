@@ -7,10 +7,16 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import Wanted
+from ansible_collections.mailops.ses.plugins.module_utils._relay._rotation_plan import (
+    RotatedEntries,
+    RotatedEntry,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import SesSmtpError
-from ansible_collections.mailops.ses.plugins.plugin_utils._asked_rotation import (
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import SmtpServer
+from ansible_collections.mailops.ses.plugins.plugin_utils._requested_rotation import (
     NewKey,
-    entries_of,
+    find_entries,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
@@ -26,7 +32,11 @@ OPTIONS: dict[str, t.Any] = {
     "old_access_key": OLD,
     "region": None,
 }
-SERVER = {"host": "email-smtp.eu-west-1.amazonaws.com", "port": 587, "tls": "starttls"}
+SERVER: dict[str, t.Any] = {
+    "host": "email-smtp.eu-west-1.amazonaws.com",
+    "port": 587,
+    "tls": "starttls",
+}
 ENTRY: dict[str, t.Any] = {
     "table": "hash:/etc/postfix/sasl_passwd",
     "path": "/etc/postfix/sasl_passwd",
@@ -59,29 +69,26 @@ def fixture_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_entry_has_the_password_of_its_own_region() -> None:
     central = {**ENTRY, "key": "@example.com", "region": "eu-central-1", "servers": []}
     others = {**ENTRY, "username": "AKIAEXAMPLE000000003"}
-    assert NewKey(OPTIONS).logins([ENTRY, others, central]) == [
-        {
-            "path": ENTRY["path"],
-            "key": ENTRY["key"],
-            "username": ACCESS_KEY,
-            "password": PASSWORD_OF["eu-west-1"],
-            "servers": [SERVER],
-        },
-        {
-            "path": ENTRY["path"],
-            "key": "@example.com",
-            "username": ACCESS_KEY,
-            "password": password_v4(SECRET_KEY, "eu-central-1"),
-            "servers": [],
-        },
+    rotated = NewKey(OPTIONS).rotate([ENTRY, others, central])
+    passwords = PASSWORD_OF["eu-west-1"], password_v4(SECRET_KEY, "eu-central-1")
+    entries = [
+        Wanted(key, ACCESS_KEY, password, requested_by=f"the entry {key!r}")
+        for key, password in zip((ENTRY["key"], "@example.com"), passwords, strict=True)
     ]
+    assert rotated.entries == (
+        RotatedEntry(ENTRY["path"], entries[0], (SmtpServer(SERVER["host"], 587, "starttls"),)),
+        RotatedEntry(ENTRY["path"], entries[1], ()),
+    )
 
 
 def test_the_key_may_be_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-    (login,) = NewKey({"old_access_key": OLD}).logins([ENTRY])
-    assert (login["username"], login["password"]) == (ACCESS_KEY, PASSWORD_OF["eu-west-1"])
+    (rotated,) = NewKey({"old_access_key": OLD}).rotate([ENTRY]).entries
+    assert (rotated.entry.username, rotated.entry.password) == (
+        ACCESS_KEY,
+        PASSWORD_OF["eu-west-1"],
+    )
 
 
 def test_a_region_that_can_not_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,17 +96,17 @@ def test_a_region_that_can_not_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     nowhere = {**ENTRY, "key": "[mail.example.com]:587", "region": None}
     with pytest.raises(SesSmtpError) as raised:
-        NewKey(OPTIONS).logins([nowhere])
+        NewKey(OPTIONS).rotate([nowhere])
     assert "'[mail.example.com]:587' of /etc/postfix/sasl_passwd can't be told" in str(raised.value)
-    (login,) = NewKey({**OPTIONS, "region": "eu-west-1"}).logins([nowhere])
-    assert login["password"] == PASSWORD_OF["eu-west-1"]
+    (rotated,) = NewKey({**OPTIONS, "region": "eu-west-1"}).rotate([nowhere]).entries
+    assert rotated.entry.password == PASSWORD_OF["eu-west-1"]
 
 
 def test_an_entry_in_main_cf_itself() -> None:
     with pytest.raises(SesSmtpError, match="line 3 of /etc/p has its parts in another order"):
-        NewKey(OPTIONS).logins([{**ENTRY, "path": "/etc/p", "line": 3, "key": "REDACTED"}])
+        NewKey(OPTIONS).rotate([{**ENTRY, "path": "/etc/p", "line": 3, "key": "REDACTED"}])
     with pytest.raises(SesSmtpError, match="is in inline, which has no file"):
-        NewKey(OPTIONS).logins([{**ENTRY, "table": "inline", "path": ""}])
+        NewKey(OPTIONS).rotate([{**ENTRY, "table": "inline", "path": ""}])
 
 
 @pytest.mark.parametrize(("said", "says"), REFUSED)
@@ -113,10 +120,10 @@ def test_refused(said: dict[str, t.Any], says: str) -> None:
 def test_the_instance_that_a_task_is_about() -> None:
     of_one, of_two = {**ENTRY, "key": "one"}, {**ENTRY, "key": "two"}
     instances = [{"name": "out", "entries": [of_one]}, {"name": "-", "entries": [of_two]}]
-    assert entries_of(instances, None) == [of_two]
-    assert entries_of(instances[:1], "/etc/postfix-out") == [of_one]
+    assert find_entries(instances, None) == [of_two]
+    assert find_entries(instances[:1], "/etc/postfix-out") == [of_one]
     with pytest.raises(SesSmtpError, match="Give the config_directory of the one"):
-        entries_of(instances[:1], None)
+        find_entries(instances[:1], None)
 
 
 # what an entry has instead, or None for something else instead of all instances -> what is said
@@ -134,7 +141,7 @@ MALFORMED: list[tuple[t.Any, str]] = [
 @pytest.mark.parametrize(("wrong", "says"), MALFORMED)
 def test_a_host_that_answers_anything_else(wrong: dict[str, t.Any], says: str) -> None:
     with pytest.raises(SesSmtpError, match=says):
-        entries_of([{"name": "-", "entries": [{**ENTRY, **wrong}]}], None)
+        find_entries([{"name": "-", "entries": [{**ENTRY, **wrong}]}], None)
 
 
 @pytest.mark.parametrize("instances", [None, {}, "text", [3], [{"name": "-"}], [{"entries": []}]])
@@ -142,30 +149,30 @@ def test_a_host_without_instances(instances: t.Any) -> None:
     with pytest.raises(
         SesSmtpError, match=r"not one of postfix_relay_info: .*No password was sent"
     ):
-        entries_of(instances, None)
+        find_entries(instances, None)
 
 
 def test_a_host_with_too_many_entries() -> None:
     with pytest.raises(SesSmtpError, match="entries has 100000 items, and at most 10000"):
-        entries_of([{"name": "-", "entries": [ENTRY] * 100_000}], None)
+        find_entries([{"name": "-", "entries": [ENTRY] * 100_000}], None)
 
 
 def test_regions_are_a_limit() -> None:
     """Of what a host says, whether the region is in its answer or given for it."""
     central = {**ENTRY, "region": "eu-central-1"}
     limited = {**OPTIONS, "regions": ["eu-west-1", "us-east-1"]}
-    assert len(NewKey(limited).logins([ENTRY])) == 1
+    assert len(NewKey(limited).rotate([ENTRY]).entries) == 1
     with pytest.raises(SesSmtpError, match="is for the region 'eu-central-1', which is not in"):
-        NewKey(limited).logins([ENTRY, central])
+        NewKey(limited).rotate([ENTRY, central])
     with pytest.raises(SesSmtpError, match="'eu-central-1'"):
-        NewKey({**limited, "region": "eu-central-1"}).logins([{**ENTRY, "region": None}])
+        NewKey({**limited, "region": "eu-central-1"}).rotate([{**ENTRY, "region": None}])
     with pytest.raises(SesSmtpError, match="not in regions"):
-        NewKey({**OPTIONS, "regions": []}).logins([ENTRY])
+        NewKey({**OPTIONS, "regions": []}).rotate([ENTRY])
 
 
 def test_no_host_has_more_regions_than_there_are() -> None:
     many = [{**ENTRY, "region": f"xx-east-{number}"} for number in range(40)]
     with pytest.raises(SesSmtpError, match="entries for 40 regions, and SES has"):
-        NewKey(OPTIONS).logins(many)
+        NewKey(OPTIONS).rotate(many)
     others = [{**entry, "username": ACCESS_KEY} for entry in many]
-    assert NewKey(OPTIONS).logins(others) == []
+    assert NewKey(OPTIONS).rotate(others) == RotatedEntries()

@@ -4,24 +4,21 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""The entries of a password map that a task asks for, each with its key and its login."""
+"""The entries of a password map that a task requests, each with its lookup key and its login."""
 
 from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
 
 from ..module_utils._options import LOGIN_OPTIONS
+from ..module_utils._postfix._map_entry import Wanted, WantedEntries
 from ..module_utils._ses._secret_mistakes import has_iam_form
 from ..module_utils._ses._smtp_password import (
     SesSmtpError,
     region_warning,
 )
-from ._credentials import (
-    smtp_login,
-    smtp_server,
-)
+from ._credentials import find_server, find_username_and_password
 from ._login_places import (
     KEY_PAIR,
     LOGIN,
@@ -30,46 +27,16 @@ from ._login_places import (
     merged,
     with_environment,
 )
+from ._ses_action import Requested
 
-__all__ = ("AskedEntries", "AskedEntry", "asked_entries")
+__all__ = ("read_entries",)
 
 _ENTRY_OPTIONS = (*LOGIN_OPTIONS, "key", "state")
 _AMAZON = re.compile(r"\.(?:amazonaws\.com|api\.aws)\b", re.IGNORECASE)
 
 
-class AskedEntry(t.TypedDict):
-    """One entry, as the module takes it: the fields of module_utils/_map_entry.py's Wanted."""
-
-    key: str
-    username: str
-    password: str
-    present: bool
-    asked_by: str
-
-
-@dataclass(frozen=True)
-class AskedEntries:
-    """All entries of a task, and what to warn of."""
-
-    entries: list[AskedEntry]
-    warnings: list[str]
-
-    @property
-    def passwords(self) -> set[str]:
-        """The passwords, to be registered as secrets."""
-        return {entry["password"] for entry in self.entries if entry["password"]}
-
-    @property
-    def handed_over(self) -> dict[str, list[AskedEntry]]:
-        """What the module gets.
-
-        Not the bare list: of none, "[]" would be a secret, and hidden wherever it occurs.
-        """
-        return {"entries": self.entries}
-
-
-def asked_entries(options: t.Mapping[str, t.Any]) -> AskedEntries:
-    """Return the entries that ``options``, a task's with canonical names, ask for.
+def read_entries(options: t.Mapping[str, t.Any]) -> Requested:
+    """Return the entries that ``options``, a task's with canonical names, request.
 
     An entry of the option entries has from the task's own options what it does not say.
 
@@ -83,18 +50,18 @@ def asked_entries(options: t.Mapping[str, t.Any]) -> AskedEntries:
             " exclusive with an empty list of entries to remove them all"
         )
     if options["entries"] is None:
-        asked: list[tuple[Place, ...]] = [(own,)]
+        places_of_each: list[tuple[Place, ...]] = [(own,)]
     elif own.options["key"] is not None:
         raise SesSmtpError("key is for a single entry. Move it into the entries")
     else:
-        asked = [
+        places_of_each = [
             (Place(f"entries[{number}]", entry), own)
             for number, entry in enumerate(options["entries"])
         ]
     entries = []
     pairs = [own]
     warnings: dict[str, None] = {}
-    for places in asked:
+    for places in places_of_each:
         try:
             entry, pair, about = _entry(*places)
         except SesSmtpError as exc:
@@ -105,10 +72,11 @@ def asked_entries(options: t.Mapping[str, t.Any]) -> AskedEntries:
         pairs.append(pair)
         warnings.update(dict.fromkeys(about))
     check_one_secret_each(pairs)
-    return AskedEntries(entries, list(warnings))
+    passwords = {entry.password for entry in entries if entry.present}
+    return Requested(WantedEntries(tuple(entries)), passwords, list(warnings))
 
 
-def _entry(*places: Place) -> tuple[AskedEntry, Place, list[str]]:
+def _entry(*places: Place) -> tuple[Wanted, Place, list[str]]:
     """Return the entry of the nearest of ``places``, its key pair, and what to warn of."""
     place = places[0].name
     present = merged(*places)["state"] == "present"
@@ -117,11 +85,9 @@ def _entry(*places: Place) -> tuple[AskedEntry, Place, list[str]]:
     options = with_environment(*places)
     key = options.get("key")
     if key is None:
-        key = smtp_server(options).relayhost
-    username, password = smtp_login(options) if present else ("", "")
-    entry = AskedEntry(
-        key=str(key), username=username, password=password, present=present, asked_by=place
-    )
+        key = find_server(options).relayhost
+    username, password = find_username_and_password(options) if present else ("", "")
+    entry = Wanted(str(key), username, password, present, requested_by=place)
     if not present:
         return entry, Place(place, {}), []
     pair = Place(place, options)
@@ -136,13 +102,13 @@ def _without_login(place: Place) -> Place:
     return Place(place.name, options)
 
 
-def _raw_secret_warning(said: t.Mapping[str, t.Any], entry: AskedEntry) -> list[str]:
+def _raw_secret_warning(given: t.Mapping[str, t.Any], entry: Wanted) -> list[str]:
     """Warn of an AWS secret as the password, the commonest cause of SES's answer 535."""
-    to_amazon = "region" in said or _AMAZON.search(f"{said.get('endpoint')} {entry['key']}")
-    if not (to_amazon and has_iam_form(entry["password"])):
+    to_amazon = "region" in given or _AMAZON.search(f"{given.get('endpoint')} {entry.key}")
+    if not (to_amazon and has_iam_form(entry.password)):
         return []
     warning = (
-        f"{entry['asked_by']}: the password for {entry['key']} looks like an AWS secret access"
+        f"{entry.requested_by}: the password for {entry.key} looks like an AWS secret access"
         " key, which SES refuses. Give it as secret_key, with access_key and region, to have the"
         " SMTP password derived from it"
     )
