@@ -41,10 +41,11 @@ options:
   senders:
     description:
       - Senders whose mail goes through an account, a region or an endpoint of its own.
-      - What a sender does not say, it has from the task's own options, the region from the first of O(regions). One
-        with a O(senders[].password) or O(senders[].username) takes no IAM key from them, and the other way round.
-      - A sender that gives only one of O(senders[].access_key) and O(senders[].secret_key) is an error if the task, or
-        the environment, has the other half for another key only.
+      - An option that a sender omits has the value that it has for all mail. The region is then the first of
+        O(regions). A sender with O(senders[].username) or O(senders[].password) takes no IAM key from there, and a
+        sender with an IAM key takes neither of these two.
+      - A sender that gives only one of O(senders[].access_key) and O(senders[].secret_key) is an error if the other
+        half can only come from another key, that for all mail or that in the environment.
       - Sets C(sender_dependent_relayhost_maps) and C(smtp_sender_dependent_authentication). The table is the file
         C(ses_sender_relayhost) beside the password map.
     type: list
