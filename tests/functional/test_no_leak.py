@@ -120,9 +120,9 @@ def error_tasks() -> t.Iterator[tuple[dict[str, t.Any], str]]:
     for wrong, says in WRONG_ACCESS_KEYS:
         yield module_task(access_key=f"{{{{ {wrong} }}}}"), says
     for wrong, says in (
-        ("secret_newline", "secret has white space after it (a newline at the end)"),
-        ("[secret]", "secret must be a string, not list"),
-        ("derived", "secret is an SES SMTP password already"),
+        ("secret_newline", "secret_key has white space after it (a newline at the end)"),
+        ("[secret]", "secret_key must be a string, not list"),
+        ("derived", "secret_key is an SES SMTP password already"),
     ):
         call = f"{{{{ derived | mailops.ses.ses_smtp_password_info({wrong}) }}}}"
         yield {"ansible.builtin.set_fact": {"told": call}}, says

@@ -155,7 +155,7 @@ FILTERS = [
     ),
     (
         "'' | mailops.ses.ses_smtp_password_info('secret=' ~ vaulted_secret)",
-        "secret has its name before it",
+        "secret_key has its name before it",
     ),
     ("vaulted_secret | mailops.ses.ses_smtp_password(regoin='eu-west-1')", "regoin"),
     ("vaulted_secret | mailops.ses.ses_smtp_password('eu-west-1', 4, 5, 6, 7)", "argument"),
