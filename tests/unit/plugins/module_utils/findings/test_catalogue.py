@@ -30,7 +30,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._findings._left_overs 
 from ansible_collections.mailops.ses.plugins.module_utils._findings._report import report_on_all
 from ansible_collections.mailops.ses.plugins.module_utils._postfix import _lookup_table
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
-from ansible_collections.mailops.ses.plugins.module_utils._ses._candidate_digests import Candidates
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
@@ -65,7 +64,7 @@ class Trial:
     def findings(self) -> list[Finding]:
         """What is wrong on this host, with the passwords of the example key as candidates."""
         postfix = Postfix(self.relay.postfix, str(self.relay.folder))
-        found = report_on_all(postfix, Candidates([CANDIDATE])).findings
+        found = report_on_all(postfix, CANDIDATE).findings
         return [*(each for each, _directory in found), *find_left_overs("", self.places)]
 
     def leave(self, path: str, text: str) -> None:
