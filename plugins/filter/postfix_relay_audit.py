@@ -90,7 +90,8 @@ _value:
       elements: dict
     lines:
       description:
-        - All findings as a table for a terminal, who has which user name, and a line that sums up.
+        - All findings as a table for a terminal, what probes found of the relays, who has which user name, and a line that
+          sums up.
       type: list
       elements: str
 """

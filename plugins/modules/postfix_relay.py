@@ -15,6 +15,7 @@ description:
   - Sets up the password map and C(main.cf) of a Postfix instance in one transaction, so that it relays all mail through
     Amazon SES, with a password that it offers inside verified TLS only, and reloads Postfix when that is needed.
   - Logs in to SES from the managed host first. If SES refuses the credentials, nothing is changed.
+  - Afterwards a running Postfix itself probes its relay, see O(verify). If that fails, everything is rolled back.
   - Looks, before the new settings are in force, at what C(postfix check) does not look at, and takes everything back if
     something fails. Whenever a run is interrupted, no mail is lost. At worst it waits for the next run, which finishes.
   - Sets what SES needs and nothing else. Other settings and entries, comments and order stay as they are, byte for
@@ -115,17 +116,23 @@ options:
     type: path
   verify:
     description:
-      - Whether to log in to each server with its credentials, from the managed host, before anything is changed.
-      - This happens at each run and in check mode, so that a key that was deactivated since is found. Nothing is sent.
-      - The certificate is verified, whatever O(tls_security_level) is.
+      - Whether to prove that the relay works. No message is sent.
+      - Before anything is changed, the module logs in to each server with its credentials, from the managed host. It
+        verifies the certificate, whatever O(tls_security_level) is.
+      - Afterwards a running Postfix probes its relay with its own client and settings. If SES does not accept that, the
+        task fails with Postfix's reason, and what the run has changed is rolled back.
+      - Both happen at each run, so that a key that was deactivated since is found. In check mode the module logs in, and
+        Postfix is not asked.
     type: bool
     default: true
   timeout:
-    description: How long such a login may take, in seconds.
+    description: How long a login, and Postfix's probe, may take, in seconds.
     type: float
     default: 10
   retries:
-    description: How often to try a login again while its refusal may pass, as that of a key that SES does not know yet.
+    description:
+      - How often to try a login again while its refusal may pass, as that of a key that SES does not know yet, and how
+        often to repeat a probe that fails.
     type: int
     default: 0
   delay:
@@ -269,6 +276,36 @@ entries_removed:
   elements: str
   returned: success
   sample: []
+proof:
+  description:
+    - What was shown of each server, for all mail or for that of one sender. It is empty with O(state=absent).
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    server:
+      description: The server, as C(relayhost) has it.
+      type: str
+      sample: '[email-smtp.eu-west-1.amazonaws.com]:587'
+    sender:
+      description: The sender, one of O(senders[].sender). It is null for all other mail.
+      type: str
+    shown_by:
+      description:
+        - V(postfix) if Postfix's own probe was accepted, V(login) if only the module's login was, and V(nothing) with
+          O(verify=false).
+        - Postfix's probe has a sender of its own and goes to the first server that it can reach. So the login of a
+          sender, and each of several servers, is shown by V(login) at most.
+      type: str
+      sample: postfix
+    tls_verified:
+      description: Whether Postfix verifies the certificate of the server before it sends the login. See O(tls_security_level).
+      type: bool
+      sample: true
+    reason:
+      description: What the server answered to the probe, or why there is no better proof, for example a stopped Postfix.
+      type: str
+      sample: 250 OK
 backup_files:
   description: The copies of former files.
   type: list
@@ -283,6 +320,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._files._attributes import FileAttributes
 from ..module_utils._files._safe_walk import Places
+from ..module_utils._findings._probe import RelayProbe, probe_relay
 from ..module_utils._options import LOGIN_OPTIONS, POSTFIX_RELAY
 from ..module_utils._payload import unpack
 from ..module_utils._postfix._map_entry import PasswordMapError
@@ -294,14 +332,18 @@ from ..module_utils._relay._instance import Instance
 from ..module_utils._relay._login import try_logins
 from ..module_utils._relay._plan import (
     Outcome,
+    RelayPlan,
     RelayRequest,
     diff,
 )
+from ..module_utils._relay._proof import Proof, lack_proof, prove
 from ..module_utils._relay._removal import RelayRemoval
 from ..module_utils._relay._settings import RelayLogins
 from ..module_utils._relay._setup import RelaySetup
 from ..module_utils._run_module import run_module
 from ..module_utils._ses._redaction import redact
+
+_UNVERIFIED = "verify is false"
 
 
 def main() -> None:
@@ -329,31 +371,76 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     places = Places(module.warn, removing=params["state"] == "absent")
     postfix = Postfix(module, params["config_directory"])
     instance = Instance(postfix, FileAttributes(module), places)
-    relay: RelaySetup | RelayRemoval
     if params["state"] == "present":
-        relay = setup = RelaySetup(request, instance)
-        plan = relay.plan()
-        if params["verify"]:
-            again = {"retries": params["retries"], "delay": params["delay"]}
-            logins = [each.login for each in (*requested.logins, *requested.senders)]
-            try_logins(logins, params["timeout"], setup.ca_file, **again)
+        outcome, proof = _set_up(module, request, instance)
     else:
-        relay = RelayRemoval(request, instance)
-        plan = relay.plan()
-    if plan.changed and module.check_mode:
-        with private_directory(module.tmpdir) as directory:
-            relay.rehearse(plan, directory)
-    outcome = Outcome(plan, reloaded=plan.reload and module.check_mode and instance.is_running())
-    if plan.changed and not module.check_mode:
-        outcome = relay.apply()
+        outcome, proof = _remove(module, request, instance), ()
     for warning in outcome.plan.warnings:
         module.warn(warning)
-    return _result(outcome, str(instance.main_cf.path), params["backup"] and not module.check_mode)
+    result = _result(outcome, str(instance.main_cf.path))
+    result["proof"] = [each.shown() for each in proof]
+    if params["backup"] and not module.check_mode:
+        result["backup_files"] = [str(path) for path in outcome.backups]
+    return result
 
 
-def _result(outcome: Outcome, main_cf: str, backup: bool) -> dict[str, t.Any]:
+def _set_up(
+    module: AnsibleModule, request: RelayRequest, instance: Instance
+) -> tuple[Outcome, tuple[Proof, ...]]:
+    """Set up the relay unless it is, or in check mode; returns what came of it, and what was shown."""
+    params = module.params
+    relay = RelaySetup(request, instance)
+    plan = relay.plan()
+    logins = RelayLogins(request.logins, request.senders)
+    again = {"retries": params["retries"], "delay": params["delay"]}
+    if params["verify"]:
+        servers = [each.login for each in (*request.logins, *request.senders)]
+        try_logins(servers, params["timeout"], relay.ca_file, **again)
+    if module.check_mode:
+        outcome = _rehearse(module, relay, plan, instance)
+        why = "in check mode, Postfix is not asked" if params["verify"] else _UNVERIFIED
+        return outcome, lack_proof(logins, request.tls_level, why, logged_in=params["verify"])
+    if not params["verify"]:
+        outcome = relay.apply() if plan.changed else Outcome(plan)
+        return outcome, lack_proof(logins, request.tls_level, _UNVERIFIED, logged_in=False)
+    proof: list[Proof] = []
+
+    def ask() -> RelayProbe:
+        running = instance.is_running()
+        return probe_relay(instance.postfix, instance.directory, params["timeout"], running=running)
+
+    def show(afterwards: str) -> None:
+        proof[:] = prove(logins, request.tls_level, ask, afterwards=afterwards, **again)
+
+    if plan.changed:
+        outcome = relay.apply(lambda: show("Everything was rolled back"))
+        return outcome, tuple(proof)
+    show("Nothing was changed")
+    return Outcome(plan), tuple(proof)
+
+
+def _remove(module: AnsibleModule, request: RelayRequest, instance: Instance) -> Outcome:
+    """Take the relay back, unless in check mode; returns what came of it."""
+    relay = RelayRemoval(request, instance)
+    plan = relay.plan()
+    if module.check_mode:
+        return _rehearse(module, relay, plan, instance)
+    return relay.apply() if plan.changed else Outcome(plan)
+
+
+def _rehearse(
+    module: AnsibleModule, relay: RelaySetup | RelayRemoval, plan: RelayPlan, instance: Instance
+) -> Outcome:
+    """Do what a run would do before it changes anything; returns what would come of it."""
+    if plan.changed:
+        with private_directory(module.tmpdir) as directory:
+            relay.rehearse(plan, directory)
+    return Outcome(plan, reloaded=plan.reload and instance.is_running())
+
+
+def _result(outcome: Outcome, main_cf: str) -> dict[str, t.Any]:
     plan = outcome.plan
-    result = {
+    return {
         "changed": plan.changed,
         "reloaded": outcome.reloaded,
         "settings": {
@@ -371,9 +458,6 @@ def _result(outcome: Outcome, main_cf: str, backup: bool) -> dict[str, t.Any]:
         "entries_removed": plan.entries_removed,
         "diff": diff(plan, main_cf),
     }
-    if backup:
-        result["backup_files"] = [str(path) for path in outcome.backups]
-    return result
 
 
 if __name__ == "__main__":

@@ -23,8 +23,27 @@ def audit_lines(report: t.Mapping[str, t.Any]) -> list[str]:
     usernames = [
         f"User name {plain(one['username'])}: {_hosts(one['hosts'])}" for one in report["usernames"]
     ]
-    parts = [_table([_cells(finding) for finding in report["findings"]]), usernames]
+    parts = [
+        _table([_cells(finding) for finding in report["findings"]]),
+        list(_probes(report["hosts"])),
+        usernames,
+    ]
     return [*(line for part in parts if part for line in [*part, ""]), _sum(report["summary"])]
+
+
+def _probes(hosts: t.Iterable[t.Mapping[str, t.Any]]) -> t.Iterator[str]:
+    """Return what each Postfix found out about its relay, if it was asked."""
+    for host in sorted(hosts, key=lambda each: each["host"]):
+        for instance in host["instances"]:
+            probe = instance["probe"]
+            if probe is None:
+                continue
+            verdict = "accepted by SES now"
+            if not probe["accepted"]:
+                known = "not accepted" if probe["accepted"] is False else "not known"
+                verdict = f"{known}: {probe['reason']}"
+            where = f"{host['host']}, {instance['config_directory']}"
+            yield plain(f"Relay of {where}: {verdict}")
 
 
 def _cells(finding: t.Mapping[str, t.Any]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""The options that the collection's actions have in common, and the SMTP login they ask for.
+"""The options that the collection's actions have in common, and the SMTP login they request.
 
 It runs on the controller only: this is where the AWS secret ends and the SMTP password begins.
 """
@@ -112,7 +112,7 @@ def find_server(options: t.Mapping[str, t.Any]) -> SmtpServer:
 
 
 def find_username_and_password(options: t.Mapping[str, t.Any]) -> tuple[str, str]:
-    """Return the user name and password that the common options ask for.
+    """Return the user name and password that the common options request.
 
     Unlike find_credentials(), it needs no server: a login that is given may be for any.
 
@@ -127,7 +127,7 @@ def find_username_and_password(options: t.Mapping[str, t.Any]) -> tuple[str, str
 def find_credentials(
     options: t.Mapping[str, t.Any], requested_by: str = "the task"
 ) -> SmtpCredentials:
-    """Return the login that the common options ask for, deriving its password unless it is given.
+    """Return the login that the common options request, deriving its password unless it is given.
 
     ``options`` has canonical names only and may lack any of them. ``requested_by`` is the place in
     the task that gives them.

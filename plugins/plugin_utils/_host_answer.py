@@ -82,6 +82,7 @@ _INSTANCE = {
     "tls_security_level": _TEXT,
     "ca_file": _TEXT,
     "rotation_pending": bool,
+    "probe": Maybe({"accepted": Maybe(bool), "reason": str}),
     "maps": Many(
         {
             "table": str,

@@ -46,8 +46,8 @@ def read_entries(options: t.Mapping[str, t.Any]) -> Requested:
     own = Place("the task", {name: options.get(name) for name in _ENTRY_OPTIONS})
     if options["exclusive"] and options["state"] == "absent":
         raise SesSmtpError(
-            "exclusive removes what is not asked for, and with state 'absent' nothing is. Use"
-            " exclusive with an empty list of entries to remove them all"
+            "exclusive=true needs state=present: it removes every entry that is not listed. To remove"
+            " all entries, give an empty list of entries"
         )
     if options["entries"] is None:
         places_of_each: list[tuple[Place, ...]] = [(own,)]

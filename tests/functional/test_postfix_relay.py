@@ -9,29 +9,26 @@ The instance is a scratch one; SES is the stand-in, under its real names and por
 
 from __future__ import annotations
 
-import base64
-import itertools
 import json
 import os
-import re
-import shlex
 import shutil
-import subprocess
-import typing as t
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from ansible_collections.mailops.ses.tests.support.example_key import found_in
 from ansible_collections.mailops.ses.tests.support.isolation.hosts_file import (
     loopback_address,
-    with_hosts,
+)
+from ansible_collections.mailops.ses.tests.support.postfix.relay_runner import (
+    RelayRunner,
+    contents,
+    destination,
+    files,
 )
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import (
     ScratchPostfix,
     table_types,
 )
-from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli
 from ansible_collections.mailops.ses.tests.support.ses.accounts import Account, password_v4
 from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
     CertificateAuthority,
@@ -47,94 +44,6 @@ TYPES = table_types() if shutil.which("postconf", path="/usr/sbin:/usr/bin:/sbin
 FIRST = Account("AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001")
 SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
 RELOADED = "reload -- version"
-RESULT = "The result: "
-
-
-def destination(region: str, port: int = 587) -> str:
-    """A region's server as Postfix has it."""
-    return f"[email-smtp.{region}.amazonaws.com]:{port}"
-
-
-@dataclass
-class Ran:
-    """What the module did: its result, and all files of the configuration after it, see files()."""
-
-    result: dict[str, t.Any]
-    files: str
-
-    def __getitem__(self, name: str) -> t.Any:
-        return self.result[name]
-
-
-class Relay:
-    """Runs the module on a scratch Postfix, with its hosts file."""
-
-    def __init__(self, folder: Path, postfix: ScratchPostfix, ca_file: Path) -> None:
-        prefix = with_hosts(postfix.directory / "hosts", [])
-        self._cli = AnsibleCli(folder, prefix)
-        self._postfix = postfix
-        self._ca_file = ca_file
-        self._numbers = itertools.count()
-        self.output = ""
-
-    def run(self, *, key: Account | None = None, **arguments: t.Any) -> Ran:
-        """Run it once. ``failed`` is for the test to look at."""
-        (ran,) = self.run_all(self.task(key=key, **arguments))
-        return ran
-
-    def task(self, *, key: Account | None = None, **arguments: t.Any) -> dict[str, t.Any]:
-        """A task that runs it."""
-        asked = {"config_directory": str(self._postfix.config_directory), **arguments}
-        if arguments.get("state") != "absent":
-            asked.setdefault("ca_file", str(self._ca_file))
-        if key:
-            asked.update(access_key=key.access_key, secret_key=key.secret_key)
-        return {
-            "name": "Relay",
-            "mailops.ses.postfix_relay": asked,
-            "register": "found",
-            "ignore_errors": True,
-        }
-
-    def pipe(self, command: str) -> dict[str, t.Any]:
-        """A task that runs a command on the controller, in a tenth of the time of a module."""
-        message = f"{{{{ lookup('ansible.builtin.pipe', {command!r}) }}}}"
-        return {"ansible.builtin.debug": {"msg": message}, "register": "found"}
-
-    def run_all(self, *to_run: dict[str, t.Any]) -> list[Ran]:
-        """Run these tasks, one after the other in a single play: the start of one takes longest."""
-        found = "{'result': found, 'files': lookup('ansible.builtin.pipe', list_files)}"
-        # In this form no callback plugin changes it. A task that writes a file takes as long as the
-        # module.
-        tell = {
-            "ansible.builtin.debug": {"msg": f"{RESULT}{{{{ {found} | to_json | b64encode }}}}"}
-        }
-        tasks = [each for task in to_run for each in (task, tell)]
-        self._play({"list_files": shlex.join(list_files(self._postfix))}, tasks)
-        encoded = re.findall(rf'"{RESULT}(\S+)"', self.output)
-        assert len(encoded) == len(to_run), self.output
-        return [Ran(**json.loads(base64.b64decode(each))) for each in encoded]
-
-    def role(self, facts: t.Sequence[str], key: Account, **variables: t.Any) -> None:
-        """Run the role, with these subsets of facts gathered."""
-        options = {**self.task(key=key)["mailops.ses.postfix_relay"], **variables}
-        gather = {"ansible.builtin.setup": {"gather_subset": ["!all", "!min", *facts]}}
-        # As a login shell that prints something before each program.
-        noisy = self._cli.write("noisy", '#!/bin/sh\necho noise\nexec /bin/sh "$@"\n')
-        noisy.chmod(0o755)
-        include = {"ansible.builtin.include_role": {"name": "mailops.ses.postfix_relay"}}
-        prefixed = {f"postfix_relay_{name}": value for name, value in options.items()}
-        self._play({**prefixed, "ansible_shell_executable": str(noisy)}, [gather, include])
-
-    def _play(self, variables: dict[str, t.Any], tasks: list[dict[str, t.Any]]) -> None:
-        of_host = {
-            "ansible_connection": "local",
-            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-        }
-        all_variables = {**of_host, **variables}
-        play = {"hosts": "localhost", "gather_facts": False, "vars": all_variables, "tasks": tasks}
-        playbook = self._cli.write(f"playbook-{next(self._numbers)}.yml", json.dumps([play]))
-        self.output = self._cli.checked("ansible-playbook", playbook, "-vvvv", "--diff")
 
 
 @pytest.fixture(name="relay")
@@ -143,39 +52,15 @@ def fixture_relay(
     postfix: ScratchPostfix,
     regional_ses: SesStandIn,
     authority: CertificateAuthority,
-) -> Relay:
+) -> RelayRunner:
     regional_ses.accounts.add(FIRST)
     regional_ses.accounts.add(SECOND)
-    return Relay(tmp_path, postfix, authority.ca_file)
-
-
-def list_files(postfix: ScratchPostfix) -> list[str]:
-    """A command that lists all files of the configuration but for the locks.
-
-    With inode and times: a file that was written or replaced has others.
-    """
-    files = ["!", "-type", "d", "!", "-name", "*.lock"]
-    return ["find", str(postfix.config_directory), *files, "-printf", "%p %i %s %T@ %C@%%"]
-
-
-def files(postfix: ScratchPostfix) -> str:
-    """All files of the configuration, as list_files() has them."""
-    return subprocess.run(list_files(postfix), check=True, capture_output=True, text=True).stdout
-
-
-def contents(postfix: ScratchPostfix) -> dict[str, bytes]:
-    """The contents of these files."""
-    found = postfix.config_directory.rglob("*")
-    return {
-        str(path): path.read_bytes()
-        for path in found
-        if path.is_file() and not path.name.endswith(".lock")
-    }
+    return RelayRunner(tmp_path, postfix, authority.ca_file)
 
 
 @pytest.mark.parametrize("map_type", TYPES)
 def test_from_nothing_to_delivered_mail_and_back(
-    postfix: ScratchPostfix, regional_ses: SesStandIn, relay: Relay, map_type: str
+    postfix: ScratchPostfix, regional_ses: SesStandIn, relay: RelayRunner, map_type: str
 ) -> None:
     postfix.set({"default_database_type": map_type})
     before, nothing = contents(postfix), files(postfix)
@@ -224,7 +109,7 @@ def test_from_nothing_to_delivered_mail_and_back(
 
 
 def test_a_key_that_ses_refuses_or_a_wrong_ca_file_changes_nothing(
-    tmp_path: Path, postfix: ScratchPostfix, regional_ses: SesStandIn, relay: Relay
+    tmp_path: Path, postfix: ScratchPostfix, regional_ses: SesStandIn, relay: RelayRunner
 ) -> None:
     empty = tmp_path / "empty.pem"
     empty.touch()
@@ -253,7 +138,7 @@ def test_a_key_that_ses_refuses_or_a_wrong_ca_file_changes_nothing(
 
 
 def test_each_sender_has_an_account_of_its_own(
-    postfix: ScratchPostfix, regional_ses: SesStandIn, relay: Relay
+    postfix: ScratchPostfix, regional_ses: SesStandIn, relay: RelayRunner
 ) -> None:
     second = {"access_key": SECOND.access_key, "secret_key": SECOND.secret_key}
     senders = [{"sender": "@example.org", "region": CENTRAL, **second}]
@@ -277,7 +162,7 @@ def test_each_sender_has_an_account_of_its_own(
 
 @pytest.mark.oldest_too
 def test_the_role_gathers_the_facts_that_the_play_has_not(
-    regional_ses: SesStandIn, relay: Relay
+    regional_ses: SesStandIn, relay: RelayRunner
 ) -> None:
     """Some are there, as with a gather_subset or an old cache of facts."""
     relay.role(
@@ -297,7 +182,7 @@ def test_the_role_gathers_the_facts_that_the_play_has_not(
 
 
 def test_tls_from_the_first_byte(
-    postfix: ScratchPostfix, regional_ses: SesStandIn, relay: Relay
+    postfix: ScratchPostfix, regional_ses: SesStandIn, relay: RelayRunner
 ) -> None:
     done = relay.run(key=FIRST, region=WEST, port=465)
     assert done["settings"]["smtp_tls_wrappermode"]["after"] == "yes"
@@ -324,7 +209,7 @@ def test_the_second_region_when_the_first_is_down(
         f"email-smtp.{CENTRAL}.amazonaws.com": of_region[CENTRAL],
     }
     with ScratchPostfix(hosts) as postfix:
-        relay = Relay(tmp_path, postfix, authority.ca_file)
+        relay = RelayRunner(tmp_path, postfix, authority.ca_file)
         down, unverified = relay.run_all(
             *(relay.task(key=FIRST, regions=[WEST, CENTRAL], verify=each) for each in (True, False))
         )
@@ -337,7 +222,7 @@ def test_the_second_region_when_the_first_is_down(
 
 
 def test_main_cf_keeps_all_that_is_not_ours(
-    tmp_path: Path, postfix: ScratchPostfix, relay: Relay
+    tmp_path: Path, postfix: ScratchPostfix, relay: RelayRunner
 ) -> None:
     """Comments, order, a last line without its end, mode, owner, and the link to it."""
     main_cf = postfix.config_directory / "main.cf"
@@ -379,7 +264,7 @@ def test_main_cf_keeps_all_that_is_not_ours(
 
 
 def test_what_postfix_check_does_not_find(
-    tmp_path: Path, postfix: ScratchPostfix, relay: Relay
+    tmp_path: Path, postfix: ScratchPostfix, relay: RelayRunner
 ) -> None:
     """Each is refused before anything is in force, and in check mode."""
     config = postfix.config_directory
@@ -421,7 +306,7 @@ def test_what_postfix_check_does_not_find(
 
 
 def test_a_stopped_postfix_is_not_started_and_backups_are_for_root_alone(
-    postfix: ScratchPostfix, relay: Relay
+    postfix: ScratchPostfix, relay: RelayRunner
 ) -> None:
     main_cf = (postfix.config_directory / "main.cf").read_bytes()
     postfix.stop()

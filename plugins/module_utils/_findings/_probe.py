@@ -22,6 +22,7 @@ from .._postfix._main_cf import (
     tokens,
 )
 from .._postfix._services import (
+    LateError,
     Probe,
     ProbeError,
     Route,
@@ -40,7 +41,6 @@ from ._facts import host_of
 
 if t.TYPE_CHECKING:
     from .._postfix._programs import Postfix
-    from ._facts import InstanceFacts
 
 __all__ = ["RelayProbe", "probe_relay"]
 
@@ -68,6 +68,7 @@ class RelayProbe:
 
     `accepted` is None if Postfix could not be asked; then `reason` says why. Otherwise `reason` is
     the server's reply, or Postfix's own words. `transport` and `nexthop` are None if unknown.
+    `is_late` says that Postfix was asked, and had no answer in time.
     """
 
     accepted: bool | None = None
@@ -75,6 +76,7 @@ class RelayProbe:
     recipient: str | None = None
     transport: str | None = None
     nexthop: str | None = None
+    is_late: bool = False
 
     def shown(self) -> dict[str, t.Any]:
         """The probe as a result has it."""
@@ -87,25 +89,25 @@ class RelayProbe:
         }
 
 
-def probe_relay(postfix: Postfix, facts: InstanceFacts, timeout: float) -> RelayProbe:
-    """Ask the instance whether mail gets to its relay; `timeout` is in seconds.
+def probe_relay(postfix: Postfix, directory: str, timeout: float, *, running: bool) -> RelayProbe:
+    """Ask the instance in `directory` whether mail gets to its relay; `timeout` is in seconds.
 
     Raises PostfixError if its settings can't be read.
     """
     if os.geteuid() != 0:
         return RelayProbe(None, "only root can ask Postfix for a probe: set become")
-    stranger = _stranger(facts.directory)
+    stranger = _stranger(directory)
     if stranger:
         return RelayProbe(
             None, f"{stranger} can be changed by others than root: correct its owner and mode"
         )
-    if not facts.running:
+    if not running:
         return RelayProbe(None, "Postfix is not running")
-    asked = _Asked(postfix, facts)
+    asked = _Asked(postfix, directory)
     try:
         return asked.outcome(timeout)
     except ProbeError as exc:
-        return replace(asked.found, reason=str(exc))
+        return replace(asked.found, reason=str(exc), is_late=isinstance(exc, LateError))
 
 
 def _new_recipient() -> str:
@@ -130,9 +132,9 @@ def _shown(answer: Probe, route: Route) -> str:
 class _Asked:
     """One probe; `found` has what is known so far."""
 
-    def __init__(self, postfix: Postfix, facts: InstanceFacts) -> None:
+    def __init__(self, postfix: Postfix, directory: str) -> None:
         self._postfix = postfix
-        self._facts = facts
+        self._directory = directory
         self._recipient = _new_recipient()
         self._settings = read_settings(postfix, _SETTINGS)
         self._queue = self._settings["queue_directory"]
@@ -176,7 +178,7 @@ class _Asked:
 
     def _judge(self, answer: Probe, route: Route, timeout: float) -> RelayProbe:
         if answer.is_in_progress:
-            raise ProbeError(f"Postfix's probe had no answer within {timeout:g} s")
+            raise LateError(f"Postfix's probe had no answer within {timeout:g} s")
         if _AFTER_LOGIN.fullmatch(answer.reason):
             self._refuse_ambiguity(route)
             reason = (
@@ -214,7 +216,7 @@ class _Asked:
     def _refuse_ambiguity(self, route: Route) -> None:
         """Raise ProbeError if another server than the relay may have answered."""
         fallback = self._settings[_FALLBACK]
-        for override in overrides(self._postfix, self._facts.directory, (_FALLBACK,)):
+        for override in overrides(self._postfix, self._directory, (_FALLBACK,)):
             if override.service == f"{route.transport}/unix":
                 fallback = override.value
         others = [hop for hop in tokens(fallback) if not self._is_relay(hop)]

@@ -84,7 +84,11 @@ def report(postfix: Postfix, candidates: Candidates, probe_seconds: float | None
     facts = survey(postfix, candidates)
     lookups = look_up(facts)
     found = tuple((finding, facts.directory) for finding in findings(facts, lookups))
-    probed = None if probe_seconds is None else probe_relay(postfix, facts, probe_seconds)
+    probed = (
+        None
+        if probe_seconds is None
+        else probe_relay(postfix, facts.directory, probe_seconds, running=facts.running)
+    )
     return Report((_instance(facts, lookups, probed),), found)
 
 

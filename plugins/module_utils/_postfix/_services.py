@@ -23,6 +23,7 @@ import time
 import typing as t
 
 __all__ = [
+    "LateError",
     "Probe",
     "ProbeError",
     "Route",
@@ -50,6 +51,10 @@ Attributes = t.Dict[str, str]
 
 class ProbeError(Exception):
     """Why Postfix could not be asked, in words for the operator."""
+
+
+class LateError(ProbeError):
+    """Postfix had no answer in time."""
 
 
 class Route(t.NamedTuple):

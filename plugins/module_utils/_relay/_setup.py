@@ -118,6 +118,7 @@ class RelaySetup:
         self._map = self._map_update()
         self._record: Record | None = None
         self._stale: list[Wanted] = []
+        self._prove: t.Callable[[], object] = lambda: None
 
     def plan(self) -> RelayPlan:
         """Compare what is wanted with what is there. Reads only, and takes no lock.
@@ -155,8 +156,12 @@ class RelaySetup:
             warnings=(*warnings, *more, *_other_tables(of_map.other_tables, self._type.name)),
         )
 
-    def apply(self) -> Outcome:
-        """Plan again with the locks held, and do it."""
+    def apply(self, prove: t.Callable[[], object] = lambda: None) -> Outcome:
+        """Plan again with the locks held, and do it.
+
+        `prove` is called once all is in force. If it raises an error, everything is rolled back.
+        """
+        self._prove = prove
         with self._instance.locked(), self._map.locked(), uninterrupted():
             return until_unchanged(self._instance.places, self._apply)
 
@@ -325,6 +330,7 @@ class RelaySetup:
                 ]
                 steps = [files for files in steps if files]
                 put_in_force_in_steps(stack, instance, steps, pending=pending, reload=plan.reload)
+                self._prove()
         except BaseException:
             instance.reload_again()
             raise

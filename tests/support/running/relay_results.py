@@ -29,6 +29,7 @@ _INSTANCE = {
     "tls_security_level": "secure",
     "ca_file": "/etc/ssl/certs/ca-certificates.crt",
     "rotation_pending": False,
+    "probe": None,
     "maps": [
         {
             "table": "hash:/etc/postfix/sasl_passwd",

@@ -143,6 +143,22 @@ def test_the_lines() -> None:
     ]
 
 
+def test_what_probes_found() -> None:
+    answers = {
+        "mx1": (True, "250 OK"),
+        "mx2": (False, "535 no\n"),
+        "mx3": (None, "it is not running"),
+    }
+    results = {name: relay_result() for name in (*answers, "mx4")}
+    for name, (accepted, reason) in answers.items():
+        results[name]["instances"][0]["probe"] = {"accepted": accepted, "reason": reason}
+    assert [line for line in audit(results)["lines"] if line.startswith("Relay of")] == [
+        "Relay of mx1, /etc/postfix: accepted by SES now",
+        "Relay of mx2, /etc/postfix: not accepted: 535 no",
+        "Relay of mx3, /etc/postfix: not known: it is not running",
+    ]
+
+
 def test_the_lines_where_all_is_well() -> None:
     assert audit({"good": relay_result()})["lines"][1:] == [
         "",

@@ -314,7 +314,7 @@ def test_the_owner_of_the_settings(
 ) -> None:
     with FakeServices(services()) as running:
         relay.set(queue_directory=running.queue_directory)
-        facts = relay.facts()
+        postfix = Postfix(relay.postfix, str(relay.folder))
         stat = os.stat
         with monkeypatch.context() as patch:
             patch.setattr(os, "getuid", lambda: 1000)
@@ -325,5 +325,5 @@ def test_the_owner_of_the_settings(
                     st_uid=owner, st_mode=stat(path, **options).st_mode
                 ),
             )
-            probe = probe_relay(Postfix(relay.postfix, str(relay.folder)), facts, 5)
+            probe = probe_relay(postfix, str(relay.folder), 5, running=True)
     assert probe.accepted is accepted
