@@ -16,7 +16,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ..module_utils._findings._facts import host_of
+from ..module_utils._postfix._destination import host_of
 from ..module_utils._smtp._server import region_of_endpoint
 from ._host_answer import (
     INFO,

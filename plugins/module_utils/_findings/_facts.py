@@ -8,101 +8,25 @@
 
 from __future__ import annotations
 
-import re
-import socket
 import typing as t
 from dataclasses import dataclass, field
 
-from .._postfix._main_cf import tokens
-from .._ses._redaction import redact
+from .._postfix._destination import host_of
 from .._smtp._server import region_of_endpoint
 
 if t.TYPE_CHECKING:
+    from .._postfix._destination import Client, Destination
     from .._postfix._lookup_table import State
     from .._ses._candidate_digests import Match
 
 __all__ = [
-    "Client",
     "DeferredMail",
-    "Destination",
     "Entry",
     "InstanceFacts",
     "MapFacts",
     "OpenFile",
     "Use",
-    "destinations",
-    "host_of",
 ]
-
-_SMTP_PORT = 25
-# The names that /etc/services may lack.
-_SERVICES = {"smtp": 25, "submission": 587, "submissions": 465, "smtps": 465, "urd": 465}
-_DESTINATION = re.compile(
-    r"(?:\[(?P<literal>[^\[\]]+)\]|(?P<name>[^\[\]:]+))(?::(?P<port>[^:]+))?\Z"
-)
-
-
-@dataclass(frozen=True)
-class Client:
-    """How one of Postfix's SMTP clients connects: main.cf's settings, and what master.cf says."""
-
-    service: str
-    settings: t.Mapping[str, str] = field(default_factory=dict, compare=False)
-
-    def says(self, name: str) -> str:
-        """The value of a setting, empty if Postfix does not have it."""
-        return self.settings.get(name, "")
-
-    def is_on(self, name: str) -> bool:
-        """Whether a yes-or-no setting is yes."""
-        return self.says(name).lower() == "yes"
-
-    @property
-    def tls(self) -> str:
-        """How TLS begins."""
-        return "wrapper" if self.is_on("smtp_tls_wrappermode") else "starttls"
-
-    @property
-    def tls_level(self) -> str:
-        """The security level; older settings count only without the newer one (postconf(5))."""
-        level = self.says("smtp_tls_security_level")
-        if level:
-            return level
-        if self.is_on("smtp_enforce_tls"):
-            return "verify" if self.is_on("smtp_tls_enforce_peername") else "encrypt"
-        return "may" if self.is_on("smtp_use_tls") else "none"
-
-
-@dataclass(frozen=True)
-class Destination:
-    """A server that mail is relayed to, as written, and taken apart.
-
-    Without brackets Postfix would ask for MX records first; SES's endpoints have none.
-    """
-
-    text: str
-    host: str
-    port: int
-    client: Client
-
-    @property
-    def shown_text(self) -> str:
-        """The server as written, redacted: it may have a login in it."""
-        return redact(self.text)
-
-    @property
-    def shown_host(self) -> str:
-        """The host, redacted."""
-        return redact(self.host)
-
-    @property
-    def region(self) -> str | None:
-        """The region whose SES endpoint it is."""
-        return region_of_endpoint(self.host)
-
-    def shown(self) -> dict[str, t.Any]:
-        """The server as a result has it."""
-        return {"host": self.shown_host, "port": self.port, "tls": self.client.tls}
 
 
 @dataclass(frozen=True)
@@ -231,33 +155,3 @@ class InstanceFacts:
     def maps_of(self, client: Client) -> tuple[MapFacts, ...]:
         """The maps that a client asks, in its order."""
         return tuple(self.maps[number] for number in self.asked_maps.get(client.service, ()))
-
-
-def host_of(key: str) -> str | None:
-    """The host that a key of a password map names, None for a sender's."""
-    match = _DESTINATION.match(key)
-    if "@" in key or not match:
-        return None
-    return match.group("literal") or match.group("name")
-
-
-def destinations(value: str, client: Client) -> tuple[Destination, ...]:
-    """The destinations in a value of relayhost and the like."""
-    found = []
-    for text in tokens(value):
-        match = _DESTINATION.match(text)
-        if match:
-            host = match.group("literal") or match.group("name")
-            found.append(Destination(text, host.lower(), _port(match.group("port")), client))
-    return tuple(found)
-
-
-def _port(port: str | None) -> int:
-    if port is None:
-        return _SMTP_PORT
-    if port.isdigit():
-        return int(port)
-    try:
-        return _SERVICES.get(port) or socket.getservbyname(port, "tcp")
-    except OSError:
-        return _SMTP_PORT

@@ -4,12 +4,7 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""Which entry of the password maps Postfix uses for which destination: pure.
-
-Source: smtp_sasl_glue.c. It looks for the sender, with smtp_sender_dependent_authentication only
-(the address, then @domain); the bare name of the server; the destination as written. For each key
-it asks all maps in turn.
-"""
+"""Which entry of the password maps Postfix uses for which destination: pure."""
 
 from __future__ import annotations
 
@@ -17,22 +12,20 @@ import os
 import typing as t
 from dataclasses import dataclass, field
 
+from .._postfix._destination import Destination, destinations
+from .._postfix._login_keys import SENDERS_OWN, login_keys
 from .._postfix._lookup_table import ANY_KEY
 from .._postfix._map_entry import fold
 from ._facts import (
-    Destination,
     Entry,
     InstanceFacts,
     Use,
-    destinations,
 )
 
 if t.TYPE_CHECKING:
-    from ._facts import Client
+    from .._postfix._destination import Client
 
 __all__ = ["Lookups", "Routes", "look_up", "senders_keys", "uses_of"]
-
-_SENDERS_OWN = "smtp_sender_dependent_authentication"
 
 
 @dataclass(frozen=True)
@@ -133,7 +126,6 @@ def look_up(facts: InstanceFacts) -> Lookups:
 
 
 def _keys(use: Use, utf8: bool) -> list[bytes]:
-    keys = [use.destination.host, use.destination.text]
-    if use.sender and use.destination.client.is_on(_SENDERS_OWN):
-        keys = [use.sender, "@" + use.sender.rpartition("@")[2], *keys]
+    sender = use.sender if use.destination.client.is_on(SENDERS_OWN) else None
+    keys = login_keys(use.destination.host, use.destination.text, sender)
     return list(dict.fromkeys(fold(os.fsencode(key), utf8) for key in keys))

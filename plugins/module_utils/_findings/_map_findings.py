@@ -45,8 +45,8 @@ from ._table_kinds import (
 )
 
 if t.TYPE_CHECKING:
+    from .._postfix._destination import Destination
     from ._facts import (
-        Destination,
         Entry,
         InstanceFacts,
         MapFacts,

@@ -16,11 +16,12 @@ import time
 import typing as t
 from dataclasses import dataclass, replace
 
+from .._postfix._destination import host_of
 from .._postfix._main_cf import (
-    overrides,
     read_settings,
     tokens,
 )
+from .._postfix._master_cf import overrides
 from .._postfix._services import (
     LateError,
     Probe,
@@ -37,7 +38,6 @@ from .._ses._redaction import (
     redact_message,
 )
 from .._smtp._server import region_of_endpoint
-from ._facts import host_of
 
 if t.TYPE_CHECKING:
     from .._postfix._programs import Postfix

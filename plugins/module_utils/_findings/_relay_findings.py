@@ -11,13 +11,13 @@ from __future__ import annotations
 import itertools
 import typing as t
 
+from .._postfix._destination import host_of
 from .._postfix._lookup_table import State
 from .._postfix._main_cf import tokens
 from .._postfix._tls import CHECKED_LEVELS
 from .._ses._redaction import redact
 from .._smtp._server import PORTS_OF_TLS
 from ._entry_kinds import NO_ENTRY, NO_ENTRY_BUT_A_SIMILAR_ONE
-from ._facts import host_of
 from ._finding import Finding, by_severity, find
 from ._map_findings import map_findings
 from ._relay_kinds import (
@@ -36,9 +36,9 @@ from ._relay_kinds import (
 from ._table_kinds import TABLE_DAMAGED, TABLE_MISSING, TABLE_TYPE_MISSING
 
 if t.TYPE_CHECKING:
+    from .._postfix._destination import Destination
     from ._facts import (
         DeferredMail,
-        Destination,
         Entry,
         InstanceFacts,
     )

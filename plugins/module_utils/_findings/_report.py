@@ -39,9 +39,9 @@ from ._survey import (
 )
 
 if t.TYPE_CHECKING:
+    from .._postfix._destination import Destination
     from .._ses._candidate_digests import Candidates
     from ._facts import (
-        Destination,
         Entry,
         InstanceFacts,
         MapFacts,

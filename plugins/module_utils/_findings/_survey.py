@@ -15,16 +15,17 @@ import re
 import time
 import typing as t
 
+from .._postfix._destination import CLIENT_SETTINGS, Client
 from .._postfix._lookup_table import (
     Table,
     read_table,
 )
 from .._postfix._main_cf import (
-    overrides,
     read_settings,
     tokens,
 )
 from .._postfix._map_entry import text
+from .._postfix._master_cf import overrides
 from .._postfix._programs import (
     Postfix,
     PostfixError,
@@ -32,12 +33,12 @@ from .._postfix._programs import (
 from .._postfix._tls import (
     CHECKED_LEVELS,
     check_ca_file,
+    policy_keys,
+    policy_level,
 )
 from .._ses._redaction import redact
 from ._facts import (
-    Client,
     DeferredMail,
-    Destination,
     InstanceFacts,
     Use,
 )
@@ -77,25 +78,6 @@ _INSTANCE = (
     "smtputf8_enable",
     *_TRANSPORTS,
 )
-# Of Postfix's SMTP client: what master.cf may set for each of its services.
-_CLIENT = (
-    _MAPS,
-    "smtp_enforce_tls",
-    "smtp_sasl_auth_enable",
-    "smtp_sasl_security_options",
-    "smtp_sasl_tls_security_options",
-    "smtp_sasl_tls_verified_security_options",
-    "smtp_sasl_type",
-    "smtp_sender_dependent_authentication",
-    "smtp_tls_CAfile",
-    "smtp_tls_CApath",
-    "smtp_tls_enforce_peername",
-    "smtp_tls_policy_maps",
-    "smtp_tls_security_level",
-    "smtp_tls_wrappermode",
-    "smtp_use_tls",
-    "tls_append_default_CA",
-)
 # Where Cyrus SASL's plugins are: Debian; Red Hat and SUSE; Alpine and others.
 _SASL_DIRECTORIES = (
     "/usr/lib/*/sasl2",
@@ -128,15 +110,15 @@ def survey(postfix: Postfix, candidates: Candidates) -> InstanceFacts:
 class _Survey:
     def __init__(self, postfix: Postfix, candidates: Candidates) -> None:
         self._candidates = candidates
-        names = (*_INSTANCE, *_CLIENT)
+        names = (*_INSTANCE, *CLIENT_SETTINGS)
         self._values = read_settings(postfix, names)
         if "config_directory" not in self._values:
             raise PostfixError("postconf does not know config_directory")
         self._directory = self._values["config_directory"]
         self._postfix = postfix
         self._overrides: dict[str, dict[str, str]] = {}
-        names_of_clients = (*_CLIENT, _LMTP_MAPS)
-        for override in overrides(postfix, self._directory, names_of_clients, expanded=True):
+        names_of_clients = (*CLIENT_SETTINGS, _LMTP_MAPS)
+        for override in overrides(postfix, self._directory, names_of_clients):
             of_service = self._overrides.setdefault(override.service, {})
             of_service[override.name] = override.value
 
@@ -204,7 +186,7 @@ class _Survey:
         """The client of a transport, which is the name of a service in master.cf."""
         name = transport or self._says("default_transport").partition(":")[0] or "smtp"
         settings = {
-            setting: self._values[setting] for setting in _CLIENT if setting in self._values
+            setting: self._values[setting] for setting in CLIENT_SETTINGS if setting in self._values
         }
         settings.update(self._overrides.get(f"{name}/unix", {}))
         return Client(name, settings)
@@ -250,9 +232,11 @@ class _Survey:
         known = all(table.complete for table in tables)
         found: dict[str, str | None] = {}
         for destination in {use.destination for use in uses} if tables else ():
-            policy = next((values[key] for key in _policy_keys(destination) if key in values), None)
+            policy = next(
+                (values[key] for key in policy_keys(destination.text) if key in values), None
+            )
             if policy is not None:
-                found[destination.text] = (policy.split() or [""])[0]
+                found[destination.text] = policy_level(policy)
             elif not known:
                 found[destination.text] = None
         return found
@@ -298,18 +282,6 @@ def _pairs(tables: t.Sequence[Table]) -> t.Iterator[tuple[bytes, bytes]]:
     for table in reversed(tables):
         values.update(table.values)
     return iter(values.items())
-
-
-def _policy_keys(destination: Destination) -> list[str]:
-    """What the client looks up: a plain name with its parents, anything else as it is.
-
-    Source: smtp_tls_policy.c.
-    """
-    if destination.text.lower() != destination.host:
-        return [destination.text.lower()]
-    labels = destination.host.split(".")
-    parents = ["." + ".".join(labels[number:]) for number in range(1, len(labels))]
-    return [destination.host, *parents]
 
 
 def _ca_problem(client: Client) -> str | None:

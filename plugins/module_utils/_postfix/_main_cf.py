@@ -4,7 +4,7 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""main.cf and master.cf of a Postfix instance, read and edited through postconf.
+"""main.cf of a Postfix instance, read and edited through postconf.
 
 postconf -e works on a copy: on main.cf itself it would reset its mode and owner, replace a symbolic
 link by a file, and put every setting in force before anybody has looked at the whole.
@@ -20,7 +20,6 @@ import re
 import stat
 import time
 import typing as t
-from dataclasses import dataclass
 
 from .._files._safe_walk import Places
 from .._files._secret_file import (
@@ -40,7 +39,7 @@ if t.TYPE_CHECKING:
         SafePath,
     )
 
-__all__ = ["MainCf", "Override", "overrides", "read_settings", "tokens"]
+__all__ = ["MainCf", "read_settings", "tokens"]
 
 # A file that was changed a moment ago may be half written: Postfix's programs read it again and again
 # until its last change is more than a second ago (dict_load_file_xt()). Ours is always whole.
@@ -49,18 +48,6 @@ _COOL_SECONDS = 3.0
 _NO_ATTRIBUTES = frozenset({errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.EINVAL})
 # What postconf says of them, instead of printing them.
 _UNUSED = re.compile("unused parameter: (.*)")
-# After an option without a value, like -v, too.
-_JOINED = re.compile(r"-[A-Za-z]{0,20}?o(\w{1,100})=(.*)")
-
-
-@dataclass(frozen=True)
-class Override:
-    """A parameter that master.cf sets for one service; `line` counts from 1."""
-
-    service: str
-    name: str
-    value: str
-    line: int
 
 
 def tokens(value: str) -> tuple[str, ...]:
@@ -212,52 +199,6 @@ def _opened(path: SafePath) -> t.Iterator[int]:
         os.close(descriptor)
 
 
-def overrides(
-    postfix: Postfix, directory: str, names: t.Collection[str], *, expanded: bool = False
-) -> list[Override]:
-    """Where master.cf sets one of these parameters for a service.
-
-    Asks postconf only if a name occurs in the file at all, because it hardly ever does. With
-    `expanded`, the values have all parameters in them replaced.
-    """
-    content = os.fsdecode(read_if_there(os.path.join(directory, "master.cf")) or b"")
-    if not any(name in content for name in names):
-        return []
-    found = []
-    for path, value in read_overrides(postfix, expanded=expanded).items():
-        service, _slash, name = path.rpartition("/")
-        if name in names:
-            found.append(Override(service, name, value, _line(content, service, name)))
-    return [*found, *_joined_overrides(content, names)]
-
-
-def _joined_overrides(content: str, names: t.Collection[str]) -> t.Iterator[Override]:
-    """Those in the form -oNAME=VALUE, which postconf takes apart at the next "o" in it.
-
-    Postfix's daemons read their options with getopt(3), so for them it is the same as -o NAME=VALUE.
-    """
-    service = ""
-    for number, line in enumerate(content.split("\n"), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        words = line.split()
-        if not line[0].isspace():
-            service = "/".join(words[:2])
-        for word in words:
-            match = _JOINED.match(word)
-            if match and match.group(1) in names:
-                yield Override(service, match.group(1), match.group(2), number)
-
-
-def read_overrides(postfix: Postfix, *, expanded: bool = False) -> dict[str, str]:
-    """What master.cf sets, by service/type/parameter. Raises PostfixError."""
-    code, out, err = postfix.run("postconf", "-P", *(["-x"] if expanded else []))
-    if code:
-        raise PostfixError(f"postconf can't read master.cf: {reason(code, err)}")
-    pairs = (line.partition(" = ") for line in os.fsdecode(out).split("\n"))
-    return {path: value.strip() for path, equals, value in pairs if equals}
-
-
 def _arguments(changes: t.Mapping[str, str | None]) -> tuple[list[str], dict[str, str]]:
     """The settings as arguments of postconf, and the values by what stands in for them there.
 
@@ -282,21 +223,6 @@ def _other_changes(before: Postfix, after: Postfix, changes: t.Collection[str]) 
     # Always there, and different, with the option -c.
     expected = {*changes, "config_directory"}
     return sorted(name for name in {*now, *then} - expected if now.get(name) != then.get(name))
-
-
-def _line(content: str, service: str, name: str) -> int:
-    """The line of master.cf with a service's parameter: of the service, if it can't be told."""
-    first = 1
-    of_service = False
-    for number, line in enumerate(content.split("\n"), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        if not line[0].isspace():
-            of_service = line.split()[:2] == service.split("/")
-            first = number if of_service else first
-        if of_service and name in line:
-            return number
-    return first
 
 
 def _attribute_names(file: int) -> list[str]:

@@ -25,7 +25,6 @@ __all__ = [
     "Wanted",
     "WantedEntries",
     "WantedLine",
-    "bare_host",
     "fold",
     "refuse_unstorable",
     "shown",
@@ -33,7 +32,6 @@ __all__ = [
     "text",
 ]
 
-_BRACKETED = re.compile(r"\[([^\[\]]+)\](?::[^:\[\]]+)?\Z")
 _PAIR_OR_QUOTE = re.compile(r'\\.|"')
 
 
@@ -125,15 +123,6 @@ def fold(key: bytes, utf8: bool) -> bytes:
         except UnicodeDecodeError:
             return key
     return key.lower()
-
-
-def bare_host(key: str, utf8: bool) -> bytes | None:
-    """The folded key that Postfix's client looks up before `[host]:port`; None for other keys.
-
-    Source: smtp_sasl_glue.c; the order is sender, name of the server, destination.
-    """
-    match = _BRACKETED.match(key)
-    return fold(match.group(1).encode(), utf8) if match else None
 
 
 def shown(key: bytes, value: bytes, password: str = "PASSWORD") -> str:

@@ -14,11 +14,11 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from .._ses._redaction import redact
+from ._login_keys import bare_host
 from ._map_entry import (
     PasswordMapError,
     Wanted,
     WantedLine,
-    bare_host,
     fold,
     refuse_unstorable,
     shown,

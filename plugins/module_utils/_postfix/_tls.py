@@ -4,18 +4,34 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""TLS of Postfix's SMTP client: which levels check a certificate, and against which authorities."""
+"""TLS of Postfix's SMTP client: the levels, what they check, and which policy holds for a server."""
 
 from __future__ import annotations
 
 import os
+import re
+import typing as t
 
 from ._programs import PostfixError
 
-__all__ = ["CHECKED_LEVELS", "check_ca_file", "system_ca_file"]
+__all__ = [
+    "CHECKED_LEVELS",
+    "GOOD_ENOUGH",
+    "allows_tls_1_2",
+    "check_ca_file",
+    "policy_keys",
+    "policy_level",
+    "system_ca_file",
+    "tls_level",
+]
 
 #: The levels of smtp_tls_security_level that check the certificate (postconf(5)).
 CHECKED_LEVELS = frozenset({"secure", "verify", "fingerprint", "dane-only"})
+#: By the level that is requested: those that are at least as safe.
+GOOD_ENOUGH = {
+    "encrypt": CHECKED_LEVELS | {"encrypt", "dane", "half-dane"},
+    "secure": CHECKED_LEVELS,
+}
 # Debian, Ubuntu, Alpine, Arch; Red Hat, in two versions; SUSE.
 _CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -24,6 +40,87 @@ _CA_FILES = (
     "/etc/ssl/ca-bundle.pem",
 )
 _BEGIN = b"-----BEGIN "
+# Of TLS protocols, by their names in Postfix and OpenSSL's numbers.
+_VERSIONS = {"sslv3": 0x300, "tlsv1": 0x301, "tlsv1.1": 0x302, "tlsv1.2": 0x303, "tlsv1.3": 0x304}
+_TLS_1_2 = (0x303, 0x304)
+_HOST = re.compile(r"[\w.-]+\Z")
+
+
+def tls_level(settings: t.Mapping[str, str]) -> str:
+    """The security level; older settings count only without the newer one (postconf(5))."""
+
+    def is_on(name: str) -> bool:
+        return settings.get(name, "").lower() == "yes"
+
+    level = settings.get("smtp_tls_security_level", "")
+    if level:
+        return level.lower()
+    if is_on("smtp_enforce_tls"):
+        return "verify" if is_on("smtp_tls_enforce_peername") else "encrypt"
+    return "may" if is_on("smtp_use_tls") else "none"
+
+
+def allows_tls_1_2(protocols: str) -> bool:
+    """Whether a list of protocols leaves TLS 1.2 or 1.3, older than which SES refuses mail.
+
+    A list that Postfix can't read disables TLS. Source: tls_proto_mask_lims().
+    """
+    lowest, highest = 0, 0xFFFF
+    excluded: set[int] = set()
+    included: set[int] = set()
+    for token in re.split(r"[\s,:]+", protocols.strip()):
+        if not token:
+            continue
+        if token[:2] in (">=", "<="):
+            limit = _limit(token[2:])
+            if limit is None:
+                return False
+            if limit and token[0] == ">":
+                lowest = limit
+            elif limit:
+                highest = limit
+            continue
+        name = token.lstrip("!").lower()
+        if name == "sslv2":  # which no OpenSSL has any more
+            included |= {0} if not token.startswith("!") else set()
+            continue
+        if name not in _VERSIONS or token.startswith("!!"):
+            return False
+        (excluded if token.startswith("!") else included).add(_VERSIONS[name])
+    return any(
+        lowest <= version <= highest
+        and version not in excluded
+        and (not included or version in included)
+        for version in _TLS_1_2
+    )
+
+
+def _limit(text: str) -> int | None:
+    """The number of a protocol, by its name or in hexadecimal; None if it is neither."""
+    if text.lower() in _VERSIONS:
+        return _VERSIONS[text.lower()]
+    try:
+        return int(text, 16) if text else 0
+    except ValueError:
+        return None
+
+
+def policy_keys(destination: str) -> list[str]:
+    """What the client looks up in smtp_tls_policy_maps: a plain name with its parents, anything else as it is.
+
+    Source: smtp_tls_policy.c.
+    """
+    text = destination.lower()
+    if not _HOST.match(text):
+        return [text]
+    labels = text.split(".")
+    return [text, *("." + ".".join(labels[number:]) for number in range(1, len(labels)))]
+
+
+def policy_level(policy: str) -> str:
+    """The level in the value of a TLS policy, empty if it has none."""
+    words = policy.replace(",", " ").split()
+    return words[0].lower() if words else ""
 
 
 def system_ca_file() -> str:

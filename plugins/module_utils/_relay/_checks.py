@@ -16,14 +16,15 @@ import os
 import re
 import typing as t
 
-from .._postfix._main_cf import Override, tokens
+from .._postfix._main_cf import tokens
+from .._postfix._master_cf import Override
 from .._postfix._programs import (
     TABLE_TYPES,
     Postfix,
     reason,
 )
 from .._postfix._table_name import TableName, parse_table_name
-from .._postfix._tls import CHECKED_LEVELS
+from .._postfix._tls import GOOD_ENOUGH, policy_level
 from .._ses._redaction import is_harmless, redact
 from ._settings import (
     MAPS,
@@ -49,11 +50,6 @@ ALSO_READ = (
     "smtp_tls_policy_maps",
 )
 
-# Each is good enough for those before it.
-_GOOD_ENOUGH = {
-    "encrypt": CHECKED_LEVELS | {"encrypt", "dane", "half-dane"},
-    "secure": CHECKED_LEVELS,
-}
 # The service that finds the next hop.
 _REWRITE = "rewrite/unix"
 _READ_BY_REWRITE = frozenset({"relayhost", "sender_dependent_relayhost_maps"})
@@ -153,10 +149,10 @@ def check_tls_policy(
     for name in tokens(value):
         policies = _entries(postfix, name, destinations, "smtp_tls_policy_maps")
         for destination, policy in policies.items():
-            words = policy.split() or [""]
-            if words[0] not in _GOOD_ENOUGH[level]:
+            its_level = policy_level(policy)
+            if its_level not in GOOD_ENOUGH[level]:
                 raise RelayError(
-                    f"{redact(name)}, in smtp_tls_policy_maps, has the level {redact(words[0])!r} for"
+                    f"{redact(name)}, in smtp_tls_policy_maps, has the level {redact(its_level)!r} for"
                     f" {destination!r}, which beats smtp_tls_security_level = {level}. Remove that"
                     " entry"
                 )

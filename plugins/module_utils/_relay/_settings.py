@@ -13,6 +13,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from .._postfix._login_keys import login_keys, sender_keys
 from .._postfix._main_cf import tokens
 from .._postfix._map_entry import PasswordMapError
 from .._postfix._table_name import parse_table_name
@@ -83,9 +84,10 @@ class RelayLogin:
         """What Postfix's client looks up in the password maps, in this order.
 
         With smtp_sender_dependent_authentication, the sender comes before all else.
-        Source: smtp_sasl_glue.c.
         """
-        return (self.sender,) if self.sender else (self.login.server.host, self.destination)
+        if self.sender:
+            return sender_keys(self.sender)[:1]
+        return login_keys(self.login.server.host, self.destination)
 
     @property
     def key(self) -> str:

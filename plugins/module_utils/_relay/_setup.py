@@ -31,12 +31,13 @@ from .._files._secret_file import (
     put_in_force,
     read_if_there,
 )
-from .._postfix._main_cf import overrides, tokens
+from .._postfix._main_cf import tokens
 from .._postfix._map_entry import (
     PasswordMapError,
     Wanted,
     fold,
 )
+from .._postfix._master_cf import overrides
 from .._postfix._password_map import read_map
 from .._postfix._programs import PostfixError
 from .._postfix._rehearsal import rehearse_map

@@ -55,6 +55,21 @@ DEFAULTS = {
     "smtp_tls_security_level": "",
     "smtp_tls_wrappermode": "no",
 }
+#: What every Postfix has of its master.cf, for mail that leaves the host.
+MASTER_CF = """\
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+local unix - n n - - local
+virtual unix - n n - - virtual
+"""
 #: The programs of master.cf's services.
 CLIENTS = {"smtp/unix": "smtp", "relay/unix": "smtp", "discard/unix": "discard"}
 SUFFIXES = {"hash": ".db", "btree": ".db", "lmdb": ".lmdb", "texthash": ""}
@@ -79,7 +94,7 @@ class FakePostfix:
     ``before`` is called with each such name first. ``queue`` is what postqueue lists.
     """
 
-    def __init__(self, directory: Path, main_cf: str = "", master_cf: str = "") -> None:
+    def __init__(self, directory: Path, main_cf: str = "", master_cf: str = MASTER_CF) -> None:
         self.directory = directory
         self.main_cf = directory / "main.cf"
         self.main_cf.write_text(main_cf, encoding="utf-8")
@@ -143,8 +158,6 @@ class FakePostfix:
             program = CLIENTS.get(args[1])
             line = f"{args[1].replace('/', ' ')} - - n - - {program}\n"
             return 0, line.encode() if program else b"", b""
-        if args[0] == "-P":
-            return 0, (self.directory / "overrides").read_bytes(), b""
         if args[0] in ("-e", "-X"):
             path.write_text(self._edited(path.read_text("utf-8"), args), encoding="utf-8")
             return 0, b"", b""
@@ -166,7 +179,8 @@ class FakePostfix:
             lines = [self._expanded(values[name], values) for name in args[1:]]
             return 0, "\n".join([*lines, ""]).encode(), b""
         assert args[0] == "-x"
-        lines = [f"{name} = {self._expanded(values[name], values)}" for name in args[1:]]
+        names = [name for name in args[1:] if name in values]
+        lines = [f"{name} = {self._expanded(values[name], values)}" for name in names]
         return 0, "\n".join([*lines, ""]).encode(), b""
 
     def _edited(self, text: str, args: list[str]) -> str:

@@ -30,11 +30,13 @@ from .fake_postfix import FakePostfix
 if t.TYPE_CHECKING:
     import pytest
     from ansible_collections.mailops.ses.plugins.module_utils._findings._facts import (
-        Destination,
         Entry,
         InstanceFacts,
     )
     from ansible_collections.mailops.ses.plugins.module_utils._findings._finding import Finding
+    from ansible_collections.mailops.ses.plugins.module_utils._postfix._destination import (
+        Destination,
+    )
 
 Found = t.Dict[str, str]  # noqa: UP006  # Python 3.7
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._findings._facts import (
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._destination import (
     Client,
     destinations,
     host_of,

@@ -16,7 +16,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._findings._probe impor
 from ansible_collections.mailops.ses.plugins.module_utils._findings._report import report
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.plugins.module_utils._ses._candidate_digests import Candidates
-from ansible_collections.mailops.ses.tests.support.in_process.fake_postfix import CLIENTS
+from ansible_collections.mailops.ses.tests.support.in_process.fake_postfix import CLIENTS, MASTER_CF
 from ansible_collections.mailops.ses.tests.support.in_process.fake_services import (
     Answer,
     FakeServices,
@@ -219,12 +219,12 @@ def test_a_queue_manager_that_cannot_be_reached(relay: FakeSurvey) -> None:
 
 
 def test_another_fallback_in_master_cf(relay: FakeSurvey) -> None:
-    (relay.folder / "master.cf").write_text("relay unix\n  -o smtp_fallback_relay=[x]\n")
-    override = relay.folder / "overrides"
-    override.write_text("relay/unix/smtp_fallback_relay = [x]\n")
+    master_cf = relay.folder / "master.cf"
+    own = " -o smtp_fallback_relay=[x]\n"
+    master_cf.write_text(f"{MASTER_CF}other unix - - n - - smtp\n{own}")
     refused = services(NO_SENDER, "2")
     assert ask(relay, services())["accepted"] is ask(relay, refused)["accepted"] is True
-    override.write_text("smtp/unix/smtp_fallback_relay = [x]\n")
+    master_cf.write_text(f"{MASTER_CF}smtp unix - - n - - smtp\n{own}")
     assert ask(relay, services())["accepted"] is ask(relay, refused)["accepted"] is None
 
 
@@ -261,7 +261,6 @@ def test_options_of_a_client_in_master_cf(
     relay: FakeSurvey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(CLIENTS, "relay/unix", "smtp -o syslog_name=postfix/relay")
-    (relay.folder / "overrides").write_text("")
     assert ask(relay, services(of_mail=("relay", KEY)))["accepted"] is True
 
 

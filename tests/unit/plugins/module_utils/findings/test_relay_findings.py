@@ -275,11 +275,9 @@ def test_master_cf_may_say_otherwise(relay: FakeSurvey) -> None:
     relay.map(LINE.replace("587", "465"))
     assert found(relay) == {"auth_disabled": "critical", "wrappermode": "critical"}
     options = {"smtp_sasl_auth_enable": "yes", "smtp_tls_wrappermode": "yes"}
-    lines = [f"ses/unix/{name} = {value}\n" for name, value in options.items()]
-    (relay.folder / "overrides").write_text("".join(lines), encoding="ascii")
-    (relay.folder / "master.cf").write_text(
-        "ses unix - smtp\n -o smtp_sasl_auth_enable=yes\n", "ascii"
-    )
+    own = " ".join(f"-o {name}={value}" for name, value in options.items())
+    with (relay.folder / "master.cf").open("a", encoding="ascii") as file:
+        file.write(f"ses unix - - n - - smtp {own}\n")
     assert found(relay) == {}
 
 

@@ -12,8 +12,6 @@ import typing as t
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._main_cf import (
     MainCf,
-    Override,
-    overrides,
     read_settings,
     tokens,
 )
@@ -45,27 +43,11 @@ relayhost =
     [b]:587
 smtp_sasl_auth_enable=no
 # the end"""
-MASTER_CF = """\
-smtp inet n - y - - smtpd
-  -o smtp_tls_security_level=none
-smtp      unix  -       -       n       -       -       smtp
-# -o smtp_tls_security_level=may
-  -o syslog_name=x
-
-  -o { smtp_tls_security_level = may }
-relay unix - - n - - smtp
-"""
-OVERRIDES = """\
-smtp/inet/smtp_tls_security_level = none
-smtp/unix/smtp_tls_security_level = may
-smtp/unix/syslog_name = x
-relay/unix/smtp_tls_security_level = encrypt
-"""
 
 
 @pytest.fixture(name="fake")
 def fixture_fake(tmp_path: Path) -> FakePostfix:
-    return FakePostfix(tmp_path, MAIN_CF, MASTER_CF)
+    return FakePostfix(tmp_path, MAIN_CF)
 
 
 @pytest.fixture(name="postfix")
@@ -106,7 +88,7 @@ def test_an_equals_sign_may_be_in_a_value_and_a_name_may_be_unknown(
 
 
 def test_a_postconf_that_fails(fake: FakePostfix, postfix: Postfix, main_cf: MainCf) -> None:
-    for option in ("-x", "-e", "-X", "-P"):
+    for option in ("-x", "-e", "-X"):
         fake.fails[f"postconf {option}"] = (1, b"", b"fatal: x: Permission denied\n")
     with pytest.raises(PostfixError, match=r"can't read Postfix's settings: .*Permission denied"):
         read_settings(postfix, ["relayhost"])
@@ -114,8 +96,6 @@ def test_a_postconf_that_fails(fake: FakePostfix, postfix: Postfix, main_cf: Mai
         main_cf.stage({"relayhost": "x"})
     with pytest.raises(PostfixError, match=r"can't edit main\.cf"):
         main_cf.stage({"relayhost": None})
-    with pytest.raises(PostfixError, match=r"can't read master\.cf"):
-        overrides(postfix, str(fake.directory), ["smtp_tls_security_level"])
 
 
 def test_what_is_staged_differs_in_what_was_said_only(fake: FakePostfix, main_cf: MainCf) -> None:
@@ -209,49 +189,3 @@ def test_systems_without_extended_attributes(
 ) -> None:
     monkeypatch.delattr(os, "listxattr", raising=False)
     assert main_cf.stage_content(b"x")
-
-
-def test_overrides_are_found_with_their_lines(fake: FakePostfix, postfix: Postfix) -> None:
-    (fake.directory / "overrides").write_text(OVERRIDES, encoding="utf-8")
-    assert overrides(postfix, str(fake.directory), {"smtp_tls_security_level"}) == [
-        Override("smtp/inet", "smtp_tls_security_level", "none", 2),
-        Override("smtp/unix", "smtp_tls_security_level", "may", 7),
-        # Where the line can't be told, it is the service's.
-        Override("relay/unix", "smtp_tls_security_level", "encrypt", 8),
-    ]
-
-
-def test_overrides_that_are_joined_to_their_option(fake: FakePostfix, postfix: Postfix) -> None:
-    """Postfix's daemons take these, and postconf has another name for them."""
-    (fake.directory / "overrides").write_text("a/unix/rd_maps = x:/y\n", encoding="utf-8")
-    (fake.directory / "master.cf").write_text(
-        "# a unix - - n - - smtp -osmtp_sasl_password_maps=x:/no\n"
-        "a unix - - n - - smtp -osmtp_sasl_password_maps=x:/y\n"
-        "b unix - - n - - smtp -v\n"
-        "    -vosmtp_sasl_password_maps=x:/z -oother=1\n",
-        encoding="utf-8",
-    )
-    name = "smtp_sasl_password_maps"
-    assert overrides(postfix, str(fake.directory), {name}) == [
-        Override("a/unix", name, "x:/y", 2),
-        Override("b/unix", name, "x:/z", 4),
-    ]
-
-
-def test_postconf_is_not_asked_about_names_that_do_not_occur(
-    fake: FakePostfix, postfix: Postfix
-) -> None:
-    assert overrides(postfix, str(fake.directory), {"relayhost"}) == []
-    (fake.directory / "master.cf").unlink()
-    assert overrides(postfix, str(fake.directory), {"smtp_tls_security_level"}) == []
-    assert fake.calls == []
-
-
-def test_a_word_of_master_cf_that_is_no_option_takes_no_time(
-    fake: FakePostfix, postfix: Postfix
-) -> None:
-    """Each "o" may begin a name. Of so many, a search for the name of each would take hours."""
-    (fake.directory / "overrides").write_text("", encoding="utf-8")
-    text = f"a unix - - n - - smtp -{'o' * 1_000_000}\n# relayhost\n"
-    (fake.directory / "master.cf").write_text(text, encoding="utf-8")
-    assert overrides(postfix, str(fake.directory), {"relayhost"}) == []

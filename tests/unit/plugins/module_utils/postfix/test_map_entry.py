@@ -11,7 +11,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry im
     PasswordMapError,
     Wanted,
     WantedLine,
-    bare_host,
     refuse_unstorable,
     shown,
     text,
@@ -87,14 +86,6 @@ def test_what_is_not_refused(entry: Wanted) -> None:
 def test_the_value() -> None:
     assert Wanted("k", "u", "p:ü").value == "u:p:ü".encode()
     assert WantedLine("k", line=b"any thing").value == b"any thing"
-
-
-def test_the_host_that_is_looked_up_first() -> None:
-    """Folded as Postfix folds it: with smtputf8_enable all of Unicode, without it ASCII."""
-    assert bare_host("[H.Example]:587", utf8=True) == b"h.example"
-    assert bare_host("[Ä]", utf8=True) == "ä".encode()
-    assert bare_host("[Ä]", utf8=False) == "Ä".encode()
-    assert bare_host("h.example", utf8=True) is None
 
 
 def test_how_an_entry_is_shown() -> None:

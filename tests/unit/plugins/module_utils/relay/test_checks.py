@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._postfix._main_cf import Override
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._master_cf import Override
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.plugins.module_utils._relay import _checks as checks
 from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import (
