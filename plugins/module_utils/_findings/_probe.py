@@ -26,7 +26,7 @@ from .._postfix._services import (
     LateError,
     Probe,
     ProbeError,
-    Route,
+    Resolution,
     forget_failures,
     probe,
     resolve,
@@ -124,7 +124,7 @@ def _stranger(directory: str) -> str:
     return ""
 
 
-def _shown(answer: Probe, route: Route) -> str:
+def _shown(answer: Probe, route: Resolution) -> str:
     """The reason, without what main.cf or a table may have of a secret in the next hop."""
     return answer.reason if is_harmless(route.nexthop) else redact_message(answer.reason)
 
@@ -160,7 +160,7 @@ class _Asked:
             )
         return self._judge(self._probe(route, timeout), route, timeout)
 
-    def _probe(self, route: Route, timeout: float) -> Probe:
+    def _probe(self, route: Resolution, timeout: float) -> Probe:
         """The answer of an attempt that is made now. Raises ProbeError if Postfix makes none."""
         deadline = time.monotonic() + timeout
         for attempt in range(_ATTEMPTS):
@@ -176,7 +176,7 @@ class _Asked:
             f" again. It said: {_shown(answer, route)}"
         )
 
-    def _judge(self, answer: Probe, route: Route, timeout: float) -> RelayProbe:
+    def _judge(self, answer: Probe, route: Resolution, timeout: float) -> RelayProbe:
         if answer.is_in_progress:
             raise LateError(f"Postfix's probe had no answer within {timeout:g} s")
         if _AFTER_LOGIN.fullmatch(answer.reason):
@@ -192,7 +192,7 @@ class _Asked:
             raise ProbeError(f"the probe was not answered by a server: {_shown(answer, route)}")
         return replace(self.found, accepted=True, reason=_shown(answer, route))
 
-    def _elsewhere(self, route: Route) -> str:
+    def _elsewhere(self, route: Resolution) -> str:
         """Why mail does not go to the relay, empty if it does."""
         hops = tokens(route.nexthop)
         if self._is_smtp(route.transport) and hops and all(map(self._is_relay, hops)):
@@ -213,7 +213,7 @@ class _Asked:
         _code, out, _err = self._postfix.run("postconf", "-M", f"{transport}/unix")
         return out.split()[7:8] == [b"smtp"]
 
-    def _refuse_ambiguity(self, route: Route) -> None:
+    def _refuse_ambiguity(self, route: Resolution) -> None:
         """Raise ProbeError if another server than the relay may have answered."""
         fallback = self._settings[_FALLBACK]
         for override in overrides(self._postfix, self._directory, (_FALLBACK,)):

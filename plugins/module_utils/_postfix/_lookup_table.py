@@ -125,8 +125,10 @@ def _read_file(postfix: Postfix, table_type: TableType, name: str, path: str, ut
         state = State.DENIED
     else:
         older = os.path.isfile(path) and is_older(os.stat(table_path), os.stat(path))
-        # A texthash is its own source.
+        # A texthash is its own source. Postfix can't use one that has a key twice (dict_thash.c).
         listing = postfix.listing(table_type, path) if table_type.suffix else _listing(source)
+        if not table_type.suffix and source and source.repeated():
+            listing = None
         if listing is None:
             state = State.DAMAGED
         else:
@@ -147,7 +149,8 @@ def _read_file(postfix: Postfix, table_type: TableType, name: str, path: str, ut
 def _inline_values(type_name: str, rest: str, utf8: bool) -> dict[bytes, bytes]:
     """The entries that a setting itself has. A static table has one, for any key.
 
-    Source: dict_inline(3) and dict_static(3). What has another form is left out.
+    Source: dict_inline(3) and dict_static(3). Of equal keys the last counts. What has another form is
+    left out.
     """
     inside = rest.strip()
     if inside.startswith("{") and inside.endswith("}"):
@@ -161,7 +164,7 @@ def _inline_values(type_name: str, rest: str, utf8: bool) -> dict[bytes, bytes]:
         pair = part[1:-1] if part.startswith("{") and part.endswith("}") else part
         key, equals, value = pair.partition("=")
         if equals:
-            values.setdefault(fold(os.fsencode(key.strip()), utf8), os.fsencode(value.strip()))
+            values[fold(os.fsencode(key.strip()), utf8)] = os.fsencode(value.strip())
     return values
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 
 from .._files._secret_file import read_if_there
 from ._expansion import expand_all
+from ._lines import logical_lines
 
 if t.TYPE_CHECKING:
     from ._programs import Postfix
@@ -109,7 +110,7 @@ def parse_services(content: str) -> dict[str, Service]:
     start with it.
     """
     services = {}
-    for text, first in _logical_lines(content):
+    for text, first in logical_lines(content):
         words = list(_words(text, first))
         if len(words) < _FIELDS:
             continue
@@ -118,21 +119,6 @@ def parse_services(content: str) -> dict[str, Service]:
         own = {each.name: each for each in _overrides(path, words[_FIELDS:])}
         services[path] = Service(name, type_name, first, program, chroot, own)
     return services
-
-
-def _logical_lines(content: str) -> t.Iterator[tuple[str, int]]:
-    """Each line with those that continue it, and its number. Comments are empty, but count."""
-    text = ""
-    first = 0
-    for number, line in enumerate(content.split("\n"), 1):
-        kept = "" if line.lstrip().startswith("#") else line
-        if kept.strip() and not kept[0].isspace():
-            if text:
-                yield text, first
-            text, first = "", number
-        text += f"{kept}\n" if first else ""
-    if text:
-        yield text, first
 
 
 def _words(text: str, first: int) -> t.Iterator[_Word]:

@@ -26,7 +26,7 @@ __all__ = [
     "LateError",
     "Probe",
     "ProbeError",
-    "Route",
+    "Resolution",
     "forget_failures",
     "probe",
     "resolve",
@@ -57,7 +57,7 @@ class LateError(ProbeError):
     """Postfix had no answer in time."""
 
 
-class Route(t.NamedTuple):
+class Resolution(t.NamedTuple):
     """Where mail goes: the service of master.cf that delivers it, and its next hop.
 
     `flags` are those of resolve_clnt.h.
@@ -121,7 +121,9 @@ def rewrite(queue_directory: str, address: str) -> str:
     return _ask(queue_directory, "rewrite", request, ("address",), _ROUTE_SECONDS)["address"]
 
 
-def resolve(queue_directory: str, sender: str, recipient: str, *, of_probe: bool = False) -> Route:
+def resolve(
+    queue_directory: str, sender: str, recipient: str, *, of_probe: bool = False
+) -> Resolution:
     """Where mail from `sender` to `recipient` goes, or a probe of it. Raises ProbeError.
 
     Settings that begin with address_verify_ may send a probe another way.
@@ -136,7 +138,7 @@ def resolve(queue_directory: str, sender: str, recipient: str, *, of_probe: bool
     flags = answer["flags"]
     if not flags.isdigit() or int(flags) & _UNRESOLVED or not answer["transport"]:
         raise ProbeError(f"Postfix can't resolve the address {recipient} (flags {flags})")
-    return Route(answer["transport"], answer["nexthop"], answer["recipient"], int(flags))
+    return Resolution(answer["transport"], answer["nexthop"], answer["recipient"], int(flags))
 
 
 def probe(

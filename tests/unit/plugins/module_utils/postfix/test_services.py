@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._services import (
     Probe,
     ProbeError,
-    Route,
+    Resolution,
     forget_failures,
     probe,
     resolve,
@@ -44,7 +44,7 @@ def always(*pieces: bytes) -> Answer:
 
 
 def test_where_mail_goes() -> None:
-    expected = Route("smtp", "[ses]:587", RECIPIENT, 4096)
+    expected = Resolution("smtp", "[ses]:587", RECIPIENT, 4096)
     with FakeServices({"rewrite": always(PROTOCOL, TO_SES)}) as services:
         assert resolve(services.queue_directory, "me@x", RECIPIENT) == expected
         assert resolve(services.queue_directory, "me@x", RECIPIENT, of_probe=True) == expected

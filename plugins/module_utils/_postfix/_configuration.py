@@ -1,0 +1,216 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""What decides where a Postfix sends a message: settings, services and lookup tables, as read."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from dataclasses import dataclass, field, replace
+
+from .._files._secret_file import SecretFileError, read_if_there
+from ._destination import CLIENT_SETTINGS, Client
+from ._lines import setting_lines
+from ._lookup_table import Table, read_table
+from ._main_cf import read_settings, tokens
+from ._master_cf import Service, read_services
+
+if t.TYPE_CHECKING:
+    from ._programs import Postfix
+
+__all__ = [
+    "DOMAIN_LISTS",
+    "ROUTING_SETTINGS",
+    "ROUTING_TABLES",
+    "Configuration",
+    "read_configuration",
+]
+
+#: Lists of domains: names, files and lookup tables.
+DOMAIN_LISTS = (
+    "mydestination",
+    "relay_domains",
+    "virtual_alias_domains",
+    "virtual_mailbox_domains",
+)
+#: Lists of lookup tables.
+ROUTING_TABLES = (
+    "relocated_maps",
+    "sender_dependent_default_transport_maps",
+    "sender_dependent_relayhost_maps",
+    "transport_maps",
+)
+#: All settings that say where mail goes.
+ROUTING_SETTINGS = (
+    *DOMAIN_LISTS,
+    *ROUTING_TABLES,
+    "content_filter",
+    "default_filter_nexthop",
+    "default_transport",
+    "defer_transports",
+    "double_bounce_sender",
+    "empty_address_default_transport_maps_lookup_key",
+    "empty_address_recipient",
+    "empty_address_relayhost_maps_lookup_key",
+    "inet_interfaces",
+    "local_transport",
+    "master_service_disable",
+    "myhostname",
+    "myorigin",
+    "owner_request_special",
+    "parent_domain_matches_subdomains",
+    "proxy_interfaces",
+    "recipient_delimiter",
+    "relay_transport",
+    "relayhost",
+    "show_user_unknown_table_name",
+    "smtputf8_enable",
+    "virtual_transport",
+)
+# The program of Postfix's SMTP client in master.cf.
+_CLIENT = "smtp"
+# A list of domains is short. What is longer is no such file.
+_LIST_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One instance, frozen. All values have their parameters expanded.
+
+    `settings` are main.cf's effective ones, `lines` those of main.cf by the settings that it has,
+    `services` those of master.cf by name/type. `tables` are by their names in settings, `files`
+    has the entries of files with patterns, None for one that can't be read. `answers` is what
+    tables that can't be listed have found, by table and lookup key.
+    """
+
+    directory: str
+    settings: t.Mapping[str, str]
+    lines: t.Mapping[str, int] = field(default_factory=dict)
+    services: t.Mapping[str, Service] = field(default_factory=dict)
+    tables: t.Mapping[str, Table] = field(default_factory=dict)
+    files: t.Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
+    answers: t.Mapping[tuple[str, str], str | None] = field(default_factory=dict)
+
+    @property
+    def utf8(self) -> bool:
+        """Whether Postfix folds all of Unicode."""
+        return self.settings.get("smtputf8_enable") == "yes"
+
+    def says(self, name: str, service: str = "") -> str:
+        """The value of a setting for a service, name/type; for all others without one."""
+        own = self.own(name, service)
+        return self.settings.get(name, "") if own is None else own
+
+    def own(self, name: str, service: str) -> str | None:
+        """The value that a service has of its own, None if it has none."""
+        its = self.services.get(service)
+        override = its.overrides.get(name) if its else None
+        return override.value if override else None
+
+    def line(self, name: str, service: str = "") -> tuple[str, int | None]:
+        """The file with a setting for a service, and the line in it, if it has one."""
+        its = self.services.get(service)
+        if its and name in its.overrides:
+            return os.path.join(self.directory, "master.cf"), its.overrides[name].line
+        return os.path.join(self.directory, "main.cf"), self.lines.get(name)
+
+    def transport(self, name: str) -> Service | None:
+        """The service that delivers for a transport, None if master.cf has none, or disables it."""
+        service = self.services.get(f"{name}/unix")
+        if service is None or self._is_disabled(service):
+            return None
+        return service
+
+    def client(self, name: str) -> Client | None:
+        """The SMTP client of a transport, None if it has none."""
+        service = self.transport(name)
+        if service is None or service.program != _CLIENT:
+            return None
+        settings = {each: self.settings[each] for each in CLIENT_SETTINGS if each in self.settings}
+        own = {each: one for each, one in service.overrides.items() if each in CLIENT_SETTINGS}
+        settings.update({each: one.value for each, one in own.items()})
+        return Client(name, settings, {each: one.line for each, one in own.items()})
+
+    def clients(self) -> tuple[Client, ...]:
+        """All of Postfix's SMTP clients in master.cf."""
+        names = [service.name for service in self.services.values() if service.type == "unix"]
+        found = (self.client(name) for name in names)
+        return tuple(client for client in found if client)
+
+    def changed(self, settings: t.Mapping[str, str]) -> Configuration:
+        """The same with other settings in main.cf."""
+        return replace(self, settings={**self.settings, **settings})
+
+    def answered(self, answers: t.Mapping[tuple[str, str], str | None]) -> Configuration:
+        """The same with more answers of tables."""
+        return replace(self, answers={**self.answers, **answers})
+
+    def _is_disabled(self, service: Service) -> bool:
+        """Whether master_service_disable names it: type, or name.type (postconf(5))."""
+        for pattern in tokens(self.says("master_service_disable")):
+            is_negated, name = pattern.startswith("!"), pattern.lstrip("!")
+            if name in (service.type, f"{service.name}.{service.type}"):
+                return not is_negated
+        return False
+
+
+def read_configuration(
+    postfix: Postfix, directory: str, settings: t.Mapping[str, str] | None = None
+) -> Configuration:
+    """Read the instance in `directory`. Raises PostfixError.
+
+    `settings` are effective ones that were read before; those of ROUTING_SETTINGS and
+    CLIENT_SETTINGS must be among them.
+    """
+    if settings is None:
+        settings = read_settings(postfix, (*ROUTING_SETTINGS, *CLIENT_SETTINGS))
+    content = os.fsdecode(read_if_there(os.path.join(directory, "main.cf")) or b"")
+    services = read_services(postfix, directory)
+    utf8 = settings.get("smtputf8_enable") == "yes"
+    tables: dict[str, Table] = {}
+    files: dict[str, tuple[str, ...] | None] = {}
+    for name in (*DOMAIN_LISTS, *ROUTING_TABLES, "smtp_tls_policy_maps", "smtp_tls_per_site"):
+        own = [one.overrides[name].value for one in services.values() if name in one.overrides]
+        for token in (token for value in (settings.get(name, ""), *own) for token in tokens(value)):
+            _read_token(postfix, token, utf8, tables, files, is_list=name in DOMAIN_LISTS)
+    return Configuration(directory, settings, setting_lines(content), services, tables, files)
+
+
+def is_table(pattern: str) -> bool:
+    """Whether an entry of a list is a lookup table. Source: match_list.c."""
+    return not pattern.startswith("[") and ":" in pattern
+
+
+def _read_token(
+    postfix: Postfix,
+    token: str,
+    utf8: bool,
+    tables: dict[str, Table],
+    files: dict[str, tuple[str, ...] | None],
+    *,
+    is_list: bool,
+) -> None:
+    name = token.lstrip("!") if is_list else token
+    if is_list and name.startswith("/"):
+        if name not in files:
+            files[name] = entries = _read_list(name)
+            for entry in entries or ():
+                _read_token(postfix, entry, utf8, tables, files, is_list=True)
+    elif (is_table(name) or not is_list) and name not in tables:
+        tables[name] = read_table(postfix, name, utf8)
+
+
+def _read_list(path: str) -> tuple[str, ...] | None:
+    """The patterns in a file, which may be anybody's; None if it can't be read."""
+    try:
+        content = read_if_there(path)
+    except (OSError, SecretFileError):
+        return None
+    if content is None or len(content) > _LIST_BYTES:
+        return None
+    lines = [line for line in os.fsdecode(content).split("\n") if not line.lstrip().startswith("#")]
+    return tokens("\n".join(lines))
