@@ -15,7 +15,9 @@ from .._postfix._destination import host_of
 from .._smtp._server import region_of_endpoint
 
 if t.TYPE_CHECKING:
+    from .._postfix._configuration import Configuration
     from .._postfix._destination import Client, Destination
+    from .._postfix._flows import Flows
     from .._postfix._lookup_table import State
     from .._ses._candidate_digests import Match
 
@@ -124,8 +126,9 @@ class DeferredMail:
 class InstanceFacts:
     """One instance. `uses_known` says that there are no other destinations than in `uses`.
 
-    `maps` are all password maps, `asked_maps` has the indexes in it of those that a client asks, in
-    its order, by the name of its service.
+    `configuration` and `flows` are the model of where mail goes. `maps` are all password maps,
+    `asked_maps` has the indexes in it of those that a client asks, in its order, by the name of its
+    service.
     """
 
     name: str
@@ -134,13 +137,14 @@ class InstanceFacts:
     running: bool
     utf8: bool
     client: Client
+    configuration: Configuration
+    flows: Flows
     relayhost: tuple[str, ...] = ()
     uses: tuple[Use, ...] = ()
     uses_known: bool = True
     maps: tuple[MapFacts, ...] = ()
     asked_maps: t.Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     other_tables: tuple[tuple[str, str, State], ...] = ()
-    tls_policies: t.Mapping[str, str | None] = field(default_factory=dict)
     open_files: tuple[OpenFile, ...] = ()
     ca_problem: str | None = None
     sasl_directories: tuple[str, ...] = ()

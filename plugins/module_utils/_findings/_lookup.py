@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .._postfix._destination import Destination, destinations
+from .._postfix._flows import FlowKind
 from .._postfix._login_keys import SENDERS_OWN, login_keys
 from .._postfix._lookup_table import ANY_KEY
 from .._postfix._map_entry import fold
@@ -23,25 +24,9 @@ from ._facts import (
 )
 
 if t.TYPE_CHECKING:
-    from .._postfix._destination import Client
+    from .._postfix._flows import Flows
 
-__all__ = ["Lookups", "Routes", "look_up", "senders_keys", "uses_of"]
-
-
-@dataclass(frozen=True)
-class Routes:
-    """The settings and tables that say where mail goes, with values by key (already text).
-
-    `client` gives the client of a transport by its name, the default one's for an empty name.
-    """
-
-    relayhost: str
-    client: t.Callable[[str], Client]
-    default_transport: str = ""
-    relay_transport: str = ""
-    fallback_relay: str = ""
-    senders: t.Mapping[str, str] = field(default_factory=dict)
-    transports: t.Sequence[str] = ()
+__all__ = ["Lookups", "find_uses", "look_up", "senders_keys"]
 
 
 @dataclass(frozen=True)
@@ -57,28 +42,14 @@ class Lookups:
     without: tuple[Use, ...]
 
 
-def uses_of(routes: Routes, senders_with_login: t.Iterable[str]) -> tuple[Use, ...]:
-    """Where mail goes, of whom. `senders_with_login` are keys of the password maps."""
-    default = routes.client("")
-    _transport, _colon, nexthop = routes.default_transport.partition(":")
-    general = destinations(nexthop or routes.relayhost, default)
-    by_sender = {
-        sender.lower(): destinations(value, default)
-        for sender, value in routes.senders.items()
-        if value.upper() != "DUNNO"
-    }
-    uses = [Use(destination) for destination in general]
-    uses += [Use(destination) for destination in destinations(routes.fallback_relay, default)]
-    for value in (routes.relay_transport, *routes.transports):
-        transport, _colon, nexthop = value.partition(":")
-        client = routes.client(transport)
-        uses += [Use(destination) for destination in destinations(nexthop, client)]
-    for sender, own in by_sender.items():
-        uses += [Use(destination, sender) for destination in own]
-    for sender in senders_with_login:
-        if sender not in by_sender:
-            own = by_sender.get("@" + sender.rpartition("@")[2], general)
-            uses += [Use(destination, sender) for destination in own]
+def find_uses(flows: Flows) -> tuple[Use, ...]:
+    """Which servers mail goes to, of whom: of a sender, if it may have a login of its own."""
+    uses = []
+    for flow in flows.flows:
+        sender = flow.key if flow.kind == FlowKind.SENDER and "@" in flow.key else None
+        if flow.kind != FlowKind.FILTER and flow.route.client:
+            found = destinations(flow.route.nexthop, flow.route.client)
+            uses += [Use(destination, sender) for destination in found]
     return tuple(dict.fromkeys(uses))
 
 

@@ -13,26 +13,17 @@ import typing as t
 
 from .._postfix._destination import host_of
 from .._postfix._lookup_table import State
-from .._postfix._main_cf import tokens
-from .._postfix._tls import CHECKED_LEVELS
-from .._ses._redaction import redact
-from .._smtp._server import PORTS_OF_TLS
+from ._client_findings import client_findings
 from ._entry_kinds import NO_ENTRY, NO_ENTRY_BUT_A_SIMILAR_ONE
 from ._finding import Finding, by_severity, find
 from ._map_findings import map_findings
 from ._relay_kinds import (
-    AUTH_DISABLED,
     DEFERRED_535,
     NO_CA_FILE,
     SASL_MECHANISM_MISSING,
-    SASL_NOPLAINTEXT,
-    TLS_NOT_VERIFIED,
-    TLS_NOT_VERIFIED_BY_POLICY,
-    TLS_OPTIONAL,
-    TLS_OPTIONAL_BY_POLICY,
-    WRAPPERMODE_OFF,
-    WRAPPERMODE_ON,
 )
+from ._route_findings import route_findings
+from ._route_kinds import NOT_RUNNING
 from ._table_kinds import TABLE_DAMAGED, TABLE_MISSING, TABLE_TYPE_MISSING
 
 if t.TYPE_CHECKING:
@@ -63,11 +54,23 @@ def findings(facts: InstanceFacts, lookups: Lookups) -> list[Finding]:
         map_findings(facts, lookups, entries),
         _other_tables(facts),
         _no_entries(facts, lookups, entries),
-        *(_of_destination(facts, each) for each in relayed),
+        *(client_findings(facts.configuration, each) for each in relayed),
         _of_client(facts, relayed),
+        route_findings(facts.configuration, facts.flows, _has_login(entries)),
+        _not_running(facts, relayed),
         _deferred(facts),
     )
     return by_severity(found)
+
+
+def _has_login(entries: t.Iterable[Entry]) -> bool:
+    """Whether Postfix would find a login for an SES endpoint."""
+    return any(entry.in_force and entry.key_region for entry in entries)
+
+
+def _not_running(facts: InstanceFacts, relayed: t.Sequence[Destination]) -> t.Iterator[Finding]:
+    if relayed and not facts.running:
+        yield find(NOT_RUNNING, facts.main_cf, directory=facts.directory)
 
 
 def _relayed(facts: InstanceFacts, lookups: Lookups) -> tuple[Destination, ...]:
@@ -107,37 +110,6 @@ def _no_entries(
             )
         else:
             yield find(NO_ENTRY, file, destination.shown_text)
-
-
-def _of_destination(facts: InstanceFacts, destination: Destination) -> t.Iterator[Finding]:
-    client, text = destination.client, destination.shown_text
-    level = facts.tls_policies.get(destination.text, client.tls_level)
-    if level is not None and level not in CHECKED_LEVELS:
-        if destination.text in facts.tls_policies:
-            optional, unverified = TLS_OPTIONAL_BY_POLICY, TLS_NOT_VERIFIED_BY_POLICY
-        else:
-            optional, unverified = TLS_OPTIONAL, TLS_NOT_VERIFIED
-        kind = optional if level in _OPTIONAL_TLS else unverified
-        yield find(kind, facts.main_cf, text, level=redact(level))
-    usual = next((tls for tls, ports in PORTS_OF_TLS.items() if destination.port in ports), None)
-    if usual and usual != client.tls:
-        kind = WRAPPERMODE_OFF if usual == "wrapper" else WRAPPERMODE_ON
-        yield find(kind, facts.main_cf, text, port=destination.port, host=destination.shown_host)
-    if destination.region:
-        yield from _login_is_off(facts, destination, level)
-
-
-def _login_is_off(
-    facts: InstanceFacts, destination: Destination, level: str | None
-) -> t.Iterator[Finding]:
-    client, text = destination.client, destination.shown_text
-    if not client.is_on("smtp_sasl_auth_enable"):
-        yield find(AUTH_DISABLED, facts.main_cf, text)
-        return
-    verified = "verified_" if level in CHECKED_LEVELS else ""
-    setting = f"smtp_sasl_tls_{verified}security_options"
-    if "noplaintext" in tokens(client.says(setting)):
-        yield find(SASL_NOPLAINTEXT, facts.main_cf, text, setting=setting)
 
 
 def _of_client(facts: InstanceFacts, relayed: t.Sequence[Destination]) -> t.Iterator[Finding]:

@@ -15,7 +15,10 @@ import re
 import time
 import typing as t
 
+from .._postfix._asking import ask_tables
+from .._postfix._configuration import ROUTING_SETTINGS, read_configuration
 from .._postfix._destination import CLIENT_SETTINGS, Client
+from .._postfix._flows import Flows, find_flows
 from .._postfix._lookup_table import (
     Table,
     read_table,
@@ -24,8 +27,6 @@ from .._postfix._main_cf import (
     read_settings,
     tokens,
 )
-from .._postfix._map_entry import text
-from .._postfix._master_cf import overrides
 from .._postfix._programs import (
     Postfix,
     PostfixError,
@@ -33,19 +34,16 @@ from .._postfix._programs import (
 from .._postfix._tls import (
     CHECKED_LEVELS,
     check_ca_file,
-    policy_keys,
-    policy_level,
 )
+from .._postfix._tls_policy import POLICIES
 from .._ses._redaction import redact
 from ._facts import (
     DeferredMail,
     InstanceFacts,
-    Use,
 )
 from ._lookup import (
-    Routes,
+    find_uses,
     senders_keys,
-    uses_of,
 )
 from ._map_facts import (
     map_facts,
@@ -54,29 +52,27 @@ from ._map_facts import (
 )
 
 if t.TYPE_CHECKING:
+    from .._postfix._lookup_table import State
     from .._ses._candidate_digests import Candidates
 
 __all__ = ["config_directories", "deferred_mail", "survey"]
 
 _MAPS = "smtp_sasl_password_maps"
 _LMTP_MAPS = "lmtp_sasl_password_maps"
-_SENDERS = "sender_dependent_relayhost_maps"
-_POLICIES = "smtp_tls_policy_maps"
-_TRANSPORTS = ("transport_maps", "sender_dependent_default_transport_maps")
-_INSTANCE = (
+_TABLES_OF_ROUTES = (
+    "sender_dependent_relayhost_maps",
+    "sender_dependent_default_transport_maps",
+    "transport_maps",
+)
+_NAMES = (
+    *ROUTING_SETTINGS,
+    *CLIENT_SETTINGS,
     "config_directory",
     "daemon_directory",
     _LMTP_MAPS,
-    "default_transport",
     "mail_owner",
     "mail_version",
     "multi_instance_name",
-    "relay_transport",
-    "relayhost",
-    _SENDERS,
-    "smtp_fallback_relay",
-    "smtputf8_enable",
-    *_TRANSPORTS,
 )
 # Where Cyrus SASL's plugins are: Debian; Red Hat and SUSE; Alpine and others.
 _SASL_DIRECTORIES = (
@@ -110,28 +106,20 @@ def survey(postfix: Postfix, candidates: Candidates) -> InstanceFacts:
 class _Survey:
     def __init__(self, postfix: Postfix, candidates: Candidates) -> None:
         self._candidates = candidates
-        names = (*_INSTANCE, *CLIENT_SETTINGS)
-        self._values = read_settings(postfix, names)
+        self._values = read_settings(postfix, _NAMES)
         if "config_directory" not in self._values:
             raise PostfixError("postconf does not know config_directory")
         self._directory = self._values["config_directory"]
         self._postfix = postfix
-        self._overrides: dict[str, dict[str, str]] = {}
-        names_of_clients = (*CLIENT_SETTINGS, _LMTP_MAPS)
-        for override in overrides(postfix, self._directory, names_of_clients):
-            of_service = self._overrides.setdefault(override.service, {})
-            of_service[override.name] = override.value
+        self._configuration = read_configuration(postfix, self._directory, self._values)
 
     def facts(self) -> InstanceFacts:
-        client = self._client("")
         asked = self._password_maps()
         by_token = {
             token: read_table(self._postfix, token, self._utf8)
             for token in dict.fromkeys(token for each in asked.values() for token in each)
         }
         passwords = list(by_token.values())
-        senders = self._tables(self._says(_SENDERS))
-        transports = [table for name in _TRANSPORTS for table in self._tables(self._says(name))]
         maps = tuple(
             map_facts(
                 table,
@@ -141,18 +129,10 @@ class _Survey:
             )
             for token, table in by_token.items()
         )
-        routes = Routes(
-            relayhost=self._says("relayhost"),
-            client=self._client,
-            default_transport=self._says("default_transport"),
-            relay_transport=self._says("relay_transport"),
-            fallback_relay=self._says("smtp_fallback_relay"),
-            senders=_first_found(senders),
-            transports=[text(value) for table in transports for value in table.values.values()],
-        )
         logins = senders_keys(entry for each in maps for entry in each.entries if entry.in_force)
-        uses = uses_of(routes, logins)
-        others = [(_SENDERS, table) for table in senders]
+        configuration, flows = find_flows(self._configuration, ask_tables(self._postfix), logins)
+        uses = find_uses(flows)
+        client = flows.default.route.client or self._client_without_service(flows)
         directories, can_log_in = _sasl()
         return InstanceFacts(
             name=self._says("multi_instance_name") or "-",
@@ -161,13 +141,14 @@ class _Survey:
             running=self._is_running(),
             utf8=self._utf8,
             client=client,
+            configuration=configuration,
+            flows=flows,
             relayhost=tuple(map(redact, tokens(self._says("relayhost")))),
             uses=uses,
-            uses_known=all(table.complete for table in (*senders, *transports)),
+            uses_known=flows.are_known,
             maps=maps,
-            asked_maps=self._asked_maps(uses, list(by_token)),
-            other_tables=tuple((setting, table.name, table.state) for setting, table in others),
-            tls_policies=self._tls_policies(client, uses),
+            asked_maps=_asked_maps([client, *(use.destination.client for use in uses)], by_token),
+            other_tables=tuple(self._other_tables()),
             open_files=tuple(self._open_files(passwords)),
             ca_problem=_ca_problem(client),
             sasl_directories=directories,
@@ -177,40 +158,32 @@ class _Survey:
 
     @property
     def _utf8(self) -> bool:
-        return self._says("smtputf8_enable") == "yes"
+        return self._configuration.utf8
 
     def _says(self, name: str) -> str:
         return self._values.get(name, "")
 
-    def _client(self, transport: str) -> Client:
-        """The client of a transport, which is the name of a service in master.cf."""
-        name = transport or self._says("default_transport").partition(":")[0] or "smtp"
-        settings = {
-            setting: self._values[setting] for setting in CLIENT_SETTINGS if setting in self._values
-        }
-        settings.update(self._overrides.get(f"{name}/unix", {}))
-        return Client(name, settings)
+    def _client_without_service(self, flows: Flows) -> Client:
+        """What main.cf says, for a transport that is no SMTP client, or not in master.cf."""
+        settings = {name: self._values[name] for name in CLIENT_SETTINGS if name in self._values}
+        return Client(flows.default.route.transport or "smtp", settings)
 
     def _password_maps(self) -> dict[str, tuple[str, ...]]:
         """The password maps of every SMTP and LMTP client, by the setting that names them."""
         values = {name: self._says(name) for name in (_MAPS, _LMTP_MAPS)}
-        for service, settings in self._overrides.items():
-            names = (name for name in (_MAPS, _LMTP_MAPS) if name in settings)
-            values.update({f"{service}/{name}": settings[name] for name in names})
+        for service in self._configuration.services.values():
+            names = (name for name in (_MAPS, _LMTP_MAPS) if name in service.overrides)
+            values.update(
+                {f"{service.path}/{name}": service.overrides[name].value for name in names}
+            )
         return {setting: tokens(value) for setting, value in values.items()}
 
-    def _asked_maps(
-        self, uses: t.Iterable[Use], known: t.Sequence[str]
-    ) -> dict[str, tuple[int, ...]]:
-        """Which of the `known` maps the clients of these destinations ask, by service."""
-        clients = [self._client(""), *(use.destination.client for use in uses)]
-        return {
-            client.service: tuple(known.index(token) for token in tokens(client.says(_MAPS)))
-            for client in clients
-        }
-
-    def _tables(self, value: str) -> list[Table]:
-        return [read_table(self._postfix, token, self._utf8) for token in tokens(value)]
+    def _other_tables(self) -> t.Iterator[tuple[str, str, State]]:
+        """The tables that say where mail goes, with the settings that name them."""
+        for setting in (*_TABLES_OF_ROUTES, POLICIES):
+            for token in tokens(self._says(setting)):
+                table = self._configuration.tables[token]
+                yield setting, table.name, table.state
 
     def _is_running(self) -> bool:
         """Whether the master is running. As `postfix status` does, which logs that it was asked."""
@@ -224,22 +197,6 @@ class _Survey:
             main_cf = open_file(os.path.join(self._directory, "main.cf"), "main.cf", owner)
             if main_cf:
                 yield main_cf
-
-    def _tls_policies(self, client: Client, uses: t.Iterable[Use]) -> dict[str, str | None]:
-        """The level that a TLS policy has for a destination; None if nobody can tell."""
-        tables = self._tables(client.says(_POLICIES))
-        values = {key.decode(errors="replace"): text(value) for key, value in _pairs(tables)}
-        known = all(table.complete for table in tables)
-        found: dict[str, str | None] = {}
-        for destination in {use.destination for use in uses} if tables else ():
-            policy = next(
-                (values[key] for key in policy_keys(destination.text) if key in values), None
-            )
-            if policy is not None:
-                found[destination.text] = policy_level(policy)
-            elif not known:
-                found[destination.text] = None
-        return found
 
     def _deferred(self) -> DeferredMail | None:
         """The mail that waits because of SES's 535. Reads the queue's beginning only."""
@@ -272,16 +229,13 @@ def deferred_mail(listing: bytes, now: float) -> DeferredMail | None:
     return DeferredMail(len(arrivals), max(0.0, now - min(arrivals)), tuple(servers), more)
 
 
-def _first_found(tables: t.Sequence[Table]) -> dict[str, str]:
-    return {text(key): text(value) for key, value in _pairs(tables)}
-
-
-def _pairs(tables: t.Sequence[Table]) -> t.Iterator[tuple[bytes, bytes]]:
-    """The entries of several tables, of which the first that has a key wins."""
-    values: dict[bytes, bytes] = {}
-    for table in reversed(tables):
-        values.update(table.values)
-    return iter(values.items())
+def _asked_maps(clients: t.Iterable[Client], known: t.Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Which of the `known` maps these clients ask, by service."""
+    numbers = {token: number for number, token in enumerate(known)}
+    return {
+        client.service: tuple(numbers[token] for token in tokens(client.says(_MAPS)))
+        for client in clients
+    }
 
 
 def _ca_problem(client: Client) -> str | None:

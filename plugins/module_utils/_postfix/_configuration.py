@@ -8,13 +8,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import typing as t
 from dataclasses import dataclass, field, replace
 
 from .._files._secret_file import SecretFileError, read_if_there
 from ._destination import CLIENT_SETTINGS, Client
-from ._lines import setting_lines
+from ._lines import logical_lines, setting_lines
 from ._lookup_table import Table, read_table
 from ._main_cf import read_settings, tokens
 from ._master_cf import Service, read_services
@@ -24,6 +26,7 @@ if t.TYPE_CHECKING:
 
 __all__ = [
     "DOMAIN_LISTS",
+    "FILE_SETTINGS",
     "ROUTING_SETTINGS",
     "ROUTING_TABLES",
     "Configuration",
@@ -43,6 +46,17 @@ ROUTING_TABLES = (
     "sender_dependent_default_transport_maps",
     "sender_dependent_relayhost_maps",
     "transport_maps",
+)
+#: Of a client: files whose absence keeps it from using TLS at all (tls_certkey.c, tls_dane.c).
+FILE_SETTINGS = (
+    "smtp_tls_cert_file",
+    "smtp_tls_chain_files",
+    "smtp_tls_dcert_file",
+    "smtp_tls_dkey_file",
+    "smtp_tls_eccert_file",
+    "smtp_tls_eckey_file",
+    "smtp_tls_key_file",
+    "smtp_tls_trust_anchor_file",
 )
 #: All settings that say where mail goes.
 ROUTING_SETTINGS = (
@@ -73,6 +87,12 @@ ROUTING_SETTINGS = (
 )
 # The program of Postfix's SMTP client in master.cf.
 _CLIENT = "smtp"
+# Types of tables with patterns in a file.
+_WITH_PATTERNS = frozenset({"cidr", "pcre", "regexp"})
+_PATTERN = re.compile(
+    r"!?(?:/(?:\\.|[^/\\])*/|(?P<mark>[^\w\s])(?:\\.|(?!(?P=mark))[^\\])*(?P=mark)|[\da-fA-F.:/\[\]]+)"
+    r"\w* (?P<result>\S.*)\Z"
+)
 # A list of domains is short. What is longer is no such file.
 _LIST_BYTES = 4 * 1024 * 1024
 
@@ -81,6 +101,8 @@ _LIST_BYTES = 4 * 1024 * 1024
 class Configuration:
     """One instance, frozen. All values have their parameters expanded.
 
+    `results` has the right-hand sides of tables with patterns, by table. `missing` has the files that
+    settings of SMTP clients name, and that are not there.
     `settings` are main.cf's effective ones, `lines` those of main.cf by the settings that it has,
     `services` those of master.cf by name/type. `tables` are by their names in settings, `files`
     has the entries of files with patterns, None for one that can't be read. `answers` is what
@@ -94,6 +116,8 @@ class Configuration:
     tables: t.Mapping[str, Table] = field(default_factory=dict)
     files: t.Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     answers: t.Mapping[tuple[str, str], str | None] = field(default_factory=dict)
+    results: t.Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
 
     @property
     def utf8(self) -> bool:
@@ -177,7 +201,49 @@ def read_configuration(
         own = [one.overrides[name].value for one in services.values() if name in one.overrides]
         for token in (token for value in (settings.get(name, ""), *own) for token in tokens(value)):
             _read_token(postfix, token, utf8, tables, files, is_list=name in DOMAIN_LISTS)
-    return Configuration(directory, settings, setting_lines(content), services, tables, files)
+    found = Configuration(directory, settings, setting_lines(content), services, tables, files)
+    results = {token: _read_results(table.path) for token, table in tables.items() if table.path}
+    return replace(
+        found,
+        results={
+            token: values
+            for token, values in results.items()
+            if values is not None and tables[token].type in _WITH_PATTERNS
+        },
+        missing=frozenset(
+            path for client in found.clients() for path in _named_files(client) if _is_missing(path)
+        ),
+    )
+
+
+def _named_files(client: Client) -> t.Iterator[str]:
+    for name in FILE_SETTINGS:
+        yield from tokens(client.says(name))
+
+
+def _is_missing(path: str) -> bool:
+    """Whether a file is not there. One in a directory that this user may not enter may be."""
+    try:
+        os.stat(path)
+    except OSError as exc:
+        return exc.errno in (errno.ENOENT, errno.ENOTDIR)
+    return False
+
+
+def _read_results(path: str) -> tuple[str, ...] | None:
+    """The right-hand sides in a table with patterns, None if it can't be read.
+
+    Source: regexp_table(5), pcre_table(5), cidr_table(5).
+    """
+    try:
+        content = read_if_there(path)
+    except (OSError, SecretFileError):
+        return None
+    if content is None or len(content) > _LIST_BYTES:
+        return None
+    lines = (line for line, _number in logical_lines(os.fsdecode(content)))
+    matches = (_PATTERN.match(" ".join(line.split())) for line in lines)
+    return tuple(dict.fromkeys(match.group("result") for match in matches if match))
 
 
 def is_table(pattern: str) -> bool:

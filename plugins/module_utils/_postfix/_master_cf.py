@@ -33,12 +33,16 @@ _OPTION = re.compile(r"-[A-Za-z]{0,20}?o(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Override:
-    """A parameter that master.cf sets for one service; `line` counts from 1."""
+    """A parameter that master.cf sets for one service; `line` counts from 1.
+
+    `is_joined` says that it is in the form -oNAME=VALUE.
+    """
 
     service: str
     name: str
     value: str
     line: int
+    is_joined: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -160,4 +164,5 @@ def _overrides(path: str, words: t.Sequence[_Word]) -> t.Iterator[Override]:
         setting = _Word(match.group(1), word.line) if match.group(1) else next(rest, word)
         name, equals, value = setting.text.partition("=")
         if equals:
-            yield Override(path, name.strip(), " ".join(value.split()), setting.line)
+            is_joined = bool(match.group(1))
+            yield Override(path, name.strip(), " ".join(value.split()), setting.line, is_joined)

@@ -36,7 +36,7 @@ if t.TYPE_CHECKING:
     from ._destination import Client
     from ._master_cf import Service
 
-__all__ = ["AddressClass", "Decision", "Route", "find_route", "resolve_route"]
+__all__ = ["AddressClass", "Decision", "Route", "answer_questions", "find_route", "resolve_route"]
 
 _REWRITE = "rewrite/unix"
 _QUEUE_MANAGER = "qmgr/unix"
@@ -129,10 +129,21 @@ def find_route(
     `ask` gives what a table has for some keys, None if it can't be asked. Returns the configuration
     with the answers, too. Raises ValueError as resolve_route() does.
     """
-    route = resolve_route(configuration, sender, recipient)
+    configuration = answer_questions(
+        configuration, ask, lambda known: resolve_route(known, sender, recipient).unknown
+    )
+    return configuration, resolve_route(configuration, sender, recipient)
+
+
+def answer_questions(
+    configuration: Configuration,
+    ask: Ask,
+    find_questions: t.Callable[[Configuration], t.Sequence[Question]],
+) -> Configuration:
+    """Ask until there is no question left, or only those that nobody can answer."""
     for _round in range(_ROUNDS):
         keys: dict[str, list[str]] = {}
-        for question in route.unknown:
+        for question in find_questions(configuration):
             keys.setdefault(question.table, []).append(question.key)
         found = {table: ask(table, its_keys) for table, its_keys in keys.items()}
         answers = {
@@ -144,8 +155,7 @@ def find_route(
         if not answers:
             break
         configuration = configuration.answered(answers)
-        route = resolve_route(configuration, sender, recipient)
-    return configuration, route
+    return configuration
 
 
 def resolve_route(configuration: Configuration, sender: str, recipient: str) -> Route:

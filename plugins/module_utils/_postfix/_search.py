@@ -31,6 +31,7 @@ __all__ = [
     "is_local",
     "is_pattern_table",
     "matches",
+    "matches_list",
     "parent_keys",
     "search",
 ]
@@ -211,6 +212,12 @@ def matches(
         elif pattern.lower() in names:
             return is_match
     return False
+
+
+def matches_list(configuration: Configuration, value: str, name: str) -> bool:
+    """Whether a list of names in the value of a setting has a name: see matches()."""
+    changed = configuration.changed({"": value})
+    return matches(changed, "", name)
 
 
 def _patterns(configuration: Configuration, value: str) -> t.Iterator[tuple[str, bool]]:

@@ -17,6 +17,7 @@ from ._programs import PostfixError
 __all__ = [
     "CHECKED_LEVELS",
     "GOOD_ENOUGH",
+    "OPTIONAL_LEVELS",
     "allows_tls_1_2",
     "check_ca_file",
     "policy_keys",
@@ -27,6 +28,8 @@ __all__ = [
 
 #: The levels of smtp_tls_security_level that check the certificate (postconf(5)).
 CHECKED_LEVELS = frozenset({"secure", "verify", "fingerprint", "dane-only"})
+#: Those that let mail go out without TLS.
+OPTIONAL_LEVELS = frozenset({"none", "may"})
 #: By the level that is requested: those that are at least as safe.
 GOOD_ENOUGH = {
     "encrypt": CHECKED_LEVELS | {"encrypt", "dane", "half-dane"},

@@ -35,6 +35,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     PASSWORD_OF,
     SECRET_KEY,
 )
+from ansible_collections.mailops.ses.tests.support.in_process.fake_postfix import MASTER_CF
 from ansible_collections.mailops.ses.tests.support.in_process.fake_survey import (
     CANDIDATE,
     HOST,
@@ -99,6 +100,27 @@ def policy(level: str) -> Mistake:
         trial.relay.map(f"{KEY} {level}\n", "policy")
 
     return make
+
+
+def entry(setting: str, line: str) -> Mistake:
+    def make(trial: Trial) -> None:
+        trial.relay.set(**{setting: "hash:{folder}/other"})
+        trial.relay.map(f"{line}\n", "other", 0o644)
+
+    return make
+
+
+def services(text: str) -> Mistake:
+    return lambda trial: (trial.relay.folder / "master.cf").write_text(text, encoding="ascii")
+
+
+def own(setting: str) -> Mistake:
+    return services(f"{MASTER_CF}smtp unix - - n - - smtp -o {setting}\n")
+
+
+def partly_elsewhere(trial: Trial) -> None:
+    trial.relay.set(default_transport="relay:[127.0.0.9]", transport_maps="hash:{folder}/other")
+    trial.relay.map(f"a.example smtp:{KEY}\n", "other", 0o644)
 
 
 def remove(*names: str) -> Mistake:
@@ -206,12 +228,36 @@ MISTAKES: dict[str, Mistake] = {
     "SASL_MECHANISM_MISSING": remove("sasl2/libplain.so.2"),
     "DEFERRED_535": defer,
     "INSTANCE_UNREADABLE": break_instance,
+    "ROUTE_BY_RELAYHOST": settings(relayhost="[smtp.example.net]:587"),
+    "ROUTE_ELSEWHERE": settings(default_transport="error: no mail"),
+    "ROUTE_ELSEWHERE_BY_ENTRY": entry("transport_maps", "* smtp:[127.0.0.9]:2525"),
+    "ROUTE_PARTLY_ELSEWHERE": partly_elsewhere,
+    "ROUTE_FAILS": settings(mydestination="hash:/no/such"),
+    "ROUTES_UNKNOWN": settings(transport_maps="ldap:/etc/postfix/transport"),
+    "TRANSPORT_DEFERRED": settings(defer_transports="smtp, relay"),
+    "SERVICE_MISSING": services(MASTER_CF.replace("tlsmgr unix", "#")),
+    "SERVICE_DISABLED": settings(master_service_disable="smtp.unix"),
+    "TLS_NOT_VERIFIED_BY_SERVICE": own("smtp_tls_security_level=encrypt"),
+    "TLS_OPTIONAL_BY_SERVICE": own("smtp_tls_security_level=may"),
+    "TLS_NOT_VERIFIED_PER_SITE": entry("smtp_tls_per_site", f"{HOST} NONE"),
+    "PROTOCOLS": settings(smtp_tls_mandatory_protocols="TLSv1"),
+    "CIPHERS": settings(smtp_tls_mandatory_ciphers="null"),
+    "CERTIFICATE_MATCH": settings(smtp_tls_secure_cert_match="dot-nexthop"),
+    "CLIENT_FILE_MISSING": settings(smtp_tls_cert_file="/no/such.pem"),
+    "MECHANISM_FILTER": settings(smtp_sasl_mechanism_filter="cram-md5"),
+    "EHLO_DISABLED": settings(smtp_never_send_ehlo="yes"),
+    "AUTH_DISABLED_BY_SERVICE": own("smtp_sasl_auth_enable=no"),
+    "AUTH_SOFT_BOUNCE_OFF": settings(smtp_sasl_auth_soft_bounce="no"),
+    "OTHER_FLOW": entry("transport_maps", "a.example smtp:[127.0.0.9]:2525"),
+    "NOT_RUNNING": lambda trial: setattr(trial.relay.postfix, "running", False),
     "LEFT_OVER_MODULE": interrupt,
     "LEFT_OVER_RESULT": lambda trial: trial.leave(".ansible_async/j1.1", PASSWORD),
     "LEFT_OVER_SEARCH_INCOMPLETE": run_too_long,
 }
 #: Those that no host reports: the controller makes them, see plugin_utils/test_audit.py.
 OF_THE_CONTROLLER = {"UNREACHABLE", "FAILED", "MALFORMED_ANSWER"}
+#: Those that only a set-up can find, which knows its password map: see test_route_findings.py.
+OF_A_SET_UP = {"OTHER_PASSWORD_MAPS"}
 
 
 def shape(template: str) -> str:
@@ -227,7 +273,7 @@ def fixture_trial(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> t.Iterator
 
 
 def test_there_is_a_mistake_for_every_kind() -> None:
-    assert {*MISTAKES, *OF_THE_CONTROLLER} == set(KINDS)
+    assert {*MISTAKES, *OF_THE_CONTROLLER, *OF_A_SET_UP} == set(KINDS)
 
 
 def test_without_a_mistake_there_is_no_finding(trial: Trial) -> None:

@@ -44,7 +44,7 @@ LOOKUPS: dict[str, tuple[dict[str, str], list[str], str, Used]] = {
     "without brackets": ({"relayhost": "a.example:587"}, ["a.example:587"], "", {"a.example:587": ["a.example:587"]}),
     "fallback": ({"relayhost": A, "smtp_fallback_relay": B}, [B], "", {B: [B]}),
     "default_transport beats relayhost": ({"relayhost": A, "default_transport": f"smtp:{B}"}, [A, B], "", {A: [], B: [B]}),
-    "relay_transport": ({"relay_transport": f"relay:{C}"}, [C], "", {C: [C]}),
+    "relay_transport": ({"relay_transport": f"relay:{C}", "relay_domains": "x.example"}, [C], "", {C: [C]}),
     "a sender": (
         {"relayhost": A, **SENDERS}, [A, "me@x.example"], f"me@x.example {B}",
         {A: [A], "me@x.example": [B]},
@@ -58,7 +58,7 @@ LOOKUPS: dict[str, tuple[dict[str, str], list[str], str, Used]] = {
         {"relayhost": A, **SENDERS}, [A, "@x.example"], f"@x.example {B}", {A: [A], "@x.example": [B]},
     ),
     "a sender's server, the domain's login": (
-        {"relayhost": A, **SENDERS}, ["@x.example"], f"me@x.example {B}", {"@x.example": [B, A]},
+        {"relayhost": A, **SENDERS}, ["@x.example"], f"me@x.example {B}", {"@x.example": [A, B]},
     ),
     "a sender's login, the domain's server": (
         {"relayhost": A, **SENDERS}, ["me@x.example"], f"@x.example {B}", {"me@x.example": [B]},

@@ -48,7 +48,7 @@ SETTINGS: dict[str, tuple[dict[str, str], Found]] = {
     "another port": ({"relayhost": f"[{HOST}]:2587"}, {"no_entry": "critical", "unused_entry": "notice"}),
     "no port": ({"relayhost": f"[{HOST}]"}, {"no_entry": "critical", "unused_entry": "notice"}),
     "no map": ({"smtp_sasl_password_maps": ""}, {"no_entry": "critical"}),
-    "not relayed": ({"relayhost": ""}, {"unused_entry": "notice"}),
+    "not relayed": ({"relayhost": ""}, {"route_elsewhere": "critical", "unused_entry": "notice"}),
     "no login": ({"smtp_sasl_auth_enable": "no"}, {"auth_disabled": "critical"}),
     "encrypted only": ({"smtp_tls_security_level": "encrypt"}, {"tls_not_verified": "warning"}),
     "dane, which SES has not": ({"smtp_tls_security_level": "dane"}, {"tls_not_verified": "warning"}),
@@ -125,7 +125,7 @@ SETTINGS: dict[str, tuple[dict[str, str], Found]] = {
     ),
     "mail that goes elsewhere, nobody knows where": (
         {"relayhost": "", "transport_maps": "regexp:/etc/postfix/transport"},
-        {},
+        {"routes_unknown": "warning"},
     ),
     "another mail system's port": ({"relayhost": f"[{HOST}]:587, [smtp.example.net]:465"}, {}),
 }  # fmt: skip
@@ -273,6 +273,8 @@ def test_master_cf_may_say_otherwise(relay: FakeSurvey) -> None:
     relay.set(relayhost="", transport_maps="hash:{folder}/transport", smtp_sasl_auth_enable="no")
     relay.map(f"* ses:[{HOST}]:465\n", "transport")
     relay.map(LINE.replace("587", "465"))
+    services = (relay.folder / "master.cf").read_text("ascii")
+    (relay.folder / "master.cf").write_text(f"{services}ses unix - - n - - smtp\n", "ascii")
     assert found(relay) == {"auth_disabled": "critical", "wrappermode": "critical"}
     options = {"smtp_sasl_auth_enable": "yes", "smtp_tls_wrappermode": "yes"}
     own = " ".join(f"-o {name}={value}" for name, value in options.items())

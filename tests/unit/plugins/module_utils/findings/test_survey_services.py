@@ -90,7 +90,7 @@ def test_lmtp(relay: FakeSurvey) -> None:
 def test_a_service_asks_its_own_maps_in_its_own_order(relay: FakeSurvey) -> None:
     other = relay.map(OLD_LINE, "other")
     name = f"hash:{relay.folder}/sasl_passwd"
-    relay.set(relay_transport=f"relay:{KEY}")
+    relay.set(relay_transport=f"relay:{KEY}", relay_domains="x.example")
     override(relay, relay=f"hash:{other} {name}")
     assert relay.used() == {f"sasl_passwd {KEY}": [KEY], f"other {KEY}": [KEY]}
     override(relay, relay=f"{name} hash:{other}")

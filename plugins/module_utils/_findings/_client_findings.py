@@ -1,0 +1,233 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""What keeps one of Postfix's SMTP clients from logging in to SES inside verified TLS. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._postfix._configuration import FILE_SETTINGS
+from .._postfix._main_cf import tokens
+from .._postfix._search import UnansweredError, UnusableTableError, matches_list
+from .._postfix._table_name import parse_table_name
+from .._postfix._tls import CHECKED_LEVELS, GOOD_ENOUGH, OPTIONAL_LEVELS, allows_tls_1_2
+from .._postfix._tls_policy import LEVEL, PER_SITE, POLICIES, find_tls
+from .._ses._redaction import redact
+from .._smtp._server import PORTS_OF_TLS
+from ._finding import find
+from ._relay_kinds import (
+    AUTH_DISABLED,
+    SASL_NOPLAINTEXT,
+    TLS_NOT_VERIFIED,
+    TLS_NOT_VERIFIED_BY_POLICY,
+    TLS_OPTIONAL,
+    TLS_OPTIONAL_BY_POLICY,
+    WRAPPERMODE_OFF,
+    WRAPPERMODE_ON,
+)
+from ._route_kinds import (
+    AUTH_DISABLED_BY_SERVICE,
+    AUTH_SOFT_BOUNCE_OFF,
+    CERTIFICATE_MATCH,
+    CIPHERS,
+    CLIENT_FILE_MISSING,
+    EHLO_DISABLED,
+    MECHANISM_FILTER,
+    OTHER_PASSWORD_MAPS,
+    PROTOCOLS,
+    TLS_NOT_VERIFIED_BY_SERVICE,
+    TLS_NOT_VERIFIED_PER_SITE,
+    TLS_OPTIONAL_BY_SERVICE,
+)
+from ._where import remove_setting, setting_place
+
+if t.TYPE_CHECKING:
+    from .._postfix._configuration import Configuration
+    from .._postfix._destination import Destination
+    from .._postfix._tls_policy import Tls
+    from ._finding import Finding, Kind
+
+__all__ = ["client_findings"]
+
+_AUTH = "smtp_sasl_auth_enable"
+_MAPS = "smtp_sasl_password_maps"
+_FILTER = "smtp_sasl_mechanism_filter"
+_SOFT_BOUNCE = "smtp_sasl_auth_soft_bounce"
+_CHAIN = "smtp_tls_chain_files"
+_ANCHORS = "smtp_tls_trust_anchor_file"
+_GRADES = ("export", "low", "medium", "high")
+_EXCLUDE_ALL = ("all", "tls")
+
+
+def client_findings(
+    configuration: Configuration,
+    destination: Destination,
+    level: str = "secure",
+    table: str | None = None,
+) -> t.Iterator[Finding]:
+    """What is wrong with the client of a server, for mail that goes to it.
+
+    `level` is the TLS level that is demanded, secure or encrypt; `table` the password map that has
+    the login, None if any will do.
+    """
+    yield from _Client(configuration, destination, level, table).findings()
+
+
+class _Client:
+    def __init__(
+        self, configuration: Configuration, destination: Destination, level: str, table: str | None
+    ) -> None:
+        self._configuration = configuration
+        self._destination = destination
+        self._client = destination.client
+        self._path = f"{self._client.service}/unix"
+        self._level = level
+        self._table = table
+        self._main_cf = f"{configuration.directory}/main.cf"
+        self._tls = find_tls(configuration, self._client, destination)
+
+    def findings(self) -> t.Iterator[Finding]:
+        yield from self._level_findings()
+        yield from self._wrappermode()
+        if not self._destination.region:
+            return
+        yield from self._login()
+        if self._tls.level is not None and self._tls.level != "none":
+            yield from self._tls_settings(self._tls)
+        yield from self._ehlo()
+
+    def _finds(self, kind: Kind, name: str, **values: t.Any) -> Finding:
+        """A finding about a setting of the client."""
+        own = name in self._client.own
+        more = {
+            "where": setting_place(self._configuration, name, self._path),
+            "command": remove_setting(self._configuration, name, self._path),
+            "directory": self._configuration.directory,
+            "setting": name,
+            "value": redact(self._client.says(name)),
+            "service": self._client.service,
+            "level": redact(str(self._tls.level)),
+            "table": redact(self._table or ""),
+            **values,
+        }
+        file, _line = self._configuration.line(name, self._path)
+        kept = {part: value for part, value in more.items() if part in kind.parts}
+        return find(kind, file if own else self._main_cf, self._destination.shown_text, **kept)
+
+    def _level_findings(self) -> t.Iterator[Finding]:
+        level = self._tls.level
+        if level is None or level in GOOD_ENOUGH[self._level]:
+            return
+        if self._tls.by == PER_SITE:
+            yield self._finds(TLS_NOT_VERIFIED_PER_SITE, PER_SITE)
+        elif self._tls.by == LEVEL and LEVEL in self._client.own:
+            optional = level in OPTIONAL_LEVELS
+            kind = TLS_OPTIONAL_BY_SERVICE if optional else TLS_NOT_VERIFIED_BY_SERVICE
+            yield self._finds(kind, LEVEL)
+        elif self._tls.by == POLICIES:
+            optional = level in OPTIONAL_LEVELS
+            kind = TLS_OPTIONAL_BY_POLICY if optional else TLS_NOT_VERIFIED_BY_POLICY
+            yield self._finds(kind, POLICIES)
+        else:
+            yield self._finds(TLS_OPTIONAL if level in OPTIONAL_LEVELS else TLS_NOT_VERIFIED, LEVEL)
+
+    def _wrappermode(self) -> t.Iterator[Finding]:
+        port = self._destination.port
+        usual = next((tls for tls, ports in PORTS_OF_TLS.items() if port in ports), None)
+        if usual and usual != self._client.tls:
+            kind = WRAPPERMODE_OFF if usual == "wrapper" else WRAPPERMODE_ON
+            values = {"port": port, "host": self._destination.shown_host}
+            yield self._finds(kind, "smtp_tls_wrappermode", **values)
+
+    def _login(self) -> t.Iterator[Finding]:
+        client = self._client
+        if not client.is_on(_AUTH):
+            yield self._finds(
+                AUTH_DISABLED_BY_SERVICE if _AUTH in client.own else AUTH_DISABLED, _AUTH
+            )
+            return
+        verified = "verified_" if self._tls.level in CHECKED_LEVELS else ""
+        name = f"smtp_sasl_tls_{verified}security_options"
+        if "noplaintext" in tokens(client.says(name)):
+            yield self._finds(SASL_NOPLAINTEXT, name)
+        if client.says(_FILTER) and not self._allows_mechanisms():
+            yield self._finds(MECHANISM_FILTER, _FILTER)
+        if self._table and _MAPS in client.own:
+            maps = [str(parse_table_name(token)) for token in tokens(client.says(_MAPS))]
+            if self._table not in maps:
+                yield self._finds(OTHER_PASSWORD_MAPS, _MAPS)
+        if client.says(_SOFT_BOUNCE).lower() == "no":
+            yield self._finds(AUTH_SOFT_BOUNCE_OFF, _SOFT_BOUNCE)
+
+    def _allows_mechanisms(self) -> bool:
+        """Whether the filter leaves a mechanism of SES's. Unknown counts as yes."""
+        value = self._client.says(_FILTER)
+        try:
+            return any(
+                matches_list(self._configuration, value, each) for each in ("PLAIN", "LOGIN")
+            )
+        except (KeyError, UnansweredError, UnusableTableError):
+            return True
+
+    def _tls_settings(self, tls: Tls) -> t.Iterator[Finding]:
+        client = self._client
+        is_mandatory = tls.level not in OPTIONAL_LEVELS
+        prefix = "mandatory_" if is_mandatory else ""
+        if tls.protocols and not allows_tls_1_2(tls.protocols):
+            name = f"smtp_tls_{prefix}protocols"
+            is_policy = tls.protocols != client.says(name)
+            values = {"value": redact(tls.protocols)}
+            yield self._finds(PROTOCOLS, POLICIES if is_policy else name, **values)
+        if not is_mandatory:
+            return
+        grade = client.says("smtp_tls_mandatory_ciphers").lower()
+        if grade and grade not in _GRADES:
+            yield self._finds(CIPHERS, "smtp_tls_mandatory_ciphers")
+        for name in ("smtp_tls_exclude_ciphers", "smtp_tls_mandatory_exclude_ciphers"):
+            if any(
+                each.lower() in _EXCLUDE_ALL for each in tokens(client.says(name).replace(":", " "))
+            ):
+                yield self._finds(CIPHERS, name)
+        if tls.level in ("secure", "verify") and tls.match and not self._has_name(tls.match):
+            kind = "secure" if tls.level == "secure" else "verify"
+            yield self._finds(CERTIFICATE_MATCH, f"smtp_tls_{kind}_cert_match")
+        yield from self._files()
+
+    def _has_name(self, names: t.Iterable[str]) -> bool:
+        """Whether SES's certificate, which has the endpoint's name, has one of these."""
+        host = self._destination.host
+        return any(
+            name.lower() in ("nexthop", "hostname", host)
+            or (name.startswith(".") and host.endswith(name.lower()))
+            for name in names
+        )
+
+    def _files(self) -> t.Iterator[Finding]:
+        """Those that are not there. The newer setting replaces the older ones."""
+        client = self._client
+        names = [_CHAIN] if client.says(_CHAIN) else [*FILE_SETTINGS]
+        if _ANCHORS not in names:
+            names.append(_ANCHORS)
+        for name in names:
+            if name.endswith("key_file") and not client.says(name.replace("key_file", "cert_file")):
+                continue
+            missing = [
+                path for path in tokens(client.says(name)) if path in self._configuration.missing
+            ]
+            # The default of a key's setting is the certificate's.
+            inherited = name.endswith("key_file") and name not in client.own
+            if missing and not (inherited and name not in self._configuration.lines):
+                yield self._finds(CLIENT_FILE_MISSING, name, value=redact(missing[0]))
+
+    def _ehlo(self) -> t.Iterator[Finding]:
+        if self._client.is_on("smtp_never_send_ehlo"):
+            yield self._finds(EHLO_DISABLED, "smtp_never_send_ehlo")
+        discarded = {
+            each.lower() for each in tokens(self._client.says("smtp_discard_ehlo_keywords"))
+        }
+        if discarded & {"auth", "starttls"}:
+            yield self._finds(EHLO_DISABLED, "smtp_discard_ehlo_keywords")

@@ -1,0 +1,310 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""What keeps mail from going to SES: another route, or what delivers it. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from .._postfix._configuration import ROUTING_TABLES
+from .._postfix._destination import destinations
+from .._postfix._flows import FlowKind
+from .._postfix._main_cf import tokens
+from .._postfix._tls import CHECKED_LEVELS
+from .._postfix._tls_policy import LEVEL, find_tls
+from .._ses._redaction import redact
+from .._smtp._server import region_of_endpoint
+from ._client_findings import client_findings
+from ._finding import find
+from ._route_kinds import (
+    OTHER_FLOW,
+    ROUTE_BY_RELAYHOST,
+    ROUTE_ELSEWHERE,
+    ROUTE_ELSEWHERE_BY_ENTRY,
+    ROUTE_FAILS,
+    ROUTE_PARTLY_ELSEWHERE,
+    ROUTES_UNKNOWN,
+    SERVICE_DISABLED,
+    SERVICE_MISSING,
+    TRANSPORT_DEFERRED,
+)
+from ._where import place_of, remove_decision, remove_setting, setting_place
+
+if t.TYPE_CHECKING:
+    from .._postfix._configuration import Configuration
+    from .._postfix._destination import Destination
+    from .._postfix._flows import Flow, Flows
+    from .._postfix._routing import Decision
+    from ._finding import Finding
+
+__all__ = ["Relay", "relay_findings", "route_findings", "servers_of"]
+
+#: Without these no mail leaves a host, by their lines in master.cf.
+_NEEDED = {
+    "cleanup/unix": "cleanup unix n - n - 0 cleanup",
+    "qmgr/unix": "qmgr unix n - n 300 1 qmgr",
+    "rewrite/unix": "rewrite unix - - n - - trivial-rewrite",
+    "tlsmgr/unix": "tlsmgr unix - - n 1000? 1 tlsmgr",
+}
+_CLIENTS = {
+    "smtp/unix": "smtp unix - - n - - smtp",
+    "relay/unix": "relay unix - - n - - smtp",
+}
+_ERRORS = ("error", "retry", "discard")
+_OWN_ROUTES = (FlowKind.SENDER, FlowKind.RECIPIENT, FlowKind.RELAYED, FlowKind.PATTERN)
+
+
+@dataclass(frozen=True)
+class Relay:
+    """What a relay is to be: its servers, like [host]:587, and what their clients need.
+
+    `senders` are those whose mail has to reach one of the servers, too, `table` is the password map
+    with the logins, None if any will do.
+    """
+
+    servers: frozenset[str]
+    level: str = "secure"
+    senders: frozenset[str] = frozenset()
+    table: str | None = None
+
+
+def servers_of(flow: Flow) -> tuple[Destination, ...]:
+    """The servers that mail is handed to; none if it is not Postfix's SMTP client that has it."""
+    route = flow.route
+    return destinations(route.nexthop, route.client) if route.client else ()
+
+
+def route_findings(configuration: Configuration, flows: Flows, has_login: bool) -> list[Finding]:
+    """For an audit: what is wrong with the routes of a host, if it has an SES login at all."""
+    reaching = [flow for flow in flows.flows if any(map(_is_ses, servers_of(flow)))]
+    if not has_login and not reaching:
+        return []
+    found = _services(configuration, flows.default)
+    # A table that can't be used is a finding of its own.
+    is_table = flows.default.route.failed and flows.default.route.failed.setting in ROUTING_TABLES
+    found += [] if is_table else _problems(configuration, flows.default)
+    if flows.default not in reaching and not found and has_login:
+        is_partly = any(flow.kind in _OWN_ROUTES for flow in reaching)
+        found += _elsewhere(configuration, flows.default, is_partly=is_partly)
+    for flow in reaching:
+        if flow is not flows.default:
+            found += _problems(configuration, flow)
+    found += _unlisted(configuration, flows)
+    found += [
+        finding
+        for flow in flows.flows
+        if flow not in reaching
+        for finding in _other_flow(configuration, flow)
+    ]
+    return found
+
+
+def relay_findings(
+    configuration: Configuration, flows: Flows, relay: Relay, previous: Configuration | None = None
+) -> list[Finding]:
+    """For a set-up: what keeps the mail that has to go to the relay from getting there.
+
+    `configuration` is that after the change, and `previous` that before it: other mail must not be
+    delivered under other settings than before.
+    """
+    found = _services(configuration, flows.default)
+    for flow in flows.flows:
+        servers = servers_of(flow)
+        is_ours = bool(servers) and all(each.text.lower() in relay.servers for each in servers)
+        must_reach = flow.kind == FlowKind.ALL or flow.key in relay.senders
+        if flow.kind == FlowKind.RELAYED and flow.route.transport in _ERRORS:
+            must_reach = True
+        if must_reach:
+            problems = _problems(configuration, flow)
+            found += problems
+            if not is_ours and not problems:
+                found += _elsewhere(configuration, flow, is_partly=False)
+        if not is_ours:
+            is_sure = previous and not must_reach
+            found += _changed_flow(configuration, flow, previous) if is_sure else []
+            continue
+        for server in servers:
+            found += client_findings(configuration, server, relay.level, relay.table)
+    return list(dict.fromkeys([*found, *_unlisted(configuration, flows)]))
+
+
+def _is_ses(destination: Destination) -> bool:
+    return region_of_endpoint(destination.host) is not None
+
+
+def _mail(flow: Flow) -> str:
+    if flow.kind == FlowKind.ALL:
+        return "All mail"
+    return f"{flow.kind[0].upper()}{flow.kind[1:]} {redact(flow.key)}"
+
+
+def _main_cf(configuration: Configuration) -> str:
+    return f"{configuration.directory}/main.cf"
+
+
+def _services(configuration: Configuration, default: Flow) -> list[Finding]:
+    """Services that all mail needs, and that are not there."""
+    needed = dict(_NEEDED)
+    path = f"{default.route.transport}/unix"
+    if path in _CLIENTS and default.route.service is None:
+        needed[path] = _CLIENTS[path]
+    found = []
+    for service, line in needed.items():
+        if configuration.transport(service.partition("/")[0]):
+            continue
+        directory = configuration.directory
+        file = f"{directory}/master.cf"
+        if service in configuration.services:
+            found.append(find(SERVICE_DISABLED, file, service=service, directory=directory))
+        else:
+            found.append(
+                find(SERVICE_MISSING, file, service=service, line=line, directory=directory)
+            )
+    return found
+
+
+def _problems(configuration: Configuration, flow: Flow) -> list[Finding]:
+    """Why Postfix keeps the mail of a flow, wherever it goes."""
+    route, directory = flow.route, configuration.directory
+    main_cf = _main_cf(configuration)
+    if route.failed:
+        by = route.failed
+        return [
+            find(
+                ROUTE_FAILS,
+                main_cf,
+                mail=_mail(flow),
+                table=redact(by.table or by.value),
+                setting=by.setting,
+                where=place_of(by),
+                directory=directory,
+            )
+        ]
+    if route.deferred:
+        by = route.deferred
+        return [
+            find(
+                TRANSPORT_DEFERRED,
+                main_cf,
+                mail=_mail(flow),
+                where=place_of(by),
+                value=redact(by.value),
+                transport=redact(route.transport),
+                command=remove_setting(configuration, by.setting, by.service),
+                directory=directory,
+            )
+        ]
+    return []
+
+
+def _elsewhere(configuration: Configuration, flow: Flow, *, is_partly: bool) -> list[Finding]:
+    """That mail goes to another server, or to another service than the SMTP client."""
+    route = flow.route
+    by = _decisive(flow)
+    path = f"{route.transport}/unix"
+    if by is None or (path in _CLIENTS and route.service is None):
+        return []
+    values: dict[str, t.Any] = {
+        "mail": _mail(flow),
+        "where": place_of(by),
+        "setting": by.setting,
+        "transport": redact(route.transport),
+        "nexthop": redact(route.nexthop),
+        "command": remove_decision(configuration, by),
+        "directory": configuration.directory,
+    }
+    kind = ROUTE_ELSEWHERE
+    if by.setting == "relayhost" and not by.service and not is_partly:
+        relayhost = redact(by.value) if configuration.says("relayhost") else "(empty)"
+        values = {part: values[part] for part in ("mail", "where", "directory")}
+        return [find(ROUTE_BY_RELAYHOST, by.file, value=relayhost, **values)]
+    if is_partly:
+        kind = ROUTE_PARTLY_ELSEWHERE
+    elif by.table is not None:
+        kind = ROUTE_ELSEWHERE_BY_ENTRY
+        values.update(table=redact(by.table), entry=redact(by.key or "a pattern"))
+    else:
+        values["value"] = redact(by.value) or "(empty)"
+    return [find(kind, by.file, **values)]
+
+
+def _decisive(flow: Flow) -> Decision | None:
+    """What has the mail go where it goes: the transport, unless it is a plain SMTP client."""
+    route = flow.route
+    if route.client is None or (route.transport_by and route.transport_by == route.nexthop_by):
+        return route.transport_by
+    return route.nexthop_by
+
+
+def _other_flow(configuration: Configuration, flow: Flow) -> list[Finding]:
+    """That main.cf's strict TLS settings hold for another server as well."""
+    route = flow.route
+    client, by = route.client, route.nexthop_by
+    if client is None or by is None or LEVEL in client.own or not _is_own_flow(flow):
+        return []
+    servers = servers_of(flow)
+    levels = {find_tls(configuration, client, each).level for each in servers}
+    if not servers or not levels & CHECKED_LEVELS:
+        return []
+    return [
+        find(
+            OTHER_FLOW,
+            _main_cf(configuration),
+            mail=_mail(flow),
+            nexthop=redact(route.nexthop),
+            setting=by.setting,
+            where=place_of(by),
+            transport=redact(route.transport),
+            level=redact(client.tls_level),
+        )
+    ]
+
+
+def _is_own_flow(flow: Flow) -> bool:
+    return flow.kind in (*_OWN_ROUTES, FlowKind.FILTER)
+
+
+def _changed_flow(
+    configuration: Configuration, flow: Flow, previous: Configuration | None
+) -> list[Finding]:
+    """That other mail would be delivered under other settings than before."""
+    client = flow.route.client
+    before = previous.client(flow.route.transport) if previous and client else None
+    if client is None or before is None:
+        return []
+    names = {*client.settings, *before.settings} & _BREAKING
+    if all(client.says(name) == before.says(name) for name in names):
+        return []
+    return _other_flow(configuration, flow)
+
+
+#: Settings of a relay that may keep mail from other servers.
+_BREAKING = frozenset({LEVEL, "smtp_tls_CAfile", "smtp_tls_wrappermode"})
+
+
+def _unlisted(configuration: Configuration, flows: Flows) -> list[Finding]:
+    unlisted = [*flows.unlisted]
+    for question in flows.default.route.unknown:
+        names = [name for name in ROUTING_TABLES if question.table in configuration.says(name)]
+        unlisted += [(name, question.table) for name in names]
+    return [
+        find(
+            ROUTES_UNKNOWN,
+            _main_cf(configuration),
+            table=redact(table),
+            setting=setting,
+            where=setting_place(configuration, setting, "rewrite/unix"),
+            directory=configuration.directory,
+        )
+        for setting, table in dict.fromkeys(unlisted)
+    ]
+
+
+def split_servers(value: str) -> frozenset[str]:
+    """The servers in a list, as a Relay has them."""
+    return frozenset(each.lower() for each in tokens(value))

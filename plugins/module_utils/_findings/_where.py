@@ -1,0 +1,65 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""Where a setting or an entry stands, and how somebody gets rid of it, in words for messages."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import typing as t
+
+from .._postfix._programs import TABLE_TYPES
+from .._postfix._table_name import parse_table_name
+from .._ses._redaction import redact
+
+if t.TYPE_CHECKING:
+    from .._postfix._configuration import Configuration
+    from .._postfix._routing import Decision
+
+__all__ = ["place_of", "remove_decision", "remove_setting", "setting_place"]
+
+
+def setting_place(configuration: Configuration, name: str, service: str = "") -> str:
+    """Where a setting stands, like "master.cf, line 7"; for a service (name/type) its own comes first."""
+    file, line = configuration.line(name, service)
+    return _shown_place(file, line)
+
+
+def place_of(by: Decision) -> str:
+    """Where the setting stands that decides."""
+    return _shown_place(by.file, by.line)
+
+
+def remove_setting(configuration: Configuration, name: str, service: str = "") -> str:
+    """What to do about a setting: a command, or a line of master.cf."""
+    postconf = f"postconf -c {shlex.quote(configuration.directory)}"
+    its = configuration.services.get(service)
+    override = its.overrides.get(name) if its else None
+    if override is None:
+        return f"run {postconf} -X {name}"
+    if override.is_joined:  # which postconf does not know
+        return f"delete -o{name}={redact(override.value)} in line {override.line} of master.cf"
+    return f"run {postconf} -PX {service}/{name}"
+
+
+def remove_decision(configuration: Configuration, by: Decision) -> str:
+    """What to do about the setting or the entry that decides."""
+    if by.table is None:
+        return remove_setting(configuration, by.setting, by.service)
+    table = parse_table_name(by.table)
+    if table.type in TABLE_TYPES:
+        entry = redact(by.key or "")
+        compiled = TABLE_TYPES[table.type].suffix
+        command = f", and run postmap {redact(str(table))}" if compiled else ""
+        return f"delete the line of {entry} in {redact(table.path)}{command}"
+    if by.key is None or os.path.isabs(table.path):
+        return f"delete the pattern in {redact(table.path)} that matches"
+    return f"take {redact(by.table)} out of {by.setting}"
+
+
+def _shown_place(file: str, line: int | None) -> str:
+    return f"{file}, line {line}" if line else file

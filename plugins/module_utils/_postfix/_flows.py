@@ -1,0 +1,248 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is private to the mailops.ses collection: it can change at any time without notice.
+
+"""The kinds of mail of an instance, and the route of each: who uses which of its SMTP clients.
+
+All mail without a route of its own; mail of senders, to domains, and to relay_domains that has one;
+what goes to a content filter, or to a server in case of need.
+"""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+from dataclasses import dataclass
+
+from ._configuration import Configuration
+from ._destination import Destination, destinations
+from ._main_cf import tokens
+from ._map_entry import text
+from ._routing import AddressClass, Decision, Route, answer_questions, find_route
+from ._tls_policy import tls_questions
+
+if t.TYPE_CHECKING:
+    from ._lookup_table import Table
+    from ._routing import Ask
+    from ._search import Question
+
+__all__ = ["Flow", "FlowKind", "Flows", "find_flows"]
+
+# SES's mailbox simulator: there is nobody whose mail has a route of its own.
+_RECIPIENT = "success@simulator.amazonses.com"
+_SENDER = "nobody@simulator.amazonses.com"
+_NOBODY = "nobody"
+_RELAYHOSTS = "sender_dependent_relayhost_maps"
+_SENDERS = (_RELAYHOSTS, "sender_dependent_default_transport_maps")
+_FILTERED = ("smtpd", "pickup", "qmqpd")
+
+
+class FlowKind:
+    """Whose mail it is."""
+
+    ALL = "all mail"
+    SENDER = "mail from"
+    RECIPIENT = "mail to"
+    RELAYED = "relayed mail to"
+    PATTERN = "mail that matches a pattern in"
+    FILTER = "mail to be filtered, of"
+    FALLBACK = "mail whose server can't be reached, of"
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Mail, and its route. `key` says whose it is, and is empty for all mail."""
+
+    kind: str
+    key: str
+    route: Route
+
+
+@dataclass(frozen=True)
+class Flows:
+    """All flows, the one of all mail first.
+
+    `unlisted` has the tables whose entries nobody can list, by the settings that name them.
+    """
+
+    flows: tuple[Flow, ...]
+    unlisted: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def are_known(self) -> bool:
+        """Whether there are no other flows, and the route of each is known."""
+        routes = [flow.route for flow in self.flows]
+        return not self.unlisted and not any(route.failed or route.unknown for route in routes)
+
+    @property
+    def default(self) -> Flow:
+        """That of all mail without a route of its own."""
+        return self.flows[0]
+
+
+def find_flows(
+    configuration: Configuration, ask: Ask, senders: t.Iterable[str] = ()
+) -> tuple[Configuration, Flows]:
+    """Find all flows; `senders` are addresses or @domain that matter as well.
+
+    Returns the configuration with what tables that can't be listed have answered, too.
+    """
+    return _Finder(configuration, ask).flows(senders)
+
+
+class _Finder:
+    def __init__(self, configuration: Configuration, ask: Ask) -> None:
+        self._configuration = configuration
+        self._ask = ask
+
+    def flows(self, senders: t.Iterable[str]) -> tuple[Configuration, Flows]:
+        found = [Flow(FlowKind.ALL, "", self._route(_SENDER, _RECIPIENT))]
+        found += self._of_senders(senders)
+        found += self._of_recipients()
+        found += self._of_relay_domains()
+        found += self._of_patterns()
+        found += self._of_filters()
+        found += self._fallbacks({flow.route.transport for flow in found})
+        self._ask_policies(found)
+        return self._configuration, Flows(tuple(found), tuple(self._unlisted()))
+
+    def _route(self, sender: str, recipient: str) -> Route:
+        self._configuration, route = find_route(self._configuration, self._ask, sender, recipient)
+        return route
+
+    def _ask_policies(self, flows: t.Iterable[Flow]) -> None:
+        """Ask the tables with TLS policies for the servers, if they can't be listed."""
+        for flow in flows:
+            client = flow.route.client
+            for server in destinations(flow.route.nexthop, client) if client else ():
+                self._configuration = answer_questions(
+                    self._configuration,
+                    self._ask,
+                    functools.partial(_policy_questions, server=server),
+                )
+
+    def _says(self, name: str) -> str:
+        return self._configuration.says(name, "rewrite/unix")
+
+    def _tables(self, name: str) -> list[tuple[str, Table]]:
+        tables = self._configuration.tables
+        return [(token, tables[token]) for token in tokens(self._says(name)) if token in tables]
+
+    def _of_senders(self, senders: t.Iterable[str]) -> t.Iterator[Flow]:
+        keys = dict.fromkeys(sender.lower() for sender in senders)
+        for name in _SENDERS:
+            for _token, table in self._tables(name):
+                keys.update(dict.fromkeys(map(text, _listed_keys(table))))
+        for key in keys:
+            address = _NOBODY + key if key.startswith("@") else key
+            if key == "<>":
+                address = ""
+            elif "@" not in key:
+                address = f"{key}@{self._says('myorigin')}"
+            yield Flow(FlowKind.SENDER, key, self._route(address, _RECIPIENT))
+
+    def _of_recipients(self) -> t.Iterator[Flow]:
+        """One for each value of transport_maps, of which there may be many with one value."""
+        for _token, table in self._tables("transport_maps"):
+            by_value = {table.values[key]: key for key in reversed(_listed_keys(table))}
+            for key in map(text, by_value.values()):
+                if key != "*":
+                    yield from self._of_recipient(FlowKind.RECIPIENT, key)
+
+    def _of_recipient(self, kind: str, key: str) -> t.Iterator[Flow]:
+        address = key if "@" in key else f"{_NOBODY}@{'x' if key.startswith('.') else ''}{key}"
+        try:
+            yield Flow(kind, key, self._route(_SENDER, address))
+        except ValueError:
+            return  # no address that mail can go to
+
+    def _of_relay_domains(self) -> t.Iterator[Flow]:
+        keys = [token for token in tokens(self._says("relay_domains")) if token[0] not in "/!["]
+        keys = [key for key in keys if ":" not in key]
+        for entries in self._configuration.files.values():
+            keys += [each for each in entries or () if each[0] not in "/![" and ":" not in each]
+        for _token, table in self._tables("relay_domains"):
+            keys += [text(key) for key in _listed_keys(table)[:1]]
+        for key in dict.fromkeys(keys):
+            for flow in self._of_recipient(FlowKind.RELAYED, key):
+                if flow.route.address_class is AddressClass.RELAY:
+                    yield flow
+
+    def _of_patterns(self) -> t.Iterator[Flow]:
+        """What tables of patterns can decide, whoever it is for."""
+        for name in ("transport_maps", *_SENDERS):
+            for token, _table in self._tables(name):
+                for result in self._configuration.results.get(token, ()):
+                    yield Flow(FlowKind.PATTERN, token, self._by_result(name, token, result))
+
+    def _by_result(self, name: str, token: str, result: str) -> Route:
+        """The route for one right-hand side."""
+        default = self._route(_SENDER, _RECIPIENT)
+        is_of_sender = name in _SENDERS
+        if is_of_sender and result.upper() == "DUNNO":
+            result = ""
+        transport, _colon, nexthop = result.partition(":")
+        if name == _RELAYHOSTS:
+            transport, nexthop = "", result
+        if not nexthop and (is_of_sender or not transport):
+            nexthop = default.nexthop
+        return self._made(transport or default.transport, nexthop, self._decision(name, token))
+
+    def _decision(self, name: str, token: str | None = None, service: str = "") -> Decision:
+        file, line = self._configuration.line(name, service)
+        value = self._configuration.says(name, service)
+        return Decision(name, value, file, line, service, table=token)
+
+    def _made(self, transport: str, nexthop: str, by: Decision) -> Route:
+        """A route without a recipient. An empty next hop is the recipient's domain."""
+        return Route(
+            "",
+            "",
+            transport=transport,
+            nexthop=nexthop,
+            transport_by=by,
+            nexthop_by=by,
+            service=self._configuration.transport(transport),
+            client=self._configuration.client(transport),
+        )
+
+    def _of_filters(self) -> t.Iterator[Flow]:
+        """What content_filter names for the services that take mail in."""
+        seen = set()
+        for service in self._configuration.services.values():
+            value = self._configuration.says("content_filter", service.path)
+            if service.program not in _FILTERED or not value or value in seen:
+                continue
+            seen.add(value)
+            own = self._configuration.own("content_filter", service.path) is not None
+            by = self._decision("content_filter", service=service.path if own else "")
+            transport, _colon, nexthop = value.partition(":")
+            nexthop = nexthop or self._configuration.says("default_filter_nexthop")
+            yield Flow(FlowKind.FILTER, service.path, self._made(transport, nexthop, by))
+
+    def _fallbacks(self, transports: t.Collection[str]) -> t.Iterator[Flow]:
+        for client in self._configuration.clients():
+            value = client.says("smtp_fallback_relay")
+            if value and client.service in transports:
+                path = f"{client.service}/unix"
+                own = path if "smtp_fallback_relay" in client.own else ""
+                by = self._decision("smtp_fallback_relay", service=own)
+                yield Flow(FlowKind.FALLBACK, path, self._made(client.service, value, by))
+
+    def _unlisted(self) -> t.Iterator[tuple[str, str]]:
+        for name in ("transport_maps", *_SENDERS):
+            for token, table in self._tables(name):
+                is_known = table.complete or table.inline or token in self._configuration.results
+                if not is_known:
+                    yield name, token
+
+
+def _policy_questions(configuration: Configuration, server: Destination) -> tuple[Question, ...]:
+    return tls_questions(configuration, server.client, server)
+
+
+def _listed_keys(table: Table) -> list[bytes]:
+    """The lookup keys of a table that can be listed. That of static: stands for all of them."""
+    return [] if table.type == "static" else list(table.values)
