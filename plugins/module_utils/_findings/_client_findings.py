@@ -43,7 +43,7 @@ from ._route_kinds import (
     TLS_NOT_VERIFIED_PER_SITE,
     TLS_OPTIONAL_BY_SERVICE,
 )
-from ._where import remove_setting, setting_place
+from ._where import remove_setting, setting_place, show_value
 
 if t.TYPE_CHECKING:
     from .._postfix._configuration import Configuration
@@ -57,6 +57,7 @@ _AUTH = "smtp_sasl_auth_enable"
 _MAPS = "smtp_sasl_password_maps"
 _FILTER = "smtp_sasl_mechanism_filter"
 _SOFT_BOUNCE = "smtp_sasl_auth_soft_bounce"
+_CA_FILE = "smtp_tls_CAfile"
 _CHAIN = "smtp_tls_chain_files"
 _ANCHORS = "smtp_tls_trust_anchor_file"
 _GRADES = ("export", "low", "medium", "high")
@@ -108,7 +109,7 @@ class _Client:
             "command": remove_setting(self._configuration, name, self._path),
             "directory": self._configuration.directory,
             "setting": name,
-            "value": redact(self._client.says(name)),
+            "value": show_value(self._client.says(name)),
             "service": self._client.service,
             "level": redact(str(self._tls.level)),
             "table": redact(self._table or ""),
@@ -180,7 +181,7 @@ class _Client:
         if tls.protocols and not allows_tls_1_2(tls.protocols):
             name = f"smtp_tls_{prefix}protocols"
             is_policy = tls.protocols != client.says(name)
-            values = {"value": redact(tls.protocols)}
+            values = {"value": show_value(tls.protocols)}
             yield self._finds(PROTOCOLS, POLICIES if is_policy else name, **values)
         if not is_mandatory:
             return
@@ -210,6 +211,8 @@ class _Client:
         """Those that are not there. The newer setting replaces the older ones."""
         client = self._client
         names = [_CHAIN] if client.says(_CHAIN) else [*FILE_SETTINGS]
+        if _CA_FILE in client.own:
+            names.append(_CA_FILE)
         if _ANCHORS not in names:
             names.append(_ANCHORS)
         for name in names:

@@ -9,13 +9,13 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .._postfix._configuration import ROUTING_TABLES
 from .._postfix._destination import destinations
 from .._postfix._flows import FlowKind
 from .._postfix._main_cf import tokens
-from .._postfix._tls import CHECKED_LEVELS
+from .._postfix._tls import MANDATORY_LEVELS
 from .._postfix._tls_policy import LEVEL, find_tls
 from .._ses._redaction import redact
 from .._smtp._server import region_of_endpoint
@@ -33,7 +33,7 @@ from ._route_kinds import (
     SERVICE_MISSING,
     TRANSPORT_DEFERRED,
 )
-from ._where import place_of, remove_decision, remove_setting, setting_place
+from ._where import place_of, remove_decision, remove_setting, setting_place, show_value
 
 if t.TYPE_CHECKING:
     from .._postfix._configuration import Configuration
@@ -63,13 +63,13 @@ _OWN_ROUTES = (FlowKind.SENDER, FlowKind.RECIPIENT, FlowKind.RELAYED, FlowKind.P
 class Relay:
     """What a relay is to be: its servers, like [host]:587, and what their clients need.
 
-    `senders` are those whose mail has to reach one of the servers, too, `table` is the password map
-    with the logins, None if any will do.
+    `servers` are for all mail, `senders` has those that have a server of their own, with that.
+    `table` is the password map with the logins, None if any will do.
     """
 
     servers: frozenset[str]
     level: str = "secure"
-    senders: frozenset[str] = frozenset()
+    senders: t.Mapping[str, str] = field(default_factory=dict)
     table: str | None = None
 
 
@@ -115,8 +115,10 @@ def relay_findings(
     found = _services(configuration, flows.default)
     for flow in flows.flows:
         servers = servers_of(flow)
-        is_ours = bool(servers) and all(each.text.lower() in relay.servers for each in servers)
-        must_reach = flow.kind == FlowKind.ALL or flow.key in relay.senders
+        own = relay.senders.get(flow.key) if flow.kind == FlowKind.SENDER else None
+        known = relay.servers | {*relay.senders.values()} if own is None else {own}
+        is_ours = bool(servers) and all(each.text.lower() in known for each in servers)
+        must_reach = flow.kind == FlowKind.ALL or own is not None
         if flow.kind == FlowKind.RELAYED and flow.route.transport in _ERRORS:
             must_reach = True
         if must_reach:
@@ -193,7 +195,7 @@ def _problems(configuration: Configuration, flow: Flow) -> list[Finding]:
                 main_cf,
                 mail=_mail(flow),
                 where=place_of(by),
-                value=redact(by.value),
+                value=show_value(by.value),
                 transport=redact(route.transport),
                 command=remove_setting(configuration, by.setting, by.service),
                 directory=directory,
@@ -214,7 +216,7 @@ def _elsewhere(configuration: Configuration, flow: Flow, *, is_partly: bool) -> 
         "where": place_of(by),
         "setting": by.setting,
         "transport": redact(route.transport),
-        "nexthop": redact(route.nexthop),
+        "nexthop": redact(route.nexthop.strip()),
         "command": remove_decision(configuration, by),
         "directory": configuration.directory,
     }
@@ -227,9 +229,9 @@ def _elsewhere(configuration: Configuration, flow: Flow, *, is_partly: bool) -> 
         kind = ROUTE_PARTLY_ELSEWHERE
     elif by.table is not None:
         kind = ROUTE_ELSEWHERE_BY_ENTRY
-        values.update(table=redact(by.table), entry=redact(by.key or "a pattern"))
+        values.update(table=redact(by.table), entry=show_value(by.key or "a pattern"))
     else:
-        values["value"] = redact(by.value) or "(empty)"
+        values["value"] = show_value(by.value) or "(empty)"
     return [find(kind, by.file, **values)]
 
 
@@ -247,16 +249,17 @@ def _other_flow(configuration: Configuration, flow: Flow) -> list[Finding]:
     client, by = route.client, route.nexthop_by
     if client is None or by is None or LEVEL in client.own or not _is_own_flow(flow):
         return []
-    servers = servers_of(flow)
-    levels = {find_tls(configuration, client, each).level for each in servers}
-    if not servers or not levels & CHECKED_LEVELS:
+    # Without a next hop, the recipient's domain is it.
+    levels = {find_tls(configuration, client, each).level for each in servers_of(flow)}
+    levels = levels if route.nexthop else {client.tls_level}
+    if not levels & MANDATORY_LEVELS:
         return []
     return [
         find(
             OTHER_FLOW,
             _main_cf(configuration),
             mail=_mail(flow),
-            nexthop=redact(route.nexthop),
+            nexthop=redact(route.nexthop) or "the recipients' own servers",
             setting=by.setting,
             where=place_of(by),
             transport=redact(route.transport),

@@ -45,7 +45,7 @@ ROUTE_ELSEWHERE = Kind(
     "critical",
     "Mail does not go through SES although the host has a login for it: another setting than"
     " relayhost decides, for example default_transport.",
-    "{mail} does not go to SES: {where} has {setting} = {value}, so Postfix hands it to the service"
+    "{mail} goes around SES: {where} has {setting} = {value}, so Postfix hands it to the service"
     " {transport} with the next hop {nexthop}",
     f"Remove that setting: {{command}}. {_RELOAD}",
     blocks=True,
@@ -54,14 +54,14 @@ ROUTE_ELSEWHERE_BY_ENTRY = replace(
     ROUTE_ELSEWHERE,
     meaning="The same, because of an entry in a lookup table, for example one for all"
     " recipients in transport_maps.",
-    message="{mail} does not go to SES: {table}, in {setting} ({where}), has an entry for {entry}, so"
+    message="{mail} goes around SES: {table}, in {setting} ({where}), has an entry for {entry}, so"
     " Postfix hands it to the service {transport} with the next hop {nexthop}",
     remedy=f"Remove that entry: {{command}}. {_RELOAD}",
 )
 ROUTE_BY_RELAYHOST = replace(
     ROUTE_ELSEWHERE,
     meaning="The same, because relayhost is empty or names another server.",
-    message="{mail} does not go to SES although this host has a login for it: {where} has relayhost ="
+    message="{mail} goes around SES although this host has a login for it: {where} has relayhost ="
     " {value}",
     remedy="Set relayhost to the SES endpoint and run: postfix -c {directory} reload; or run"
     " mailops.ses.postfix_relay. If no mail should go to SES, remove the login",
@@ -70,8 +70,8 @@ ROUTE_PARTLY_ELSEWHERE = replace(
     ROUTE_ELSEWHERE,
     severity="warning",
     meaning="Most mail does not go through SES, and some does.",
-    message="Only some mail goes to SES. {mail} does not: because of {setting} ({where}) Postfix"
-    " hands it to the service {transport} with the next hop {nexthop}",
+    message="{mail} goes around SES, and other mail does not: because of {setting} ({where})"
+    " Postfix hands it to the service {transport} with the next hop {nexthop}",
     remedy=f"If all mail should go to SES, remove what decides this: {{command}}. {_RELOAD}",
 )
 ROUTE_FAILS = Kind(

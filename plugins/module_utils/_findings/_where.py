@@ -9,18 +9,22 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import typing as t
 
 from .._postfix._programs import TABLE_TYPES
-from .._postfix._table_name import parse_table_name
+from .._postfix._table_name import TableName, parse_table_name
 from .._ses._redaction import redact
 
 if t.TYPE_CHECKING:
     from .._postfix._configuration import Configuration
     from .._postfix._routing import Decision
 
-__all__ = ["place_of", "remove_decision", "remove_setting", "setting_place"]
+__all__ = ["place_of", "remove_decision", "remove_setting", "setting_place", "show_value"]
+
+_WORD = re.compile(r"[^\s,]+")
+_HARMLESS = re.compile(r"[!<>=]{0,2}(?:TLSv1(?:\.[0-3])?|SSLv[23])|\*", re.IGNORECASE)
 
 
 def setting_place(configuration: Configuration, name: str, service: str = "") -> str:
@@ -52,13 +56,30 @@ def remove_decision(configuration: Configuration, by: Decision) -> str:
         return remove_setting(configuration, by.setting, by.service)
     table = parse_table_name(by.table)
     if table.type in TABLE_TYPES:
-        entry = redact(by.key or "")
+        entry = show_value(by.key or "")
         compiled = TABLE_TYPES[table.type].suffix
         command = f", and run postmap {redact(str(table))}" if compiled else ""
-        return f"delete the line of {entry} in {redact(table.path)}{command}"
+        return f"delete the line of {entry} in {_shown_path(table)}{command}"
     if by.key is None or os.path.isabs(table.path):
-        return f"delete the pattern in {redact(table.path)} that matches"
+        return f"delete the pattern in {_shown_path(table)} that matches"
     return f"take {redact(by.table)} out of {by.setting}"
+
+
+def _shown_path(table: TableName) -> str:
+    return redact(str(table)).partition(":")[2]
+
+
+def show_value(value: str) -> str:
+    """A setting's value, redacted word by word; names of TLS protocols and * are no secrets."""
+    transport, colon, nexthop = value.partition(":")
+    if colon and nexthop[:1] in ("", " ", "["):
+        return f"{redact(transport)}:{redact(nexthop)}".strip()
+    return _WORD.sub(_shown_word, value)
+
+
+def _shown_word(match: t.Match[str]) -> str:
+    word = match.group()
+    return word if _HARMLESS.fullmatch(word) else redact(word)
 
 
 def _shown_place(file: str, line: int | None) -> str:

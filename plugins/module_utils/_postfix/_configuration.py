@@ -183,12 +183,15 @@ class Configuration:
 
 
 def read_configuration(
-    postfix: Postfix, directory: str, settings: t.Mapping[str, str] | None = None
+    postfix: Postfix,
+    directory: str,
+    settings: t.Mapping[str, str] | None = None,
+    coming: t.Mapping[str, str] | None = None,
 ) -> Configuration:
     """Read the instance in `directory`. Raises PostfixError.
 
     `settings` are effective ones that were read before; those of ROUTING_SETTINGS and
-    CLIENT_SETTINGS must be among them.
+    CLIENT_SETTINGS must be among them. The tables in settings that are `coming` are read as well.
     """
     if settings is None:
         settings = read_settings(postfix, (*ROUTING_SETTINGS, *CLIENT_SETTINGS))
@@ -198,8 +201,9 @@ def read_configuration(
     tables: dict[str, Table] = {}
     files: dict[str, tuple[str, ...] | None] = {}
     for name in (*DOMAIN_LISTS, *ROUTING_TABLES, "smtp_tls_policy_maps", "smtp_tls_per_site"):
-        own = [one.overrides[name].value for one in services.values() if name in one.overrides]
-        for token in (token for value in (settings.get(name, ""), *own) for token in tokens(value)):
+        values = [one.overrides[name].value for one in services.values() if name in one.overrides]
+        values += [settings.get(name, ""), (coming or {}).get(name, "")]
+        for token in (token for value in values for token in tokens(value)):
             _read_token(postfix, token, utf8, tables, files, is_list=name in DOMAIN_LISTS)
     found = Configuration(directory, settings, setting_lines(content), services, tables, files)
     results = {token: _read_results(table.path) for token, table in tables.items() if table.path}
@@ -217,7 +221,7 @@ def read_configuration(
 
 
 def _named_files(client: Client) -> t.Iterator[str]:
-    for name in FILE_SETTINGS:
+    for name in (*FILE_SETTINGS, "smtp_tls_CAfile"):
         yield from tokens(client.says(name))
 
 

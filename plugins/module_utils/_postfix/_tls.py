@@ -17,6 +17,7 @@ from ._programs import PostfixError
 __all__ = [
     "CHECKED_LEVELS",
     "GOOD_ENOUGH",
+    "MANDATORY_LEVELS",
     "OPTIONAL_LEVELS",
     "allows_tls_1_2",
     "check_ca_file",
@@ -30,9 +31,11 @@ __all__ = [
 CHECKED_LEVELS = frozenset({"secure", "verify", "fingerprint", "dane-only"})
 #: Those that let mail go out without TLS.
 OPTIONAL_LEVELS = frozenset({"none", "may"})
+#: Those that don't.
+MANDATORY_LEVELS = CHECKED_LEVELS | {"encrypt", "dane", "half-dane"}
 #: By the level that is requested: those that are at least as safe.
 GOOD_ENOUGH = {
-    "encrypt": CHECKED_LEVELS | {"encrypt", "dane", "half-dane"},
+    "encrypt": MANDATORY_LEVELS,
     "secure": CHECKED_LEVELS,
 }
 # Debian, Ubuntu, Alpine, Arch; Red Hat, in two versions; SUSE.

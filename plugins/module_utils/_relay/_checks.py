@@ -15,8 +15,16 @@ from __future__ import annotations
 import os
 import re
 import typing as t
+from dataclasses import replace
 
+from .._findings._route_findings import Relay, relay_findings
+from .._postfix._asking import ask_tables
+from .._postfix._configuration import ROUTING_SETTINGS, read_configuration
+from .._postfix._destination import CLIENT_SETTINGS
+from .._postfix._flows import find_flows
+from .._postfix._lookup_table import State, Table
 from .._postfix._main_cf import tokens
+from .._postfix._map_entry import fold
 from .._postfix._master_cf import Override
 from .._postfix._programs import (
     TABLE_TYPES,
@@ -30,6 +38,7 @@ from ._settings import (
     MAPS,
     RelayError,
     RelayLogin,
+    RelayLogins,
     Setting,
 )
 
@@ -37,18 +46,13 @@ __all__ = [
     "ALSO_READ",
     "check_maps",
     "check_overrides",
+    "check_routes",
     "check_routing",
     "check_tls_policy",
 ]
 
 #: Settings that decide whether ours have an effect.
-ALSO_READ = (
-    "mail_version",
-    "default_transport",
-    "relay_transport",
-    "smtp_sasl_tls_verified_security_options",
-    "smtp_tls_policy_maps",
-)
+ALSO_READ = ("mail_version", *ROUTING_SETTINGS, *CLIENT_SETTINGS)
 
 # The service that finds the next hop.
 _REWRITE = "rewrite/unix"
@@ -57,12 +61,6 @@ _READ_BY_REWRITE = frozenset({"relayhost", "sender_dependent_relayhost_maps"})
 
 def check_routing(values: t.Mapping[str, str], servers: int) -> None:
     """Raise RelayError if another setting keeps relayhost, or the login, from having an effect."""
-    transport, _colon, nexthop = values.get("default_transport", "smtp").partition(":")
-    if nexthop:
-        raise RelayError(
-            f"default_transport is {redact(f'{transport}:{nexthop}')}, and its next hop beats relayhost. Take"
-            " the next hop out of it"
-        )
     verified = "smtp_sasl_tls_verified_security_options"
     if "noplaintext" in tokens(values.get(verified, "")):
         raise RelayError(
@@ -82,10 +80,9 @@ def check_overrides(
 ) -> None:
     """Raise RelayError if master.cf sets something else for a service that our mail goes through."""
     settings = {setting.name: setting for setting in wanted}
-    clients = {
-        values.get(name, default).partition(":")[0] + "/unix"
-        for name, default in (("default_transport", "smtp"), ("relay_transport", "relay"))
-    }
+    clients = {values.get("default_transport", "smtp").partition(":")[0] + "/unix"}
+    if values.get("relay_domains"):
+        clients.add(values.get("relay_transport", "relay").partition(":")[0] + "/unix")
     for override in found:
         services = {_REWRITE} if override.name in _READ_BY_REWRITE else clients
         setting = settings.get(override.name)
@@ -96,6 +93,50 @@ def check_overrides(
                 f" {setting.value}. Remove it (postconf -PX"
                 f" {override.service}/{override.name})"
             )
+
+
+def check_routes(
+    postfix: Postfix,
+    directory: str,
+    before: t.Mapping[str, str],
+    after: t.Mapping[str, str],
+    logins: RelayLogins,
+    *,
+    tls_level: str,
+    table: str,
+    sender_table: str,
+) -> list[str]:
+    """Raise RelayError if mail would not reach the relay, or other mail would stop to arrive.
+
+    `before` and `after` are the effective settings, `table` is the password map with the logins and
+    `sender_table` that with the senders' servers. Returns what to warn of.
+    """
+    previous = read_configuration(postfix, directory, before, after)
+    changed = previous.changed(after)
+    senders = {login.sender.lower(): login.destination for login in logins.senders}
+    if senders:
+        own = {fold(os.fsencode(key), changed.utf8): value for key, value in senders.items()}
+        there = changed.tables.get(sender_table)
+        values = {**(there.values if there else {}), **_encoded(own)}
+        name = TableName(*sender_table.partition(":")[::2])
+        routes = Table(sender_table, name.type, name.path, State.READ, values=values)
+        changed = replace(changed, tables={**changed.tables, sender_table: routes})
+    changed, flows = find_flows(changed, ask_tables(postfix), senders)
+    relay = Relay(
+        frozenset(login.destination.lower() for login in logins.logins),
+        level=tls_level,
+        senders={sender: server.lower() for sender, server in senders.items()},
+        table=table,
+    )
+    found = relay_findings(changed, flows, relay, previous)
+    for finding in found:
+        if finding.blocks:
+            raise RelayError(f"{finding.message}. {finding.remedy}. Nothing was changed")
+    return [f"{finding.message}. {finding.remedy}" for finding in found]
+
+
+def _encoded(values: t.Mapping[bytes, str]) -> dict[bytes, bytes]:
+    return {key: value.encode() for key, value in values.items()}
 
 
 def check_maps(
@@ -147,6 +188,8 @@ def check_tls_policy(
     """
     destinations = list(dict.fromkeys(login.destination for login in logins))
     for name in tokens(value):
+        if parse_table_name(name).type in ("inline", "static"):
+            continue  # see check_routes()
         policies = _entries(postfix, name, destinations, "smtp_tls_policy_maps")
         for destination, policy in policies.items():
             its_level = policy_level(policy)

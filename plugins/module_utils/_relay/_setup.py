@@ -47,6 +47,7 @@ from ._checks import (
     ALSO_READ,
     check_maps,
     check_overrides,
+    check_routes,
     check_routing,
     check_tls_policy,
 )
@@ -69,6 +70,7 @@ from ._settings import (
     MAPS,
     NAMES,
     RelayError,
+    RelayLogins,
     SettingChange,
     changes,
     given_back,
@@ -138,6 +140,8 @@ class RelaySetup:
         routes = routes_update.plan() if routes_update else None
         former = self._record.routes if self._record and not routes else None
         self._check(values, thoroughly=bool(settings))
+        # Where settings change, what that comes to is only known once they are staged.
+        more += [] if settings else self._check_routes(values)
         if settings:
             check_replaceable(self._instance.main_cf.path)
         is_left = self._instance.store.is_left_behind() or self._instance.main_cf.staging.is_there()
@@ -302,6 +306,20 @@ class RelaySetup:
         if self.ca_file:
             check_ca_file(self.ca_file, thoroughly)
 
+    def _check_routes(self, values: t.Mapping[str, str]) -> list[str]:
+        """Raise RelayError if mail would not reach the relay with these values; returns warnings."""
+        instance, request = self._instance, self._request
+        return check_routes(
+            instance.postfix,
+            instance.directory,
+            instance.values,
+            values,
+            RelayLogins(request.logins, request.senders),
+            tls_level=request.tls_level,
+            table=self._table,
+            sender_table=f"{self._type.name}:{self._routes_path}",
+        )
+
     # Doing it
 
     def _put_in_force(self, plan: RelayPlan, of_map: MapUpdate) -> list[str]:
@@ -367,6 +385,7 @@ class RelaySetup:
                     f" {setting.value!r}. Look at how main.cf sets it"
                 )
         self._check(values, thoroughly=True)
+        self._check_routes(values)
         return staged
 
     def _stage_record(

@@ -30,7 +30,19 @@ data_directory = {folder}/data
 queue_directory = {folder}/queue
 smtp_sasl_auth_enable = yes
 """
-_MASTER_CF = "smtp unix - - n - - smtp\n"
+_MASTER_CF = """\
+smtp inet n - n - - smtpd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+error unix - - n - - error
+retry unix - - n - - error
+local unix - n n - - local
+"""
 _PYTHON_OF_ALL = "/usr/bin/python3"
 
 

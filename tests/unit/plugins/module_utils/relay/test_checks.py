@@ -27,10 +27,6 @@ SENDER = RelayLogin(SmtpLogin(SERVER, "other", "sesame"), "me@example.com")
 # other settings that have or lack a next hop and the like -> what the error says, None if nothing
 ROUTING: list[tuple[dict[str, str], int, str | None]] = [
     ({}, 2, None),
-    ({"default_transport": "smtp"}, 1, None),
-    ({"default_transport": "smtp:"}, 1, None),
-    ({"default_transport": "smtp:[other]"}, 1, r"default_transport is smtp:\[other\]"),
-    ({"default_transport": "error:no mail"}, 1, "default_transport is error:no mail"),
     ({"mail_version": "3.4.23"}, 2, "this is Postfix 3.4.23, and relayhost can be a list"),
     ({"mail_version": "2.11.0-RC1"}, 2, "this is Postfix 2.11.0-RC1"),
     ({"mail_version": "3.4.23"}, 1, None),
@@ -48,12 +44,17 @@ LEVEL = Setting("smtp_tls_security_level", "secure")
 # an override in master.cf, other settings -> whether it matters
 OVERRIDES: list[tuple[Override, dict[str, str], bool]] = [
     (Override("smtp/unix", LEVEL.name, "may", 7), {}, True),
-    (Override("relay/unix", LEVEL.name, "may", 7), {}, True),
+    (Override("relay/unix", LEVEL.name, "may", 7), {}, False),
+    (Override("relay/unix", LEVEL.name, "may", 7), {"relay_domains": "x"}, True),
     (Override("smtp/unix", LEVEL.name, "secure", 7), {}, False),
     (Override("smtp/inet", LEVEL.name, "may", 7), {}, False),
     (Override("other/unix", LEVEL.name, "may", 7), {}, False),
     (Override("other/unix", LEVEL.name, "may", 7), {"default_transport": "other:"}, True),
-    (Override("other/unix", LEVEL.name, "may", 7), {"relay_transport": "other"}, True),
+    (
+        Override("other/unix", LEVEL.name, "may", 7),
+        {"relay_transport": "other", "relay_domains": "x"},
+        True,
+    ),
     (Override("smtp/unix", "smtp_tls_loglevel", "1", 7), {}, False),
     (Override("smtp/unix", "relayhost", "[x]", 7), {}, False),
     (Override("rewrite/unix", "relayhost", "[x]", 7), {}, True),

@@ -1,0 +1,242 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What keeps mail from reaching a relay, by table: for a set-up, which refuses it by name."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._findings._finding import Finding
+from ansible_collections.mailops.ses.plugins.module_utils._findings._route_findings import (
+    Relay,
+    relay_findings,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._configuration import (
+    Configuration,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._flows import find_flows
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._lookup_table import (
+    State,
+    Table,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._master_cf import (
+    parse_services,
+)
+from ansible_collections.mailops.ses.tests.support.in_process.fake_postfix import MASTER_CF
+
+HOST = "email-smtp.eu-west-1.amazonaws.com"
+SES, OTHER = f"[{HOST}]:587", "[email-smtp.eu-west-3.amazonaws.com]:587"
+BEFORE = {
+    "myhostname": "host.example",
+    "myorigin": "host.example",
+    "mydestination": "host.example",
+    "local_transport": "local:host.example",
+    "relay_transport": "relay",
+    "default_transport": "smtp",
+    "relayhost": "",
+    "parent_domain_matches_subdomains": "relay_domains",
+    "smtp_tls_security_level": "may",
+    "smtp_tls_mandatory_protocols": "!SSLv2, !SSLv3",
+    "smtp_tls_secure_cert_match": "nexthop, dot-nexthop",
+    "smtp_tls_verify_cert_match": "hostname",
+    "smtp_tls_mandatory_ciphers": "medium",
+    "smtp_sasl_auth_soft_bounce": "yes",
+    "smtp_sasl_tls_verified_security_options": "noanonymous",
+}
+AFTER = {
+    "relayhost": SES,
+    "smtp_sasl_auth_enable": "yes",
+    "smtp_sasl_password_maps": "hash:/ours",
+    "smtp_tls_security_level": "secure",
+    "smtp_tls_CAfile": "/ca.pem",
+}
+SDR, SDT = "sender_dependent_relayhost_maps", "sender_dependent_default_transport_maps"
+TRANSPORTS, T = "transport_maps", "hash:/t"
+OUT = "out unix - - n - - smtp\n"
+Case = t.Tuple[t.Dict[str, str], t.Dict[str, str], str, t.Set[str]]  # noqa: UP006  # Python 3.7
+
+
+def judge(
+    settings: t.Mapping[str, str],
+    table: t.Mapping[str, str] | None = None,
+    services: str = "",
+    **relay: t.Any,
+) -> list[Finding]:
+    """What is found with these settings beside the relay's, the entries of hash:/t, and services."""
+    values = {key.encode(): value.encode() for key, value in (table or {}).items()}
+    tables = {
+        T: Table(T, "hash", "/t", State.READ, values=values),
+        "static:out": Table("static:out", "static", None, State.OPAQUE, values={b"*": b"out"}),
+        "ldap:/l": Table("ldap:/l", "ldap", "/l", State.OPAQUE),
+        "regexp:/p": Table("regexp:/p", "regexp", "/p", State.OPAQUE),
+    }
+    results = {"regexp:/p": tuple((table or {}).values())}
+    before = Configuration(
+        "/etc/postfix",
+        {**BEFORE, **settings},
+        {name: number for number, name in enumerate(settings, 1)},
+        parse_services(MASTER_CF + services),
+        tables,
+        results=results,
+        missing=frozenset({"/gone.pem"}),
+    )
+    after = before.changed({**AFTER, **{k: v for k, v in settings.items() if k in AFTER}})
+    known = {"servers": frozenset({SES}), "table": "hash:/ours", **relay}
+    after, flows = find_flows(after, lambda _table, _keys: {}, known.get("senders", {}))
+    return relay_findings(after, flows, Relay(**known), before)
+
+
+#: settings, entries of hash:/t, services of master.cf -> the findings that block
+CASES: dict[str, Case] = {
+    "nothing": ({}, {}, "", set()),
+    # Another route for all mail.
+    "error": ({"default_transport": "error"}, {}, "", {"route_elsewhere"}),
+    "another next hop": ({"default_transport": "smtp:[x]"}, {}, "", {"route_elsewhere"}),
+    "no SMTP client": ({"default_transport": "uucp"}, {}, "uucp unix - n n - - pipe\n", {"route_elsewhere"}),
+    "a transport that is not there": ({"default_transport": "gone"}, {}, "", {"route_elsewhere"}),
+    "another client": ({"default_transport": "out"}, {}, OUT, set()),
+    "all of transport_maps": ({TRANSPORTS: T}, {"*": "smtp:[x]"}, "", {"route_elsewhere"}),
+    "all of transport_maps, to MX": ({TRANSPORTS: T}, {"*": "smtp:"}, "", {"route_elsewhere"}),
+    "all of transport_maps, discarded": ({TRANSPORTS: T}, {"*": "discard:"}, "", {"route_elsewhere"}),
+    "all of transport_maps, to SES": ({TRANSPORTS: T}, {"*": f"smtp:{SES}"}, "", set()),
+    "nothing of transport_maps": ({TRANSPORTS: T}, {"*": ":", "x.example": "error:no"}, "", set()),
+    "all of a static table": ({SDT: "static:out"}, {}, f"{OUT} -o smtp_tls_security_level=may\n", {"tls_not_verified"}),
+    "deferred": ({"defer_transports": "lmtp smtp"}, {}, "", {"transport_deferred"}),
+    "another one deferred": ({"defer_transports": "relay"}, {}, "", set()),
+    "disabled": ({"master_service_disable": "smtp.unix"}, {}, "", {"service_missing"}),
+    "trivial-rewrite's own": ({}, {}, "rewrite unix - - n - - trivial-rewrite -orelayhost=[x]\n", {"route_elsewhere"}),
+    "an empty transport": ({"default_transport": ":[x]"}, {}, "", {"route_fails"}),
+    # relay_domains
+    "relayed": ({"relay_domains": "x.example"}, {}, "", set()),
+    "relayed with an error": ({"relay_domains": "x.example", "relay_transport": "error"}, {}, "", {"route_elsewhere"}),
+    "an error without relay_domains": ({"relay_transport": "error"}, {}, "", set()),
+    # Senders whose mail goes to SES, by another service.
+    "a sender's client": ({SDT: T}, {"@x.example": "out:"}, OUT, set()),
+    "a sender without TLS": ({SDT: T}, {"@x.example": "out:"}, f"{OUT} -o smtp_tls_security_level=may\n", {"tls_not_verified"}),
+    "a sender without TLS, joined": ({SDT: T}, {"me@x.example": "out"}, f"{OUT} -osmtp_tls_security_level=encrypt\n", {"tls_not_verified"}),
+    "a pattern without TLS": ({SDT: "regexp:/p"}, {"p": "out:"}, f"{OUT} -o smtp_tls_security_level=may\n", {"tls_not_verified"}),
+    "a sender without a login": ({SDT: T}, {"@x.example": "out:"}, f"{OUT} -o smtp_sasl_auth_enable=no\n", {"auth_disabled"}),
+    "a sender with other maps": ({SDT: T}, {"@x.example": "out:"}, f"{OUT} -o smtp_sasl_password_maps=hash:/o\n", {"other_password_maps"}),
+    "a sender with our map": ({SDT: T}, {"@x.example": "out:"}, f"{OUT} -o smtp_sasl_password_maps=proxy:hash:/ours\n", set()),
+    "a sender elsewhere": ({SDR: T}, {"@x.example": "[other.example]"}, "smtp unix - - n - - smtp -o smtp_tls_security_level=may\n", {"tls_not_verified"}),
+    "an unused service": ({}, {}, f"{OUT} -o smtp_tls_security_level=none\n", set()),
+    # TLS
+    "old protocols": ({"smtp_tls_mandatory_protocols": "TLSv1"}, {}, "", {"tls_protocols"}),
+    "protocols of another level": ({"smtp_tls_protocols": "TLSv1"}, {}, "", set()),
+    "ciphers": ({"smtp_tls_mandatory_ciphers": "null"}, {}, "", {"tls_ciphers"}),
+    "no ciphers": ({"smtp_tls_exclude_ciphers": "aNULL, ALL"}, {}, "", {"tls_ciphers"}),
+    "another name": ({"smtp_tls_secure_cert_match": "smtp.example.net"}, {}, "", {"tls_certificate_match"}),
+    "a parent's name": ({"smtp_tls_secure_cert_match": ".amazonaws.com"}, {}, "", set()),
+    "names of another level": ({"smtp_tls_verify_cert_match": "x"}, {}, "", set()),
+    "a certificate": ({"smtp_tls_cert_file": "/gone.pem"}, {}, "", {"tls_file_missing"}),
+    "a certificate that is there": ({"smtp_tls_cert_file": "/there.pem"}, {}, "", set()),
+    "a key without a certificate": ({"smtp_tls_key_file": "/gone.pem"}, {}, "", set()),
+    "a chain": ({"smtp_tls_chain_files": "/gone.pem", "smtp_tls_cert_file": "/gone.pem"}, {}, "", {"tls_file_missing"}),
+    "trust anchors": ({"smtp_tls_trust_anchor_file": "/gone.pem"}, {}, "", {"tls_file_missing"}),
+    "a service's CA file": ({}, {}, "smtp unix - - n - - smtp -o smtp_tls_CAfile=/gone.pem\n", {"tls_file_missing"}),
+    "a policy": ({"smtp_tls_policy_maps": T}, {SES: "may"}, "", {"tls_not_verified"}),
+    "a policy's protocols": ({"smtp_tls_policy_maps": T}, {SES: "secure protocols=TLSv1.1"}, "", {"tls_protocols"}),
+    "a policy's names": ({"smtp_tls_policy_maps": T}, {SES: "secure match=dot-nexthop"}, "", {"tls_certificate_match"}),
+    "a good policy": ({"smtp_tls_policy_maps": T}, {SES: "secure match=nexthop:dot-nexthop"}, "", set()),
+    "a site": ({"smtp_tls_per_site": T}, {HOST: "NONE"}, "", {"tls_not_verified"}),
+    "a site that may": ({"smtp_tls_per_site": T}, {HOST: "MAY"}, "", set()),
+    # SASL and EHLO
+    "mechanisms": ({"smtp_sasl_mechanism_filter": "cram-md5, external"}, {}, "", {"sasl_mechanism_filter"}),
+    "all but those": ({"smtp_sasl_mechanism_filter": "!plain, !LOGIN"}, {}, "", {"sasl_mechanism_filter"}),
+    "one of them": ({"smtp_sasl_mechanism_filter": "!gssapi, Login"}, {}, "", set()),
+    "no EHLO": ({"smtp_never_send_ehlo": "yes"}, {}, "", {"ehlo_disabled"}),
+    "an ignored STARTTLS": ({"smtp_discard_ehlo_keywords": "pipelining STARTTLS"}, {}, "", {"ehlo_disabled"}),
+    # Other mail.
+    "a filter": ({"content_filter": "smtp:[127.0.0.9]:25"}, {}, "", {"other_mail_flow"}),
+    "a filter of a service": ({}, {}, "pickup unix n - n 60 1 pickup -o content_filter=smtp:[x]\n", {"other_mail_flow"}),
+    "a filter with a client of its own": ({"content_filter": "out:[x]"}, {}, f"{OUT} -o smtp_tls_security_level=none\n", set()),
+    "a filter that is no SMTP client": ({"content_filter": "scan:x"}, {}, "scan unix - n n - - pipe\n", set()),
+    "an internal server": ({TRANSPORTS: T}, {"x.example": "smtp:[x]:25"}, "", {"other_mail_flow"}),
+    "a domain's own servers": ({TRANSPORTS: T}, {".x.example": "relay:"}, "", {"other_mail_flow"}),
+    "a pattern's server": ({TRANSPORTS: "regexp:/p"}, {"p": "smtp:[x]:25"}, "", {"other_mail_flow"}),
+    "relayed elsewhere": ({"relay_domains": "x.example", "relay_transport": "relay:[x]"}, {}, "", {"other_mail_flow"}),
+    "elsewhere with a policy": ({TRANSPORTS: T, "smtp_tls_policy_maps": T}, {"x.example": "smtp:[x]:25", "[x]:25": "may"}, "", set()),
+    "elsewhere, strict before": (
+        {TRANSPORTS: T, "smtp_tls_security_level": "secure", "smtp_tls_CAfile": "/ca.pem"}, {"x.example": "smtp:[x]:25"}, "", set(),
+    ),
+    "a sender's other server": ({SDR: T}, {"@x.example": "[other.example]"}, "", {"other_mail_flow"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "table", "services", "expected"), CASES.values(), ids=CASES)
+def test_what_blocks(
+    settings: dict[str, str], table: dict[str, str], services: str, expected: set[str]
+) -> None:
+    found = judge(settings, table, services)
+    assert {each.id for each in found if each.blocks} == expected
+    for finding in found:
+        place = finding.file
+        assert place in ("/etc/postfix/main.cf", "/etc/postfix/master.cf")
+        assert finding.message
+        assert "None" not in finding.message + finding.remedy
+
+
+def test_what_only_warns() -> None:
+    found = judge({"smtp_sasl_auth_soft_bounce": "no", TRANSPORTS: "ldap:/l"})
+    assert {(each.id, each.blocks) for each in found} == {
+        ("auth_soft_bounce_off", False),
+        ("routes_unknown", False),
+    }
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [(OTHER, set()), (SES, {"route_elsewhere"}), ("[x]", {"route_elsewhere"})],
+)
+def test_a_sender_that_is_named_has_to_reach_its_server(server: str, expected: set[str]) -> None:
+    found = judge({SDR: T}, {"me@x.example": server}, senders={"me@x.example": OTHER})
+    assert {each.id for each in found} == expected
+
+
+def test_what_decides_is_named_with_a_command_that_takes_it_away() -> None:
+    def first(*arguments: t.Any) -> tuple[str, str]:
+        finding = judge(*arguments)[0]
+        return finding.message, finding.remedy
+
+    message, remedy = first({"default_transport": "error:no mail"})
+    assert "/etc/postfix/main.cf, line 1 has default_transport = error:no mail," in message
+    assert "run postconf -c /etc/postfix -X default_transport." in remedy
+    message, remedy = first({TRANSPORTS: T}, {"*": "smtp:[x]"})
+    assert (
+        "hash:/t, in transport_maps (/etc/postfix/main.cf, line 1), has an entry for *" in message
+    )
+    assert "delete the line of * in /t, and run postmap hash:/t." in remedy
+    own = "smtp unix - - n - - smtp\n  -o smtp_sasl_auth_enable=no\n"
+    message, remedy = first({}, {}, own)
+    assert (
+        "/etc/postfix/master.cf, line 14 has smtp_sasl_auth_enable = no for the service smtp"
+        in message
+    )
+    assert "run postconf -c /etc/postfix -PX smtp/unix/smtp_sasl_auth_enable." in remedy
+    own = "smtp unix - - n - - smtp -osmtp_sasl_auth_enable=no\n"
+    assert "delete -osmtp_sasl_auth_enable=no in line 13 of master.cf" in first({}, {}, own)[1]
+    _message, remedy = first({"master_service_disable": "smtp.unix"})
+    assert remedy.startswith("Run: postconf -c /etc/postfix -X master_service_disable.")
+
+
+def test_no_secret_is_shown() -> None:
+    secret = "BMW5RDrXmmVs0lV7GpI4oLkHXpZ4stDsk6q91z1g38Pk"
+    for settings, table in (
+        ({"default_transport": f"smtp:{secret}"}, {}),
+        ({"smtp_sasl_mechanism_filter": secret}, {}),
+        ({TRANSPORTS: T}, {"*": f"smtp:{secret}"}),
+        ({"smtp_tls_secure_cert_match": f"x {secret}"}, {}),
+        ({"content_filter": f"smtp:{secret}"}, {}),
+    ):
+        found = judge(settings, table)
+        assert found
+        assert secret not in str(found)
+
+
+def test_a_level_that_is_requested() -> None:
+    settings = {"smtp_tls_security_level": "encrypt"}
+    assert judge(settings, level="encrypt") == []
+    assert {each.id for each in judge(settings)} == {"tls_not_verified"}
