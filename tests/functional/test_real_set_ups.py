@@ -204,7 +204,10 @@ def test_check_mode_and_the_run_agree(host: t.Callable[..., Host], name: str) ->
 #: What an error says to do -> the same for a shell.
 REMEDIES = (
     (re.compile(r"run (postconf -c \S+ -P?X [\w./-]+)\."), r"\1"),
-    (re.compile(r"delete the line of \* in (\S+), and run (postmap \S+)\."), r"sed -i '/^\*/d' \1; \2"),
+    (
+        re.compile(r"delete the line of \* in (\S+), and run (postmap \S+)\."),
+        r"sed -i '/^\*/d' \1; \2",
+    ),
     # smtp_tls_policy_maps with an entry for that server
     (
         re.compile(r"goes to (\S+) .*or add an entry for \S+ to smtp_tls_policy_maps"),
@@ -214,9 +217,7 @@ REMEDIES = (
 
 
 @pytest.mark.parametrize("name", sorted(set(REFUSED) - {"85-key-static"}))
-def test_a_remedy_that_is_followed_literally_works(
-    host: t.Callable[..., Host], name: str
-) -> None:
+def test_a_remedy_that_is_followed_literally_works(host: t.Callable[..., Host], name: str) -> None:
     case = CASES[name]
     there = host(case.get("main_cf", ""), case.get("master_cf", ""), case.get("files"))
     done = there.run(REGION)

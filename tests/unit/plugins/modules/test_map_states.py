@@ -13,6 +13,7 @@ import typing as t
 
 import pytest
 from ansible_collections.mailops.ses.plugins.modules import postfix_relay, postfix_relay_info
+from ansible_collections.mailops.ses.tests.support.in_process.fake_postfix import MASTER_CF
 from ansible_collections.mailops.ses.tests.support.in_process.map_host import (
     COMPILED,
     NOTHING,
@@ -170,7 +171,7 @@ def test_a_login_in_a_real_table_alone_comes_back(
     settings = BY_HAND.format(server=key(WEST), path=host.source).replace("hash:", f"{table_type}:")
     main_cf = host.folder / "main.cf"
     main_cf.write_text(main_cf.read_text("utf-8") + settings, encoding="utf-8")
-    (host.folder / "master.cf").write_text("smtp unix - - n - - smtp\n", encoding="utf-8")
+    (host.folder / "master.cf").write_text(MASTER_CF, encoding="utf-8")
     date(main_cf, -10)
     host.run(entry(key(WEST)), map_type=table_type)
     host.source.unlink()
@@ -200,7 +201,7 @@ def test_a_table_alone_of_another_type_stays_alone(
     main_cf = host.folder / "main.cf"
     settings = BY_HAND.format(server=key(WEST), path=host.source)
     main_cf.write_text(main_cf.read_text("utf-8") + settings, encoding="utf-8")
-    (host.folder / "master.cf").write_text("smtp unix - - n - - smtp\n", encoding="utf-8")
+    (host.folder / "master.cf").write_text(MASTER_CF, encoding="utf-8")
     date(main_cf, -10)
     host.run(entry(key(WEST)), map_type="hash")
     host.source.unlink()
@@ -234,7 +235,7 @@ def test_bytes_that_are_not_utf_8(
     odd += b"smtp_tls_CAfile = /caf\xe9\nsmtp_sasl_password_maps = texthash:" + os.fsencode(theirs)
     original = main_cf.read_bytes() + odd + b"\n"
     main_cf.write_bytes(original)
-    (host.folder / "master.cf").write_text("smtp unix - - n - - smtp\n", encoding="utf-8")
+    (host.folder / "master.cf").write_text(MASTER_CF, encoding="utf-8")
     for path in (main_cf, theirs):
         date(path, -10)
     module = ModuleInProcess(monkeypatch, capsys)
