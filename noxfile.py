@@ -333,7 +333,8 @@ def mutation(session: nox.Session) -> None:
     """Mutation testing of the derivation and of the password map's format."""
     install(session, "mutation", core=newest())
     session.chdir(stage(session).parents[2])
-    session.run("python", "-m", f"{TOOLING}.mutation")
+    with temporary_folder() as folder:
+        session.run("python", "-m", f"{TOOLING}.mutation", env={"TMPDIR": str(folder)})
 
 
 def release_check(session: nox.Session) -> None:

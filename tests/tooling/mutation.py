@@ -4,8 +4,8 @@
 
 """Mutation testing: would the unit tests notice a wrong line of the derivation, or of a verdict?
 
-mutmut makes every small change it knows to the modules below, one at a time, and runs the tests
-with it. As a program, in the folder that holds ansible_collections: ``python .../mutation.py``. It
+mutmut makes every small change it knows to the modules below, and mutant_runs.py runs the tests with
+each. As a program, in the folder that holds ansible_collections: ``python -m ...mutation``. It
 fails if too few of the changes are noticed, or if those that are not differ from the list in
 mutation_survivors.yml, where each has a reason.
 
@@ -15,8 +15,11 @@ run, and a survivor must not depend on luck.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -54,8 +57,10 @@ TESTED_BY = (
 )
 SURVIVORS = Path(__file__).with_name("mutation_survivors.yml")
 ENOUGH_PERCENT = 95
-#: mutmut's exit codes for: a test failed, pytest did, the tests ran for too long (an endless loop).
-KILLED = (1, 3, 24, -24, 36, 152, 255)
+#: Where mutmut puts the changed files.
+MUTANTS = Path("mutants")
+#: A program that runs the tests with each mutant.
+RUNS = "ansible_collections.mailops.ses.tests.tooling.mutant_runs"
 
 Survivor = tuple[str, str, str]
 
@@ -75,25 +80,12 @@ class Mutant:
         return self.function, self.was, self.became
 
 
-def settings(tests: t.Iterable[Path]) -> str:
+def settings() -> str:
     """mutmut's configuration, for the folder that it runs in."""
-    options: dict[str, t.Sequence[object]] = {
+    options: dict[str, t.Sequence[Path]] = {
         "source_paths": [COLLECTION / "plugins"],
         "only_mutate": list(MODULES.values()),
         "also_copy": [COLLECTION],
-        "pytest_add_cli_args": [
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            # It collects garbage five times at the end, which takes longer than most mutants' tests.
-            "-p",
-            "no:unraisableexception",
-            "-c",
-            COLLECTION / "pyproject.toml",
-            "-m",
-            "not slow",
-        ],
-        "pytest_add_cli_args_test_selection": list(tests),
     }
     lines = ["[mutmut]"]
     for name, values in options.items():
@@ -114,19 +106,56 @@ def changed_line(diff: str) -> tuple[str, str]:
     return "\n".join(was), "\n".join(became)
 
 
-def mutants() -> list[Mutant]:
-    """What mutmut has found out, from its files."""
-    diff_apply = importlib.import_module("mutmut.mutation.diff_apply")  # only its session has it
+def make_mutants() -> dict[str, Path]:
+    """Have mutmut make all mutants, in a copy of the collection; their names, and of which file."""
+    shutil.rmtree(MUTANTS, ignore_errors=True)  # the results of an earlier run
+    MUTANTS.mkdir()
+    Path("setup.cfg").write_text(settings(), encoding="utf-8")
+    # Only its session has it.
+    program = importlib.import_module("mutmut.__main__")
+    with contextlib.redirect_stdout(io.StringIO()):  # it names each file
+        program.copy_src_dir()
+        program.copy_also_copy_files()
+        program.create_mutants(os.cpu_count() or 1)
+    made = {}
+    for path in MODULES.values():
+        meta = json.loads(Path(MUTANTS, f"{path}.meta").read_text(encoding="utf-8"))
+        made.update(dict.fromkeys(meta["exit_code_by_key"], path))
+    return made
+
+
+def run_tests(names: t.Iterable[str]) -> dict[str, bool]:
+    """Run the tests with each mutant: by its name, whether a test noticed it.
+
+    :raises subprocess.CalledProcessError: if the tests do not pass without a mutant.
+    """
+    names_file, verdicts = MUTANTS / "names.json", MUTANTS / "verdicts.json"
+    names_file.write_text(json.dumps(list(names)), encoding="utf-8")
+    # -p no:unraisableexception: it collects garbage five times at the end of each test run.
+    options = ["-p", "no:unraisableexception", "-m", "not slow", "--rootdir=."]
+    options += ["-c", str(COLLECTION / "pyproject.toml"), *map(str, tests_by_example())]
+    subprocess.run(
+        [sys.executable, "-m", RUNS, names_file.name, verdicts.name, *options],
+        check=True,
+        cwd=MUTANTS,
+        # Not the collection as it is, which the session's path names.
+        env={**os.environ, "PYTHONPATH": str(MUTANTS.resolve())},
+    )
+    said: dict[str, bool] = json.loads(verdicts.read_text(encoding="utf-8"))
+    return said
+
+
+def find_mutants() -> list[Mutant]:
+    """Make all mutants, and find out which of them the tests notice."""
+    made = make_mutants()
+    diff_apply = importlib.import_module("mutmut.mutation.diff_apply")
     found = []
-    for module, path in MODULES.items():
-        meta = json.loads(Path("mutants", f"{path}.meta").read_text(encoding="utf-8"))
-        for name, status in meta["exit_code_by_key"].items():
-            killed = status in KILLED
-            # mutmut's names: module.x_function__mutmut_1, module.xǁClassǁmethod__mutmut_1
-            function = name.rpartition(".x")[2].rpartition("__mutmut_")[0]
-            function = f"{module}.{function.strip('_ǁ').replace('ǁ', '.')}"
-            diff = "" if killed else diff_apply.get_diff_for_mutant(name, path=path)
-            found.append(Mutant(function, *changed_line(diff), killed=killed))
+    for name, killed in run_tests(made).items():
+        # mutmut's names: module.x_function__mutmut_1, module.xǁClassǁmethod__mutmut_1
+        function = name.rpartition(".x")[2].rpartition("__mutmut_")[0]
+        function = f"{made[name].stem}.{function.strip('_ǁ').replace('ǁ', '.')}"
+        diff = "" if killed else diff_apply.get_diff_for_mutant(name, path=made[name])
+        found.append(Mutant(function, *changed_line(diff), killed=killed))
     return found
 
 
@@ -162,17 +191,8 @@ def problems(found: t.Sequence[Mutant], known: set[Survivor]) -> list[str]:
 
 
 def main() -> int:
-    """Run mutmut and judge; the exit status."""
-    shutil.rmtree("mutants", ignore_errors=True)  # the results of an earlier run
-    Path("setup.cfg").write_text(settings(tests_by_example()), encoding="utf-8")
-    # It shows each mutant as it goes, for a terminal.
-    done = subprocess.run(
-        [sys.executable, "-m", "mutmut", "run"], check=False, text=True, capture_output=True
-    )
-    if done.returncode != 0:
-        sys.stdout.write(done.stdout[-4000:] + done.stderr)
-        return 1
-    found = mutants()
+    """Make the mutants, run the tests, and judge; the exit status."""
+    found = find_mutants()
     wrong = problems(found, known_survivors(SURVIVORS.read_text(encoding="utf-8")))
     killed = sum(mutant.killed for mutant in found)
     for line in wrong:
