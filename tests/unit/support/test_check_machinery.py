@@ -7,14 +7,17 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
 from ansible_collections.mailops.ses.tests.tooling import (
     ansible_test_home,
+    get_pip,
     interpreters,
     run_sessions,
     staging,
@@ -156,3 +159,26 @@ def test_the_summary_says_once_what_did_not_run() -> None:
         "NOT RUN: 2 tests need root",
         "NOT RUN: units-3.14 needs Python 3.14, not found here",
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.ends_only
+def test_pip_is_installed_once_for_all_environments_of_ansible_test(tmp_path: Path) -> None:
+    """From an index for the first one; the others need none."""
+    bootstrap = tmp_path / "get_pip_x.py"
+    bootstrap.write_bytes(ansible_test_home.GET_PIP.read_bytes())
+    wheel = get_pip.pip_wheel()
+    settings = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
+    for number, folder in enumerate((wheel.parent, tmp_path)):
+        environment = tmp_path / str(number)
+        venv.create(environment)
+        python = str(environment / "bin" / "python")
+        subprocess.run(
+            [python, str(bootstrap), "--no-setuptools", f"pip=={wheel.name.split('-')[1]}"],
+            env={**os.environ, **settings, "PIP_FIND_LINKS": str(folder)},
+            check=True,
+        )
+        said = subprocess.run(
+            [python, "-m", "pip", "--version"], check=True, stdout=subprocess.PIPE
+        )
+        assert f"from {environment}/" in said.stdout.decode()
