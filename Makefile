@@ -53,9 +53,11 @@ clean:  ## remove what the other targets made
 system:
 	@tests/tooling/system_packages.sh
 
-$(NOX): tests/requirements/nox.txt
+$(NOX): tests/requirements/nox.txt tests/requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3.13 ...' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q -r tests/requirements/nox.txt
+	$(VENV)/bin/python -m pip install -q --only-binary uv -r tests/requirements/uv.txt || \
+	    echo 'No uv for this machine: pip installs what the checks need, and takes longer.'
 	@touch $(NOX)

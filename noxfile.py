@@ -23,10 +23,14 @@ import nox
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from tooling import ansible_test_home, interpreters, staging  # noqa: E402
+from tooling import ansible_test_home, interpreters, staging, uv_settings  # noqa: E402
+
+#: How uv installs what pip would install here; None if only pip can.
+UV = uv_settings.uv_settings()
 
 nox.needs_version = ">=2026.4"
-nox.options.default_venv_backend = "virtualenv"  # in a quarter of the time that venv needs
+# pip's way, where there is no uv: virtualenv needs a quarter of the time that venv needs.
+nox.options.default_venv_backend = "virtualenv" if UV is None else "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
 
@@ -94,7 +98,7 @@ def stage(session: nox.Session) -> Path:
 def install(session: nox.Session, *requirements: str, core: str | None = None) -> None:
     """Install files of tests/requirements and, if said, a minor of ansible-core."""
     files = [word for name in requirements for word in ("-r", str(REQUIREMENTS / f"{name}.txt"))]
-    session.install("-q", *files, *([interpreters.ansible_core(core)] if core else []))
+    session.install("-q", *files, *([interpreters.ansible_core(core)] if core else []), env=UV)
 
 
 @contextlib.contextmanager
@@ -138,7 +142,9 @@ def add(name: str, versions: t.Iterable[str], check: Check, *, default: bool = T
 
     missing.__doc__ = check.__doc__
     python = interpreters.interpreter(chosen) if chosen else False
-    backend = "venv" if chosen in WITH_VENV_ONLY else None
+    backend = None
+    if chosen in WITH_VENV_ONLY:
+        backend = "venv" if UV is None else "uv|venv"
     session = nox.session(python=python, name=name, default=default, venv_backend=backend)
     session(check if chosen else missing)
 
