@@ -33,7 +33,12 @@ ANSIBLE_CORE_PINS = Path(__file__).resolve().parent.parent / "requirements" / "a
 #: What the modules run on, on managed hosts.
 MANAGED_PYTHONS = ("3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
-_WHO = "import sys, ensurepip, venv; print('%d.%d' % sys.version_info[:2], sys.executable)"
+_WHO = """
+import sys
+from importlib.machinery import PathFinder
+if PathFinder.find_spec("ensurepip") and PathFinder.find_spec("venv"):
+    print("%d.%d" % sys.version_info[:2], sys.executable)
+"""
 
 
 def as_tuple(version: str) -> tuple[int, ...]:
@@ -42,12 +47,17 @@ def as_tuple(version: str) -> tuple[int, ...]:
 
 
 def _folders() -> t.Iterator[Path]:
+    """Where Pythons may be; instead of pyenv's shims, which take long to start, those behind them."""
     yield Path(sys.base_prefix, "bin")
-    for folder in os.get_exec_path():
-        yield Path(folder)
-    for root in (os.environ.get("PYENV_ROOT"), "~/.pyenv"):
-        if root:
-            yield from sorted(Path(root).expanduser().glob("versions/*/bin"), reverse=True)
+    folders = [Path(folder) for folder in os.get_exec_path()]
+    roots = [Path(root).expanduser() for root in (os.environ.get("PYENV_ROOT"), "~/.pyenv") if root]
+    folders += [root / "shims" for root in roots]
+    for folder in folders:
+        versions = folder.with_name("versions")
+        if folder.name == "shims" and versions.is_dir():
+            yield from sorted(versions.glob("*/bin"), reverse=True)
+        else:
+            yield folder
 
 
 @functools.cache

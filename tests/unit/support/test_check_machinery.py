@@ -80,6 +80,20 @@ def test_a_program_that_is_not_that_python_is_not_taken(
     assert interpreters.interpreter.__wrapped__("3.99") is None
 
 
+def test_behind_a_shim_the_python_itself_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is active or not, and without the time that a shim takes."""
+    shim = tmp_path / "shims" / "python3.99"
+    python = tmp_path / "versions" / "3.99.1" / "bin" / "python3.99"
+    for program, text in ((shim, SHIM), (python, f"#!/bin/sh\necho 3.99 {python}\n")):
+        program.parent.mkdir(parents=True)
+        program.write_text(text)
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(shim.parent))
+    assert interpreters.interpreter.__wrapped__("3.99") == str(python)
+
+
 @pytest.mark.slow
 def test_this_python_is_found(tmp_path: Path) -> None:
     """And search_path has it under its name."""
