@@ -247,18 +247,20 @@ def integration(minor: str) -> Check:
     return run
 
 
-def functional(chosen: str, *requirements: str) -> Check:
+def functional(marked: str, named: str = "", *requirements: str) -> Check:
     """The functional tests that one ansible-core is enough for: the newest.
 
-    In two sessions, since each of them waits a lot.
+    In three sessions, since each of them waits a lot: by their marks, and by their names.
     """
 
     def run(session: nox.Session) -> None:
         install(session, "functional", *requirements, core=newest())
         stage(session)
-        pytest(session, "-m", f"not every_minor and {chosen}", "tests/functional", *session.posargs)
+        chosen = ["-m", f"not every_minor and {marked}", *(["-k", named] if named else [])]
+        pytest(session, *chosen, "tests/functional", *session.posargs)
 
-    run.__doc__ = f"The functional tests that are {chosen}, with the newest ansible-core."
+    which = f"{marked} and named {named}" if named else marked
+    run.__doc__ = f"The functional tests that are {which}, with the newest ansible-core."
     return run
 
 
@@ -382,7 +384,8 @@ def declare() -> None:
     """Declare the sessions, the long ones first, so that nothing long is left for the end."""
     tools = interpreters.CONTROLLER_PYTHONS[NEWEST or OLDEST]
     minors = interpreters.CONTROLLER_PYTHONS
-    add("functional", tools, functional("not on_hosts", "automation-platform"))
+    add("functional", tools, functional("not on_hosts", "not relay", "automation-platform"))
+    add("functional-relay", tools, functional("not on_hosts", "relay"))
     add("functional-on-hosts", tools, functional("on_hosts"))
     add(f"integration-{OLDEST}", minors[OLDEST], integration(OLDEST))
     add("mutation", tools, mutation)

@@ -64,7 +64,10 @@ def take_from_index(requirements: Path) -> list[str]:
     for path in sorted(requirements.glob("sanity.*.txt")):
         text = path.read_text(encoding="utf-8")
         replaced += _DIRECT_REFERENCE.findall(text)
-        path.write_text(_DIRECT_REFERENCE.sub(r"\1", text), encoding="utf-8")
+        # A file of its own: uv links the installed one to its cache.
+        new = path.with_suffix(".new")
+        new.write_text(_DIRECT_REFERENCE.sub(r"\1", text), encoding="utf-8")
+        new.replace(path)
     return replaced
 
 

@@ -135,8 +135,11 @@ def test_tools_come_from_the_package_index(tmp_path: Path) -> None:
     """Also where a release candidate names a forge."""
     tools = tmp_path / "sanity.pylint.txt"
     tools.write_text("astroid==4.0.4\ndill @ https://forge.example/x.zip#sha256=0\npylint==4.0.5\n")
+    cached = tmp_path / "cached"
+    cached.hardlink_to(tools)
     assert ansible_test_home.take_from_index(tmp_path) == ["dill"]
     assert tools.read_text() == "astroid==4.0.4\ndill\npylint==4.0.5\n"
+    assert "forge" in cached.read_text(), "the installer's cache is its own"
     assert ansible_test_home.take_from_index(tmp_path) == []
 
 
