@@ -57,7 +57,6 @@ _HARMLESS = {
 _NO = {"0", "false", "f", "no", "n", "off", ""}
 #: As pip does: of all indexes the newest version; and certificates are the system's.
 _LIKE_PIP = {
-    "UV_COMPILE_BYTECODE": "1",
     "UV_INDEX_STRATEGY": "unsafe-best-match",
     "UV_PYTHON_DOWNLOADS": "never",
     "UV_SYSTEM_CERTS": "true",
@@ -115,6 +114,6 @@ def translate(settings: t.Mapping[str, str]) -> dict[str, str] | None:
     return said
 
 
-def uv_settings(environment: t.Mapping[str, str] = os.environ) -> dict[str, str] | None:
+def uv_settings(environment: t.Mapping[str, str]) -> dict[str, str] | None:
     """uv's variables for what pip is set up with here; None if uv cannot be told."""
     return translate(read_pip_settings(environment, pip_files(environment)))
