@@ -319,6 +319,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._files._attributes import FileAttributes
+from ..module_utils._files._private_directory import make_private_directory
 from ..module_utils._files._safe_walk import Places
 from ..module_utils._findings._probe import RelayProbe, probe_relay
 from ..module_utils._options import LOGIN_OPTIONS, POSTFIX_RELAY
@@ -327,21 +328,24 @@ from ..module_utils._postfix._map_entry import PasswordMapError
 from ..module_utils._postfix._programs import (
     Postfix,
 )
-from ..module_utils._postfix._rehearsal import private_directory
 from ..module_utils._relay._instance import Instance
 from ..module_utils._relay._login import try_logins
 from ..module_utils._relay._plan import (
-    Outcome,
     RelayPlan,
     RelayRequest,
     diff,
 )
 from ..module_utils._relay._proof import Proof, lack_proof, prove
-from ..module_utils._relay._removal import RelayRemoval
+from ..module_utils._relay._removal import decide_removal
 from ..module_utils._relay._settings import RelayLogins
-from ..module_utils._relay._setup import RelaySetup
+from ..module_utils._relay._setup import complete_request, decide_setup
+from ..module_utils._relay._transaction import Outcome, Transaction
 from ..module_utils._run_module import run_module
 from ..module_utils._ses._redaction import redact
+
+if t.TYPE_CHECKING:
+    from ..module_utils._relay._decision import Decision
+    from ..module_utils._relay._snapshot import RelaySnapshot
 
 _UNVERIFIED = "verify is false"
 
@@ -386,22 +390,24 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
 
 def _set_up(
     module: AnsibleModule, request: RelayRequest, instance: Instance
-) -> tuple[Outcome, tuple[Proof, ...]]:
+) -> tuple[Outcome[RelayPlan], tuple[Proof, ...]]:
     """Set up the relay unless it is, or in check mode; returns what came of it, and what was shown."""
     params = module.params
-    relay = RelaySetup(request, instance)
-    plan = relay.plan()
+    request = complete_request(request)
+    decision = decide_setup(request, instance)
+    for warning in decision.warnings:
+        module.warn(warning)
     logins = RelayLogins(request.logins, request.senders)
     again = {"retries": params["retries"], "delay": params["delay"]}
     if params["verify"]:
         servers = [each.login for each in (*request.logins, *request.senders)]
-        try_logins(servers, params["timeout"], relay.ca_file, **again)
+        try_logins(servers, params["timeout"], request.ca_file, **again)
     if module.check_mode:
-        outcome = _rehearse(module, relay, plan, instance)
+        outcome = _rehearse(module, decision, instance)
         why = "in check mode, Postfix is not asked" if params["verify"] else _UNVERIFIED
         return outcome, lack_proof(logins, request.tls_level, why, logged_in=params["verify"])
     if not params["verify"]:
-        outcome = relay.apply() if plan.changed else Outcome(plan)
+        outcome = _apply(decision, instance)
         return outcome, lack_proof(logins, request.tls_level, _UNVERIFIED, logged_in=False)
     proof: list[Proof] = []
 
@@ -412,33 +418,43 @@ def _set_up(
     def show(afterwards: str) -> None:
         proof[:] = prove(logins, request.tls_level, ask, afterwards=afterwards, **again)
 
-    if plan.changed:
-        outcome = relay.apply(lambda: show("Everything was rolled back"))
-        return outcome, tuple(proof)
-    show("Nothing was changed")
-    return Outcome(plan), tuple(proof)
+    outcome = _apply(decision, instance, lambda: show("Everything was rolled back"))
+    if not proof:
+        show("Nothing was changed")
+    return outcome, tuple(proof)
 
 
-def _remove(module: AnsibleModule, request: RelayRequest, instance: Instance) -> Outcome:
+def _remove(module: AnsibleModule, request: RelayRequest, instance: Instance) -> Outcome[RelayPlan]:
     """Take the relay back, unless in check mode; returns what came of it."""
-    relay = RelayRemoval(request, instance)
-    plan = relay.plan()
+    decision = decide_removal(request, instance)
     if module.check_mode:
-        return _rehearse(module, relay, plan, instance)
-    return relay.apply() if plan.changed else Outcome(plan)
+        return _rehearse(module, decision, instance)
+    return _apply(decision, instance)
+
+
+def _apply(
+    decision: Decision[RelaySnapshot, RelayPlan],
+    instance: Instance,
+    prove_it: t.Callable[[], None] | None = None,
+) -> Outcome[RelayPlan]:
+    """Do what is planned, if anything; returns what came of it."""
+    if not decision.plan.changed:
+        return Outcome(decision.plan)
+    return Transaction(instance.tools, instance, prove_it).run(decision)
 
 
 def _rehearse(
-    module: AnsibleModule, relay: RelaySetup | RelayRemoval, plan: RelayPlan, instance: Instance
-) -> Outcome:
+    module: AnsibleModule, decision: Decision[RelaySnapshot, RelayPlan], instance: Instance
+) -> Outcome[RelayPlan]:
     """Do what a run would do before it changes anything; returns what would come of it."""
+    plan = decision.plan
     if plan.changed:
-        with private_directory(module.tmpdir) as directory:
-            relay.rehearse(plan, directory)
+        with make_private_directory(module.tmpdir) as directory:
+            Transaction(instance.tools, instance).rehearse(decision, directory)
     return Outcome(plan, reloaded=plan.reload and instance.is_running())
 
 
-def _result(outcome: Outcome, main_cf: str) -> dict[str, t.Any]:
+def _result(outcome: Outcome[RelayPlan], main_cf: str) -> dict[str, t.Any]:
     plan = outcome.plan
     return {
         "changed": plan.changed,

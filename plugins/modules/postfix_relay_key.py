@@ -184,11 +184,9 @@ from ..module_utils._postfix._programs import (
 )
 from ..module_utils._relay._instance import Instance
 from ..module_utils._relay._login import try_logins
-from ..module_utils._relay._rotation import (
-    KeyRotation,
-    RotationRequest,
-)
-from ..module_utils._relay._rotation_plan import RotatedEntries, diff
+from ..module_utils._relay._rotation import decide_rotation
+from ..module_utils._relay._rotation_plan import RotatedEntries, RotationRequest, diff
+from ..module_utils._relay._transaction import Transaction
 from ..module_utils._run_module import run_module
 from ..module_utils._ses._redaction import is_harmless, redact
 
@@ -210,8 +208,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     postfix = Postfix(module, params["config_directory"])
     instance = Instance(postfix, SameAttributes(module), Places(module.warn))
     request = RotationRequest(params["state"], rotated, params["old_access_key"] or "")
-    rotation = KeyRotation(request, instance)
-    plan = rotation.plan()
+    decision = decide_rotation(request, instance)
+    plan = decision.plan
     if params["verify"] and plan.entries_changed:
         try_logins(
             [login for each in rotated for login in each.logins()],
@@ -222,7 +220,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         )
     reloaded = plan.reload and module.check_mode and instance.is_running()
     if plan.changed and not module.check_mode:
-        plan, reloaded = rotation.apply()
+        outcome = Transaction(instance.tools, instance).run(decision)
+        plan, reloaded = outcome.plan, outcome.reloaded
     for warning in plan.warnings:
         module.warn(warning)
     return {

@@ -237,16 +237,13 @@ from ..module_utils._files._safe_walk import Places
 from ..module_utils._options import LOGIN_OPTIONS, POSTFIX_SASL_PASSWD
 from ..module_utils._payload import unpack
 from ..module_utils._postfix._map_entry import WantedEntries
-from ..module_utils._postfix._map_update import (
-    MapRequest,
-    MapUpdate,
-    Plan,
-    source_path,
-    table_type,
-)
+from ..module_utils._postfix._map_files import Tools
+from ..module_utils._postfix._map_plan import MapPlan, check_source_path, find_table_type
 from ..module_utils._postfix._programs import (
     Postfix,
 )
+from ..module_utils._relay._password_map import MapRequest, decide_password_map
+from ..module_utils._relay._transaction import Outcome, Transaction
 from ..module_utils._run_module import run_module
 
 
@@ -261,34 +258,33 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     params = module.params
     # Taken out, because a failure in AnsibleModule itself puts all parameters into the result.
     secret = params.pop("password")
-    wanted = unpack("mailops.ses.postfix_sasl_passwd", secret, WantedEntries).entries
+    entries = unpack("mailops.ses.postfix_sasl_passwd", secret, WantedEntries).entries
     postfix = Postfix(module, params["config_directory"])
     settings = postfix.settings()
     request = MapRequest(
-        path=source_path(params["path"] or os.path.join(settings.config_directory, "sasl_passwd")),
-        table_type=table_type(params["map_type"], settings.default_type),
-        wanted=wanted,
+        path=check_source_path(
+            params["path"] or os.path.join(settings.config_directory, "sasl_passwd")
+        ),
+        table_type=find_table_type(params["map_type"], settings.default_type),
+        entries=entries,
         exclusive=params["exclusive"],
         backup=params["backup"],
         utf8=settings.utf8,
     )
     check_can_write(os.path.dirname(request.path))
-    removing = not any(entry.present for entry in wanted) and not request.exclusive
+    removing = not any(entry.present for entry in entries) and not request.exclusive
     places = Places(module.warn, removing=removing)
-    update = MapUpdate(request, postfix, FileAttributes(module), places)
-    plan = update.plan()
-    backup = None
-    if plan.changed and not module.check_mode:
-        plan, backup = update.apply()
-    for table in plan.other_tables:
-        module.warn(
-            f"{table} is a table of another type than {request.table_type.name}. It is not kept"
-            " up to date and may hold old passwords. Remove it if no setting of Postfix names it"
-        )
-    return _result(request, plan, backup)
+    tools = Tools(postfix, FileAttributes(module), places)
+    decision = decide_password_map(request, tools)
+    outcome = Outcome(decision.plan)
+    if decision.plan.changed and not module.check_mode:
+        outcome = Transaction(tools).run(decision)
+    for warning in outcome.plan.map.describe_other_tables():
+        module.warn(warning)
+    return _result(request, outcome.plan.map, outcome.backups)
 
 
-def _result(request: MapRequest, plan: Plan, backup: str | None) -> dict[str, t.Any]:
+def _result(request: MapRequest, plan: MapPlan, backups: t.Sequence[str]) -> dict[str, t.Any]:
     result = {
         "changed": plan.changed,
         "path": request.path,
@@ -301,12 +297,12 @@ def _result(request: MapRequest, plan: Plan, backup: str | None) -> dict[str, t.
         "reload_needed": not request.table_type.suffix and (plan.writes_source or plan.left_behind),
         "diff": _diff(request, plan),
     }
-    if backup:
-        result["backup_file"] = str(backup)
+    if backups:
+        result["backup_file"] = str(backups[0])
     return result
 
 
-def _diff(request: MapRequest, plan: Plan) -> dict[str, str]:
+def _diff(request: MapRequest, plan: MapPlan) -> dict[str, str]:
     """The entries that change, and then what is wrong with the files; no password is in it."""
     before, after = list(plan.edit.before), list(plan.edit.after)
     if plan.table_problem:

@@ -14,19 +14,15 @@ import os
 import signal
 import typing as t
 
-from ._safe_path import (
-    ChangedError,
-    SecretFileError,
-)
+from ._safe_path import SecretFileError
 
 if t.TYPE_CHECKING:
     from ._safe_path import Places
 
-__all__ = ["LeftInForceError", "cleaning_up", "uninterrupted", "until_unchanged", "why"]
+__all__ = ["ATTEMPTS", "LeftInForceError", "cleaning_up", "explain", "uninterrupted"]
 
-# How often a run plans again because somebody else has changed a file meanwhile.
-_ATTEMPTS = 5
-_T = t.TypeVar("_T")
+#: How often a run plans because somebody else has changed a file meanwhile.
+ATTEMPTS = 5
 
 
 class LeftInForceError(SecretFileError):
@@ -53,22 +49,9 @@ def cleaning_up(
     try:
         yield
     except errors as exc:
-        places.warn(f"{problem}: {why(exc)}. The next run will do it")
+        places.warn(f"{problem}: {explain(exc)}. The next run will do it")
 
 
-def until_unchanged(places: Places, attempt: t.Callable[[], _T]) -> _T:
-    """Return what `attempt` does, which reads and plans again if somebody else changes a file.
-
-    Raises ChangedError if that does not end.
-    """
-    for _number in range(_ATTEMPTS - 1):
-        places.look_again()
-        with contextlib.suppress(ChangedError, LeftInForceError):
-            return attempt()
-    places.look_again()
-    return attempt()
-
-
-def why(exc: Exception) -> str:
+def explain(exc: Exception) -> str:
     """Why something failed, without the path, which the caller's message has."""
     return os.strerror(exc.errno or errno.EIO) if isinstance(exc, OSError) else str(exc)

@@ -215,6 +215,11 @@ class SafePath(str):
         self.directory.places.warn(f"{problem}. It was neither read nor changed")
         return None
 
+    def find_safe(self) -> os.stat_result | None:
+        """What the file is; None if it is not there, or if status() would not accept it."""
+        found = self.directory.status(self.name)
+        return None if found is None or self._problem(found) else found
+
     def read(self) -> bytes | None:
         """Its content, None if it is not there. Raises as status()."""
         self.note()

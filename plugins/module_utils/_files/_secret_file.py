@@ -24,7 +24,7 @@ import typing as t
 from ._attempts import (
     LeftInForceError,
     cleaning_up,
-    why,
+    explain,
 )
 from ._obstacles import lock_holder
 from ._safe_path import (
@@ -315,7 +315,7 @@ def in_force(staged: t.Sequence[tuple[str, str]]) -> t.Iterator[None]:
             _sync_directories(target for target, _former in done)
         except (OSError, SecretFileError) as exc:
             raise LeftInForceError(
-                f"the run failed, and what it had done could not be undone: {why(exc)}. The next run"
+                f"the run failed, and what it had done could not be undone: {explain(exc)}. The next run"
                 " goes on from there"
             ) from None
         raise

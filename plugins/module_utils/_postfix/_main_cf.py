@@ -12,21 +12,13 @@ link by a file, and put every setting in force before anybody has looked at the 
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import errno
 import os
 import re
-import stat
-import time
 import typing as t
 
-from .._files._safe_walk import Places
-from .._files._secret_file import (
-    Staging,
-    read_if_there,
-)
+from .._files._secret_file import read_if_there
 from .._ses._redaction import is_harmless
+from ._config_file import ConfigFile
 from ._programs import (
     Postfix,
     PostfixError,
@@ -34,18 +26,11 @@ from ._programs import (
 )
 
 if t.TYPE_CHECKING:
-    from .._files._safe_path import (
-        Directory,
-        SafePath,
-    )
+    from .._files._safe_path import SafePath
+    from .._files._safe_walk import Places
 
 __all__ = ["MainCf", "read_settings", "tokens"]
 
-# A file that was changed a moment ago may be half written: Postfix's programs read it again and again
-# until its last change is more than a second ago (dict_load_file_xt()). Ours is always whole.
-_COOL_SECONDS = 3.0
-# What a file system may answer to extended attributes that it has not, or may not be copied.
-_NO_ATTRIBUTES = frozenset({errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.EINVAL})
 # What postconf says of them, instead of printing them.
 _UNUSED = re.compile("unused parameter: (.*)")
 
@@ -89,25 +74,12 @@ def read_settings(
     return {name: found[name] for name in names if name in found} if names else found
 
 
-class MainCf:
-    """The main.cf of the instance in `directory`. `path` is the file itself, if that is a link.
-
-    Raises UnsafePathError if others can redirect it.
-    """
+class MainCf(ConfigFile):
+    """The main.cf of the instance in `directory`."""
 
     def __init__(self, postfix: Postfix, directory: str, places: Places | None = None) -> None:
+        super().__init__(directory, "main.cf", places)
         self._postfix = postfix
-        self.directory = directory
-        self.path = (places or Places()).find(os.path.join(directory, "main.cf"))
-        self.staging = Staging(self.path)
-        self._is_rehearsed = False
-
-    def rehearsed(self, directory: Directory) -> MainCf:
-        """The same main.cf, whose successors are made in another directory, and never in force."""
-        rehearsal = copy.copy(self)
-        rehearsal.staging = Staging(directory.file(self.path.name))
-        rehearsal._is_rehearsed = True
-        return rehearsal
 
     def read(self) -> bytes:
         """Its content. Raises PostfixError if it is not there."""
@@ -120,17 +92,23 @@ class MainCf:
         """The values that main.cf itself has, without expanding anything; without names, all."""
         return read_settings(self._postfix, names, ["-n"])
 
-    def stage(self, changes: t.Mapping[str, str | None], basis: SafePath | None = None) -> SafePath:
+    def stage(
+        self,
+        changes: t.Mapping[str, str | None],
+        basis: SafePath | None = None,
+        services: bytes | None = None,
+    ) -> SafePath:
         """Make its successor in the staging directory; returns the path.
 
         `changes` has the new values, None for what is to go. Everything else stays as it is, byte
-        for byte, in main.cf or in `basis`, the path of a staged one. Raises PostfixError.
+        for byte, in main.cf or in `basis`, the path of a staged one. `services` is the master.cf
+        that it is to go with, if that changes. Raises PostfixError.
         """
         content = self.read() if basis is None else basis.read() or b""
         if content and not content.endswith(b"\n"):
             # postconf would add a new setting to the last line.
             content += b"\n"
-        path = self.stage_content(content)
+        path = self.stage_content(content, services)
         postfix = self._postfix.at(path.directory)
         settings, stand_ins = _arguments(changes)
         gone = [name for name, value in changes.items() if value is None]
@@ -144,9 +122,9 @@ class MainCf:
             content = path.read() or b""
             for stand_in, value in stand_ins.items():
                 content = content.replace(stand_in.encode(), os.fsencode(value))
-            path = self.stage_content(content)
+            path = self.stage_content(content, services)
             postfix = self._postfix.at(path.directory)
-        self._attributes(path)
+        self._give_attributes(path)
         before = self._postfix if basis is None else self._postfix.at(basis.directory)
         unexpected = _other_changes(before, postfix, changes)
         if unexpected:
@@ -157,46 +135,22 @@ class MainCf:
             )
         return path
 
-    def stage_content(self, content: bytes) -> SafePath:
+    def stage_content(self, content: bytes, services: bytes | None = None) -> SafePath:
         """Make a file with these bytes its successor in the staging directory; returns the path."""
         folder = self.staging.folder()
         path = self.staging.write(content, folder.file("main.cf"))
-        self._attributes(path)
+        self._give_attributes(path)
         # postconf knows parameters of services, and those that master.cf alone uses, only with it.
-        services = read_if_there(os.path.join(self.directory, "master.cf"))
+        if services is None:
+            services = read_if_there(os.path.join(self.directory, "master.cf"))
         if services is not None:
             self.staging.write(services, folder.file("master.cf"))
         return path
 
-    def staged_settings(self, staged: SafePath, names: t.Sequence[str]) -> dict[str, str]:
+    def read_staged(self, staged: SafePath, names: t.Sequence[str]) -> dict[str, str]:
         """The effective values, expanded, once the staged file is in force."""
         postfix = self._postfix.at(staged.directory)
         return read_settings(postfix, names, ["-o", f"config_directory={self.directory}", "-x"])
-
-    def _attributes(self, staged: SafePath) -> None:
-        """Give a staged file main.cf's owner, mode, SELinux context and access control list.
-
-        And a time that lets Postfix's programs read it at once.
-        """
-        if not self._is_rehearsed:
-            self.path.status()
-            with _opened(self.path) as original, _opened(staged) as successor:
-                status = os.fstat(original)
-                os.fchown(successor, status.st_uid, status.st_gid)
-                os.fchmod(successor, stat.S_IMODE(status.st_mode))
-                for name in _attribute_names(original):
-                    _copy_attribute(original, successor, name)
-        changed = time.time() - _COOL_SECONDS
-        os.utime(staged.name, (changed, changed), dir_fd=staged.directory.descriptor)
-
-
-@contextlib.contextmanager
-def _opened(path: SafePath) -> t.Iterator[int]:
-    descriptor = path.open(os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _arguments(changes: t.Mapping[str, str | None]) -> tuple[list[str], dict[str, str]]:
@@ -223,22 +177,3 @@ def _other_changes(before: Postfix, after: Postfix, changes: t.Collection[str]) 
     # Always there, and different, with the option -c.
     expected = {*changes, "config_directory"}
     return sorted(name for name in {*now, *then} - expected if now.get(name) != then.get(name))
-
-
-def _attribute_names(file: int) -> list[str]:
-    if not hasattr(os, "listxattr"):  # Python has it on Linux only
-        return []
-    try:
-        return os.listxattr(file)
-    except OSError as exc:
-        if exc.errno not in _NO_ATTRIBUTES:
-            raise
-        return []
-
-
-def _copy_attribute(source: int, target: int, name: str) -> None:
-    try:
-        os.setxattr(target, name, os.getxattr(source, name))
-    except OSError as exc:
-        if exc.errno not in _NO_ATTRIBUTES:
-            raise

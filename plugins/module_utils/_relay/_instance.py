@@ -25,17 +25,14 @@ from .._files._secret_file import (
     locked,
     remove_files,
 )
+from .._postfix._config_file import MasterCf
 from .._postfix._main_cf import (
     MainCf,
     read_settings,
     tokens,
 )
-from .._postfix._map_update import (
-    MapRequest,
-    MapUpdate,
-    source_path,
-    table_type,
-)
+from .._postfix._map_files import MapFiles, Tools
+from .._postfix._map_plan import check_source_path, find_table_type
 from .._postfix._programs import (
     TABLE_TYPES,
     Postfix,
@@ -55,7 +52,6 @@ from ._settings import (
 if t.TYPE_CHECKING:
     from .._files._attributes import FileAttributes
     from .._files._safe_path import SafePath
-    from .._postfix._map_entry import Wanted
     from .._postfix._programs import TableType
 
 __all__ = ["Instance"]
@@ -79,7 +75,7 @@ class Instance:
     ) -> None:
         self.postfix = postfix
         self.places = places or Places()
-        self._attributes = attributes
+        self.tools = Tools(postfix, attributes, self.places)
         if postfix.config_directory:
             check_can_write(postfix.config_directory)
             # Before Postfix's programs read what another user may have put there. That there is no
@@ -90,6 +86,7 @@ class Instance:
         self.directory = self.values["config_directory"]
         check_can_write(self.directory)
         self.main_cf = MainCf(postfix, self.directory, self.places)
+        self.master_cf = MasterCf(self.directory, self.places)
         check_lock(self.main_cf.path)
         self.store = RecordStore(self.directory, self.places)
         #: Whether this run has had Postfix read its configuration.
@@ -100,6 +97,18 @@ class Instance:
     def utf8(self) -> bool:
         """Whether maps are UTF-8 for Postfix."""
         return self.values["smtputf8_enable"] == "yes"
+
+    def is_left_behind(self) -> bool:
+        """Whether a killed run has left files beside main.cf, master.cf or the record."""
+        files = self.list_config_files()
+        return self.store.is_left_behind() or any(file.staging.is_there() for file in files)
+
+    def list_config_files(self) -> list[MainCf | MasterCf]:
+        """The files of the configuration beside which something of ours can have been made."""
+        files: list[MainCf | MasterCf] = [self.main_cf]
+        with contextlib.suppress(UnsafePathError):
+            files += [self.master_cf] if self.master_cf.path else []
+        return files
 
     def read(self) -> None:
         """Read the settings again."""
@@ -116,7 +125,7 @@ class Instance:
 
     def map_path(self, asked: str | None) -> str:
         """The source of the password map. Raises RelayError if main.cf can't name it."""
-        path = source_path(asked or os.path.join(self.directory, "sasl_passwd"))
+        path = check_source_path(asked or os.path.join(self.directory, "sasl_passwd"))
         if tokens(path) != (path,):
             raise RelayError(
                 f"the path {path!r} has white space or a comma in it, where main.cf would end the"
@@ -141,7 +150,7 @@ class Instance:
                     with contextlib.suppress(PostfixError):
                         self.postfix.check_type(TABLE_TYPES[name])
                         return TABLE_TYPES[name]
-        return table_type(asked, default)
+        return find_table_type(asked, default)
 
     def password_tables(self) -> dict[str, TableType]:
         """The password maps that main.cf names and we can make, each with its type.
@@ -156,42 +165,11 @@ class Instance:
                 found.setdefault(os.path.realpath(path), (path, TABLE_TYPES[name]))
         return dict(found.values())
 
-    def map_update(
-        self,
-        path: str,
-        its_type: TableType,
-        wanted: t.Iterable[Wanted],
-        *,
-        exclusive: bool = False,
-        backup: bool = False,
-        source: bytes | None = None,
-        secret: bool = True,
-        backup_as: str | None = None,
-    ) -> MapUpdate:
-        """The update of one of our maps."""
-        request = MapRequest(
-            path=path,
-            table_type=its_type,
-            wanted=tuple(wanted),
-            exclusive=exclusive,
-            backup=backup,
-            utf8=self.utf8,
-            source=source,
-            secret=secret,
-            backup_as=backup_as,
-        )
-        return MapUpdate(request, self.postfix, self._attributes, self.places)
+    def map_files(self, path: str, its_type: TableType) -> MapFiles:
+        """The files of one of our maps."""
+        return MapFiles(self.tools, path, its_type)
 
-    def read_map(self, path: str) -> bytes | None:
-        """The source of a map, None if there is none."""
-        return self.places.find(path).read()
-
-    def map_content(self, path: str, its_type: TableType) -> bytes | None:
-        """What a map holds, in the form of a source: if it has none, what is in its table. Or None."""
-        source = self.read_map(path)
-        return self.map_update(path, its_type, []).table_entries() if source is None else source
-
-    def map_files(self, path: str | None) -> tuple[str, ...]:
+    def list_files(self, path: str | None) -> tuple[str, ...]:
         """The files of a map that are there: tables of all types, then the source."""
         if path is None:
             return ()
@@ -199,9 +177,9 @@ class Instance:
         names = [*(path + suffix for suffix in sorted(suffixes)), path]
         return tuple(name for name in names if self._removable(name) is not None)
 
-    def remove_left(self, path: str | None) -> None:
+    def remove_left(self, path: str) -> None:
         """Remove what a killed run has left beside a map and its tables: it may hold passwords."""
-        suffixes = {known.suffix for known in TABLE_TYPES.values()} if path else set()
+        suffixes = {known.suffix for known in TABLE_TYPES.values()}
         for suffix in suffixes:
             # Nothing was made where another user decides what a name leads to.
             with contextlib.suppress(MissingDirectoryError, UnsafePathError):

@@ -19,9 +19,7 @@ import os
 import typing as t
 from dataclasses import asdict, dataclass, field, replace
 
-from .._files._attempts import (
-    cleaning_up,
-)
+from .._files._attempts import cleaning_up
 from .._files._safe_path import make_private
 from .._files._safe_walk import Places
 from .._files._secret_file import (
@@ -35,12 +33,27 @@ if t.TYPE_CHECKING:
     from .._files._safe_path import Directory, SafePath
     from ._settings import SettingChange
 
-__all__ = ["FileState", "MapState", "Ours", "Record", "RecordStore", "RecordedSetting", "digest"]
+__all__ = [
+    "MAIN_CF",
+    "MAP",
+    "MASTER_CF",
+    "FileState",
+    "MapState",
+    "Ours",
+    "Record",
+    "RecordStore",
+    "RecordedSetting",
+    "digest",
+]
 
+# That of 0.1.0; a record that says something of master.cf has the next one.
 _FORMAT = 1
+_WITH_MASTER_CF = 2
 _RECORD = "relay.json"
-_MAIN_CF = "main.cf.before"
-_MAP = "map.before"
+#: The names of the files from before the relay.
+MAIN_CF = "main.cf.before"
+MASTER_CF = "master.cf.before"
+MAP = "map.before"
 
 
 def digest(content: bytes | None) -> str:
@@ -72,12 +85,17 @@ class FileState:
         """Whether the file, with what was there before us, has no changes of anybody else."""
         return self.whole and (content == before or digest(content) in self.wrote)
 
-    def next(self, content: bytes | None, before: bytes | None, *coming: bytes | None) -> FileState:
+    def begin(
+        self, content: bytes | None, before: bytes | None, *coming: bytes | None
+    ) -> FileState:
         """The state while `content` is replaced by what is `coming`, one after the other."""
-        wrote = dict.fromkeys(map(digest, (content, *coming)))
-        return FileState(tuple(wrote), self.is_ours(content, before))
+        return FileState((digest(content),), self.is_ours(content, before)).expect(*coming)
 
-    def final(self, content: bytes | None) -> FileState:
+    def expect(self, *coming: bytes | None) -> FileState:
+        """The same while more is `coming`."""
+        return FileState(tuple(dict.fromkeys((*self.wrote, *map(digest, coming)))), self.whole)
+
+    def finish(self, content: bytes | None) -> FileState:
         """The state when that is done. What somebody else has made of it since is not ours."""
         ours = digest(content)
         return FileState((ours if ours in self.wrote else self.wrote[-1],), self.whole)
@@ -116,7 +134,8 @@ class Ours:
 class Record:
     """All of it. `routes` is the path of the table with the senders' servers, if we have entries in it.
 
-    `former_routes` has the server that a sender of ours had there before.
+    `former_routes` has the server that a sender of ours had there before. `master_cf` is None where
+    the relay has changed nothing in master.cf.
     """
 
     map: MapState
@@ -125,8 +144,9 @@ class Record:
     routes: str | None = None
     former_routes: t.Mapping[str, str] = field(default_factory=dict)
     reload_pending: bool = False
+    master_cf: FileState | None = None
 
-    def begun(
+    def begin(
         self,
         ours: Ours,
         changes: t.Sequence[SettingChange],
@@ -152,7 +172,7 @@ class Record:
             former_routes={**former_routes, **self.former_routes},
         )
 
-    def finished(self, ours: Ours) -> Record:
+    def finish(self, ours: Ours) -> Record:
         """The record when that is done, but for the state of the files."""
         return replace(
             self,
@@ -165,12 +185,24 @@ class Record:
             reload_pending=False,
         )
 
+    def states(self) -> list[tuple[str, FileState]]:
+        """The files whose content is recorded, each by its name."""
+        found = [("main.cf", self.main_cf), ("map", self.map.file)]
+        return [*found, ("master.cf", self.master_cf)] if self.master_cf else found
+
+    def with_states(self, states: t.Mapping[str, FileState]) -> Record:
+        """The same record with other states of these files."""
+        return replace(
+            self,
+            main_cf=states.get("main.cf", self.main_cf),
+            master_cf=states.get("master.cf", self.master_cf),
+            map=replace(self.map, file=states.get("map", self.map.file)),
+        )
+
     @property
     def is_under_way(self) -> bool:
         """Whether the run that wrote it did not come to its end."""
-        return self.reload_pending or any(
-            len(state.wrote) > 1 for state in (self.main_cf, self.map.file)
-        )
+        return self.reload_pending or any(len(state.wrote) > 1 for _name, state in self.states())
 
 
 class RecordStore:
@@ -185,33 +217,37 @@ class RecordStore:
     def load(self) -> Record | None:
         """The record, None if there is none.
 
-        Raises RelayError if it can't be understood, UnsafePathError if it is not root's.
+        Raises RelayError if it can't be understood, or is of a newer version of this collection;
+        UnsafePathError if it is not root's.
         """
         path = self._file(_RECORD)
         content = path.read() if path else None
-        if content is None:
+        if path is None or content is None:
             return None
         try:
-            return _record(json.loads(content.decode()))
+            said = json.loads(content.decode())
+            number = int(said["format"])
+            if number <= _WITH_MASTER_CF:
+                return _parse_record(said)
         except (ValueError, TypeError, KeyError):
             raise RelayError(
                 f"{path} is damaged: what was there before this relay was set up can't be"
                 f" told any more. If that does not matter, remove {self.directory}"
             ) from None
+        raise RelayError(
+            f"{path} has the format {number}, and this version of mailops.ses knows none above"
+            f" {_WITH_MASTER_CF}: a newer version has set up this relay. Run the task with that"
+            " version or a later one. Nothing was changed"
+        )
 
     @property
     def staging(self) -> Staging:
         """Where the record is made. The directory must be there."""
         return Staging(self._made(_RECORD))
 
-    def main_cf_before(self) -> bytes | None:
-        """The former main.cf."""
-        path = self._file(_MAIN_CF)
-        return path.read() if path else None
-
-    def map_before(self) -> bytes | None:
-        """The former source of the password map, None if there was none."""
-        path = self._file(_MAP)
+    def read_kept(self, name: str) -> bytes | None:
+        """A file from before the relay, None if there was none."""
+        path = self._file(name)
         return path.read() if path else None
 
     def create(self) -> None:
@@ -223,21 +259,16 @@ class RecordStore:
         self.staging.remove()
         self.staging.create()
 
-    def stage(
-        self, record: Record, before: tuple[bytes, bytes | None] | None = None
-    ) -> list[tuple[str, str]]:
+    def stage(self, record: Record, keeps: t.Mapping[str, bytes]) -> list[tuple[str, str]]:
         """Write a record; returns what is to be renamed, in this order.
 
-        `before` has the former main.cf and source of the map, when the record is the first one.
+        `keeps` has the files from before the relay that are not kept yet, by their names here.
         """
-        renames: list[tuple[str, str]] = []
         staging = self.staging
-        if before is not None:
-            main_cf, map_source = before
-            renames.append((staging.write(main_cf), self._made(_MAIN_CF)))
-            if map_source is not None:
-                renames.append((staging.write(map_source), self._made(_MAP)))
-        content = json.dumps({"format": _FORMAT, **asdict(record)}, indent=1).encode() + b"\n"
+        renames: list[tuple[str, str]] = [
+            (staging.write(content), self._made(name)) for name, content in keeps.items()
+        ]
+        content = json.dumps(_format_record(record), indent=1).encode() + b"\n"
         renames.append((staging.write(content), self._made(_RECORD)))
         return renames
 
@@ -245,7 +276,7 @@ class RecordStore:
         """Put a record in force."""
         self.create()
         try:
-            put_in_force(self.stage(record))
+            put_in_force(self.stage(record, {}))
         finally:
             self.staging.clean_up()
 
@@ -270,7 +301,7 @@ class RecordStore:
             return
         self.staging.remove()
         remove_files([self._made(_RECORD)])
-        remove_files([self._made(_MAIN_CF), self._made(_MAP)])
+        remove_files([self._made(name) for name in (MAIN_CF, MASTER_CF, MAP)])
         self._remove_directory()
 
     def _remove_directory(self) -> None:
@@ -290,17 +321,26 @@ class RecordStore:
         return self._inside.file(name)
 
 
-def _record(said: t.Any) -> Record:
-    if said.pop("format") != _FORMAT:
+def _format_record(record: Record) -> dict[str, t.Any]:
+    said = asdict(record)
+    if record.master_cf is None:
+        del said["master_cf"]
+    return {"format": _WITH_MASTER_CF if record.master_cf else _FORMAT, **said}
+
+
+def _parse_record(said: t.Any) -> Record:
+    if said.pop("format") not in (_FORMAT, _WITH_MASTER_CF):
         raise ValueError("another format")
-    of_map = said.pop("map")
+    its_map = said.pop("map")
+    master_cf = said.pop("master_cf", None)
     return Record(
-        map=MapState(**{**of_map, "file": _file_state(of_map["file"])}),
+        map=MapState(**{**its_map, "file": _parse_state(its_map["file"])}),
         settings={name: RecordedSetting(**value) for name, value in said.pop("settings").items()},
-        main_cf=_file_state(said.pop("main_cf")),
+        main_cf=_parse_state(said.pop("main_cf")),
+        master_cf=None if master_cf is None else _parse_state(master_cf),
         **said,
     )
 
 
-def _file_state(said: t.Mapping[str, t.Any]) -> FileState:
+def _parse_state(said: t.Mapping[str, t.Any]) -> FileState:
     return FileState(tuple(said["wrote"]), said["whole"])

@@ -28,10 +28,12 @@ __all__ = [
     "RelayLogins",
     "Setting",
     "SettingChange",
-    "changes",
-    "given_back",
-    "predicted",
-    "wanted_settings",
+    "find_dropped",
+    "lacks_setting",
+    "list_settings",
+    "plan_settings",
+    "predict_values",
+    "restore_setting",
 ]
 
 MAPS = "smtp_sasl_password_maps"
@@ -163,7 +165,7 @@ class SettingChange:
     after: str | None
 
 
-def wanted_settings(
+def list_settings(
     logins: t.Sequence[RelayLogin],
     senders: t.Sequence[RelayLogin],
     *,
@@ -196,7 +198,18 @@ def wanted_settings(
     return settings
 
 
-def changes(
+def lacks_setting(wanted: t.Iterable[Setting], effective: t.Mapping[str, str]) -> bool:
+    """Whether one of the settings is not what it is to be."""
+    return not all(setting.satisfied_by(effective.get(setting.name, "")) for setting in wanted)
+
+
+def find_dropped(wanted: t.Iterable[Setting], recorded: t.Iterable[str]) -> list[str]:
+    """The names of the settings that we have set, and that are not to be any more."""
+    names = {setting.name for setting in wanted}
+    return [name for name in recorded if name not in names]
+
+
+def plan_settings(
     wanted: t.Sequence[Setting], effective: t.Mapping[str, str], explicit: t.Mapping[str, str]
 ) -> list[SettingChange]:
     """What changes in main.cf. `effective` and `explicit` are of read_settings().
@@ -226,7 +239,7 @@ def changes(
     return found
 
 
-def predicted(
+def predict_values(
     wanted: t.Sequence[Setting],
     effective: t.Mapping[str, str],
     explicit: t.Mapping[str, str],
@@ -247,7 +260,7 @@ def predicted(
     return values
 
 
-def given_back(
+def restore_setting(
     name: str, before: str | None, wrote: str, now: str | None
 ) -> tuple[SettingChange | None, str | None]:
     """How a setting gets back the value from before ours, or why somebody has to look at it.

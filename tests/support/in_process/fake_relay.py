@@ -17,17 +17,26 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix._tls import c
 from ansible_collections.mailops.ses.plugins.module_utils._relay import _setup as _relay_setup
 from ansible_collections.mailops.ses.plugins.module_utils._relay._instance import Instance
 from ansible_collections.mailops.ses.plugins.module_utils._relay._plan import (
-    Outcome,
     RelayPlan,
     RelayRequest,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._relay._removal import RelayRemoval
+from ansible_collections.mailops.ses.plugins.module_utils._relay._removal import decide_removal
 from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import RelayLogin
-from ansible_collections.mailops.ses.plugins.module_utils._relay._setup import RelaySetup
+from ansible_collections.mailops.ses.plugins.module_utils._relay._setup import (
+    complete_request,
+    decide_setup,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._relay._transaction import (
+    Outcome,
+    Transaction,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import (
     SmtpLogin,
     SmtpServer,
 )
+
+if t.TYPE_CHECKING:
+    from ansible_collections.mailops.ses.plugins.module_utils._relay._decision import Decision
 
 from .fake_postfix import FakeAttributes, FakePostfix, settings_of
 
@@ -70,6 +79,24 @@ def login(region: str, password: str = "sesame-1") -> RelayLogin:
 def sender(address: str, region: str, password: str = "sesame-s") -> RelayLogin:
     """A sender's login."""
     return RelayLogin(login(region, password).login, address)
+
+
+class Work(t.NamedTuple):
+    """What the module does in a run."""
+
+    instance: Instance
+    decision: Decision[t.Any, RelayPlan]
+    ca_file: str | None = None
+
+    def plan(self) -> RelayPlan:
+        """What it would do."""
+        return self.decision.plan
+
+    def run(self, prove: t.Callable[[], None] | None = None) -> Outcome[RelayPlan]:
+        """Do it."""
+        if not self.plan().changed:
+            return Outcome(self.plan())
+        return Transaction(self.instance.tools, self.instance, prove).run(self.decision)
 
 
 @dataclass
@@ -123,24 +150,28 @@ class FakeRelay:
         lines = table.read_text("utf-8").splitlines()
         return dict(line.split(" ", 1) for line in lines if line and line[0] not in "#\t ")
 
-    def setup(self, *regions: str, **options: t.Any) -> RelaySetup:
+    def setup(self, *regions: str, **options: t.Any) -> Work:
         """The work of a run with state present; of ``options``, ``password`` is for the regions."""
         password = options.pop("password", "sesame-1")
         logins = tuple(login(region, password) for region in regions)
-        request = RelayRequest(logins=logins, **{"ca_file": str(self.ca_file), **options})
-        return RelaySetup(request, self.instance())
+        request = complete_request(
+            RelayRequest(logins=logins, **{"ca_file": str(self.ca_file), **options})
+        )
+        instance = self.instance()
+        return Work(instance, decide_setup(request, instance), request.ca_file)
 
-    def removal(self, **options: t.Any) -> RelayRemoval:
+    def removal(self, **options: t.Any) -> Work:
         """The work of a run with state absent."""
-        return RelayRemoval(RelayRequest(**options), self.instance())
+        instance = self.instance()
+        return Work(instance, decide_removal(RelayRequest(**options), instance))
 
-    def present(self, *regions: str, **options: t.Any) -> Outcome:
+    def present(self, *regions: str, **options: t.Any) -> Outcome[RelayPlan]:
         """A run with state present."""
-        return _run(self.setup(*regions, **options))
+        return self.setup(*regions, **options).run()
 
-    def absent(self, **options: t.Any) -> Outcome:
+    def absent(self, **options: t.Any) -> Outcome[RelayPlan]:
         """A run with state absent."""
-        return _run(self.removal(**options))
+        return self.removal(**options).run()
 
     def instance(self) -> Instance:
         """The instance as a module sees it."""
@@ -162,9 +193,3 @@ class FakeRelay:
     def contents(self) -> dict[str, bytes]:
         """The content of each file but the locks."""
         return {name: content for name, (content, _mode, _inode) in self.files().items()}
-
-
-def _run(work: RelaySetup | RelayRemoval) -> Outcome:
-    """What the module does with it."""
-    plan: RelayPlan = work.plan()
-    return work.apply() if plan.changed else Outcome(plan)

@@ -13,7 +13,7 @@ import typing as t
 import pytest
 from ansible.module_utils import basic
 from ansible_collections.mailops.ses.plugins.module_utils._files._secret_file import locked
-from ansible_collections.mailops.ses.plugins.module_utils._postfix import _map_update
+from ansible_collections.mailops.ses.plugins.module_utils._relay import _transaction
 from ansible_collections.mailops.ses.tests.support.in_process.map_host import (
     COMPILED,
     KEY,
@@ -50,7 +50,7 @@ def test_somebody_else_finished_it_meanwhile(host: Host, monkeypatch: pytest.Mon
             host.run(present())
         return real(path, seconds)
 
-    monkeypatch.setattr(_map_update, "locked", after_another_run)
+    monkeypatch.setattr(_transaction, "locked", after_another_run)
     assert picked(host.run(present())) == NOTHING
 
 
@@ -63,14 +63,14 @@ def test_somebody_else_added_an_entry_meanwhile(
         host.source.write_text(f"{OTHER} a:b\n")
         return real(path, seconds)
 
-    monkeypatch.setattr(_map_update, "locked", after_an_edit)
+    monkeypatch.setattr(_transaction, "locked", after_an_edit)
     assert host.run(present())["entries_added"] == [KEY]
     assert host.look_up(OTHER, "hash") == "a:b"
     assert host.look_up(KEY, "hash") == f"user:{SECRET}"
 
 
 def test_a_lock_that_is_held_too_long(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_map_update, "_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(_transaction, "_LOCK_SECONDS", 0.1)
     with locked(str(host.source), 0):
         assert "has held the lock" in host.failure(present())
 

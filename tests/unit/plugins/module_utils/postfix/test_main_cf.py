@@ -107,7 +107,7 @@ def test_what_is_staged_differs_in_what_was_said_only(fake: FakePostfix, main_cf
     assert stat.S_IMODE(os.stat(staged).st_mode) == 0o640
     assert fake.main_cf.read_text("utf-8") == MAIN_CF
     assert staged.startswith(str(fake.directory / ".main.cf.mailops"))
-    assert main_cf.staged_settings(staged, ["relayhost", "config_directory"]) == {
+    assert main_cf.read_staged(staged, ["relayhost", "config_directory"]) == {
         "relayhost": "[c]:465",
         "config_directory": str(fake.directory),
     }

@@ -230,3 +230,29 @@ def test_a_directory_of_the_map_that_is_gone(relay: FakeRelay, tmp_path: Path) -
     elsewhere.rmdir()
     relay.absent()
     assert set(relay.contents()) == {"main.cf", "master.cf"}
+
+
+@pytest.mark.parametrize("had_server", [False, True])
+def test_a_senders_table_that_lost_its_source(tmp_path: Path, had_server: bool) -> None:
+    """Others' entries in the compiled table stay, and a sender's previous server comes back."""
+    relay = FakeRelay.make(tmp_path / "etc")
+    routes = relay.directory / "ses_sender_relayhost"
+    if had_server:
+        routes.write_text("@example.com [old.example]:25\n")
+    relay.present(WEST, senders=(sender("@example.com", WEST),))
+    with routes.open("a", encoding="utf-8") as file:
+        file.write("@mine.example [mine]\n")
+    relay.postfix.run_command(["postmap", f"hash:{routes}"])
+    routes.unlink()
+    relay.absent()
+    theirs = {"@example.com": "[old.example]:25"} if had_server else {}
+    assert relay.entries(routes.name) == {**theirs, "@mine.example": "[mine]"}
+    assert not routes.exists()
+    assert not relay.absent().plan.changed
+
+
+def test_a_senders_table_of_ours_alone_that_lost_its_source_goes(relay: FakeRelay) -> None:
+    relay.present(WEST, senders=(sender("@example.com", WEST),))
+    (relay.directory / "ses_sender_relayhost").unlink()
+    relay.absent()
+    assert set(relay.contents()) == {"main.cf", "master.cf"}

@@ -13,16 +13,15 @@ import typing as t
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._files._safe_path import UnsafePathError
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import Wanted
-from ansible_collections.mailops.ses.plugins.module_utils._relay._rotation import (
-    KeyRotation,
-    RotationRequest,
-)
+from ansible_collections.mailops.ses.plugins.module_utils._relay._rotation import decide_rotation
 from ansible_collections.mailops.ses.plugins.module_utils._relay._rotation_plan import (
     RotatedEntry,
     RotationPlan,
+    RotationRequest,
     diff,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import RelayError
+from ansible_collections.mailops.ses.plugins.module_utils._relay._transaction import Transaction
 from ansible_collections.mailops.ses.tests.support.in_process.fake_relay import (
     USER,
     FakeRelay,
@@ -32,6 +31,9 @@ from ansible_collections.mailops.ses.tests.support.in_process.fake_relay import 
 
 if t.TYPE_CHECKING:
     from pathlib import Path
+
+    from ansible_collections.mailops.ses.plugins.module_utils._relay._decision import Decision
+    from ansible_collections.mailops.ses.plugins.module_utils._relay._instance import Instance
 
 WEST, CENTRAL = "eu-west-1", "eu-central-1"
 NEW = "AKIAEXAMPLE000000002"
@@ -61,17 +63,30 @@ def fixture_by_hand(tmp_path: Path) -> FakeRelay:
     return FakeRelay.make(tmp_path / "by-hand", main_cf, source)
 
 
-def rotation(relay: FakeRelay, state: str = "replaced", *keys: str, **said: t.Any) -> KeyRotation:
+class Work(t.NamedTuple):
+    """What the module does in a run."""
+
+    instance: Instance
+    decision: Decision[t.Any, RotationPlan]
+
+    def plan(self) -> RotationPlan:
+        return self.decision.plan
+
+
+def rotation(relay: FakeRelay, state: str = "replaced", *keys: str, **said: t.Any) -> Work:
     """The work of a run; `keys` are of the entries that the action has found with the old key."""
     path = said.pop("path", str(relay.map))
     logins = [RotatedEntry(path, Wanted(each, NEW, "sesame-2")) for each in keys]
-    return KeyRotation(RotationRequest(state, tuple(logins), USER), relay.instance())
+    request = RotationRequest(state, tuple(logins), USER)
+    instance = relay.instance()
+    return Work(instance, decide_rotation(request, instance))
 
 
-def run(work: KeyRotation) -> RotationPlan:
+def run(work: Work) -> RotationPlan:
     """What the module does with it."""
-    plan = work.plan()
-    return work.apply()[0] if plan.changed else plan
+    if not work.plan().changed:
+        return work.plan()
+    return Transaction(work.instance.tools, work.instance).run(work.decision).plan
 
 
 def replace(relay: FakeRelay, *keys: str) -> RotationPlan:
@@ -321,7 +336,7 @@ class StopError(BaseException):
     """What ends a run at some call, without any of its clean-up: see killed_at()."""
 
 
-def killed_at(work: KeyRotation, number: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+def killed_at(work: Work, number: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Run it and stop it for good before its rename or unlink with that number.
 
     Nothing is cleaned up, because nothing that changes something works any more.

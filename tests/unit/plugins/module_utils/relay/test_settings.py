@@ -14,10 +14,10 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay._settings impor
     RelayLogin,
     Setting,
     SettingChange,
-    changes,
-    given_back,
-    predicted,
-    wanted_settings,
+    list_settings,
+    plan_settings,
+    predict_values,
+    restore_setting,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import SmtpLogin, SmtpServer
 
@@ -83,7 +83,7 @@ def test_a_table_is_added_to_a_list(before: str, after: str) -> None:
 
 def wanted(*logins: RelayLogin, senders: t.Sequence[RelayLogin] = ()) -> list[Setting]:
     """The settings for these."""
-    return wanted_settings(
+    return list_settings(
         logins,
         senders,
         table=OURS,
@@ -143,25 +143,26 @@ def test_only_what_is_not_right_changes() -> None:
         MAPS: "hash:/other",
     }
     explicit = {"smtp_tls_security_level": "may", MAPS: "$mine"}
-    assert changes(wanted(A), effective, explicit) == [
+    assert plan_settings(wanted(A), effective, explicit) == [
         SettingChange(MAPS, "$mine", f"{OURS}, $mine"),
         SettingChange("smtp_tls_security_level", "may", "secure"),
     ]
     assert (
-        changes(wanted(A), {**effective, MAPS: OURS, "smtp_tls_security_level": "secure"}, {}) == []
+        plan_settings(wanted(A), {**effective, MAPS: OURS, "smtp_tls_security_level": "secure"}, {})
+        == []
     )
 
 
 def test_a_default_that_follows_a_setting_is_set_with_it() -> None:
     effective = {setting.name: setting.value for setting in wanted(A)}
     effective["smtp_sasl_security_options"] = effective["smtp_sasl_tls_security_options"]
-    found = changes(wanted(A), effective, {"smtp_sasl_security_options": "noanonymous"})
+    found = plan_settings(wanted(A), effective, {"smtp_sasl_security_options": "noanonymous"})
     assert [(change.name, change.after) for change in found] == [
         ("smtp_sasl_security_options", "noanonymous, noplaintext"),
         ("smtp_sasl_tls_security_options", "noanonymous"),
     ]
     explicit = {name: "noanonymous" for name in effective if name.endswith("options")}
-    found = changes(wanted(A), effective, explicit)
+    found = plan_settings(wanted(A), effective, explicit)
     assert [change.name for change in found] == ["smtp_sasl_security_options"]
 
 
@@ -179,7 +180,7 @@ def test_a_value_that_is_another_settings_is_set_with_it(value: str) -> None:
         "mine": "$theirs",
         "theirs": "$smtp_sasl_security_options $mine",
     }
-    assert changes(wanted(A), effective, explicit)[1] == SettingChange(
+    assert plan_settings(wanted(A), effective, explicit)[1] == SettingChange(
         "smtp_sasl_tls_security_options", value, "noanonymous"
     )
 
@@ -187,7 +188,7 @@ def test_a_value_that_is_another_settings_is_set_with_it(value: str) -> None:
 def test_a_former_table_by_way_of_a_parameter_is_replaced() -> None:
     setting = Setting(MAPS, OURS, Kind.WITH_TABLE)
     effective = {MAPS: "hash:/other, lmdb:/p/sasl_passwd"}
-    assert changes([setting], effective, {MAPS: "hash:/other, $mine"}) == [
+    assert plan_settings([setting], effective, {MAPS: "hash:/other, $mine"}) == [
         SettingChange(MAPS, "hash:/other, $mine", f"hash:/other, {OURS}")
     ]
 
@@ -196,10 +197,10 @@ def test_a_former_table_by_way_of_a_parameter_is_replaced() -> None:
 def test_a_list_with_passwords_is_not_edited_and_not_shown(value: str) -> None:
     setting = Setting(MAPS, OURS, Kind.WITH_TABLE)
     with pytest.raises(RelayError, match="holds passwords itself") as raised:
-        changes([setting], {MAPS: value}, {MAPS: value})
+        plan_settings([setting], {MAPS: value}, {MAPS: value})
     assert "sesame" not in str(raised.value)
     with pytest.raises(RelayError, match="holds passwords itself"):
-        given_back(MAPS, None, OURS, f"{OURS}, {value}")
+        restore_setting(MAPS, None, OURS, f"{OURS}, {value}")
 
 
 def test_values_after_a_change_are_known_before() -> None:
@@ -216,16 +217,16 @@ def test_values_after_a_change_are_known_before() -> None:
         "smtp_sasl_tls_security_options": "noanonymous",
         "kept": "2",
     }
-    after = predicted(settings, effective, {MAPS: "$mine"}, changing)
+    after = predict_values(settings, effective, {MAPS: "$mine"}, changing)
     assert after == {**values, verified: "noanonymous"}
-    after = predicted(settings, effective, {verified: "noplaintext"}, changing)
+    after = predict_values(settings, effective, {verified: "noplaintext"}, changing)
     assert after == {**values, verified: "noplaintext"}
-    assert predicted(settings, effective, {}, []) == effective
+    assert predict_values(settings, effective, {}, []) == effective
 
 
 @pytest.mark.parametrize("case", GIVEN_BACK)
 def test_a_setting_is_given_back(case: str) -> None:
     name, before, wrote, now, back, warned = GIVEN_BACK[case]
-    change, warning = given_back(name, before, wrote, now)
+    change, warning = restore_setting(name, before, wrote, now)
     assert change == (SettingChange(name, now, back[0]) if back else None)
     assert (f"{name} was changed by somebody else" in str(warning)) is warned

@@ -390,7 +390,7 @@ def test_a_postfix_that_does_not_know_a_setting(relay: FakeRelay) -> None:
 
 def test_a_damaged_record(relay: FakeRelay) -> None:
     relay.present(WEST)
-    for content in ("{", "{}", '{"format": 2}', "[]"):
+    for content in ("{", "{}", '{"format": 1}', '{"format": "2"}', "[]", "1"):
         (relay.record / "relay.json").write_text(content)
         with pytest.raises(RelayError, match=r"relay\.json is damaged"):
             relay.setup(WEST).plan()
