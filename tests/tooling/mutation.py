@@ -30,14 +30,17 @@ from pathlib import Path
 import yaml
 
 COLLECTION = Path("ansible_collections", "mailops", "ses")
-#: The modules, by their paths in the collection: the derivation and the password map's format; what
-#: says "accepted", "no findings" and "safe".
+#: The modules, by their paths in the collection: the derivation and the password map's format; the
+#: transaction; what says "accepted", "no findings" and "safe".
 MODULES = {
     Path(path).stem: COLLECTION / "plugins" / path
     for path in (
         "module_utils/_postfix/_map_entry.py",
+        "module_utils/_postfix/_map_plan.py",
         "module_utils/_postfix/_password_map.py",
         "module_utils/_findings/_probe.py",
+        "module_utils/_relay/_phases.py",
+        "module_utils/_relay/_transaction.py",
         "module_utils/_ses/_secret_mistakes.py",
         "module_utils/_ses/_smtp_password.py",
         "plugin_utils/_audit.py",
@@ -48,8 +51,11 @@ TESTS = COLLECTION / "tests" / "unit" / "plugins"
 #: The tests by example of these modules, by the beginning of their files' names.
 TESTED_BY = (
     "module_utils/postfix/test_map_entry",
+    "module_utils/postfix/test_map_plan",
     "module_utils/postfix/test_password_map",
     "module_utils/findings/test_probe",
+    "module_utils/relay/test_plans",
+    "module_utils/relay/test_transaction",
     "module_utils/ses/test_secret_mistakes",
     "module_utils/ses/test_smtp_password",
     "plugin_utils/test_audit",
