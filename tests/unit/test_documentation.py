@@ -71,3 +71,12 @@ def test_it_says_since_when_and_what_else_to_see(path: Path) -> None:
 def test_it_has_only_semantic_markup(path: Path) -> None:
     """I() and B() are of before; O(), V(), E(), RV() and P() say what something is."""
     assert re.findall(r"\b[IB]\([^)]*\)", path.read_text(encoding="utf-8")) == []
+
+
+def test_the_architecture_names_only_files_that_are_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/]*\w\.(?:py|yml|rst|md))`", text))
+    assert len(named) > 20
+    files = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.*")}
+    missing = [name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)]
+    assert missing == []
