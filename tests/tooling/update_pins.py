@@ -24,7 +24,7 @@ from . import interpreters
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
 #: The lowest Python that a file without markers is installed on; what is not here is a tool's, which
 #: run on what the newest ansible-core runs on.
-LOWEST_PYTHON = {"functional": "3.10", "nox": "3.11"}
+LOWEST_PYTHON = {"functional": "3.10", "nox": "3.11", "uv": "3.11"}
 LOWEST_PYTHON_OF_TOOLS = "3.12"
 
 _PIN = re.compile(r'([A-Za-z0-9._-]+)==([^\s;]+)(?:; python_version (?:==|>=) "([0-9.]+)")?\Z')
