@@ -399,24 +399,22 @@ def declare() -> None:
     """Declare the sessions, the long ones first, so that nothing long is left for the end."""
     tools = interpreters.CONTROLLER_PYTHONS[NEWEST or OLDEST]
     minors = interpreters.CONTROLLER_PYTHONS
+    for minor in [each for each in minors if each not in interpreters.LIKE_ANOTHER]:
+        add(f"integration-{minor}", minors[minor], integration(minor))
+    add("functional-on-hosts", tools, functional("on_hosts"))
     add("functional", tools, functional("not on_hosts", "not relay", "automation-platform"))
     add("functional-relay", tools, functional("not on_hosts", "relay"))
-    add("functional-on-hosts", tools, functional("on_hosts"))
-    add(f"integration-{OLDEST}", minors[OLDEST], integration(OLDEST))
-    add("mutation", tools, mutation)
-    for minor in [each for each in minors if each != OLDEST]:
+    for minor in interpreters.LIKE_ANOTHER:
         add(f"integration-{minor}", minors[minor], integration(minor))
-    for minor, pythons in minors.items():
-        add(
-            f"sanity-{minor}",
-            sorted(pythons, key=interpreters.as_tuple, reverse=True),
-            sanity(minor),
-        )
-    add("docs", tools, docs)
-    add("lint", tools, lint)
     add("units", tools, units)
+    for minor in sorted(minors, key=lambda minor: minor not in SANITY_WITH_ALL_PYTHONS):
+        pythons = sorted(minors[minor], key=interpreters.as_tuple, reverse=True)
+        add(f"sanity-{minor}", pythons, sanity(minor))
+    add("mutation", tools, mutation)
     for minor in (OLDEST, *interpreters.PRE_RELEASES):
         add(f"units-with-{minor}", minors[minor], units_with(minor))
+    add("docs", tools, docs)
+    add("lint", tools, lint)
     add("ansible-lint", tools, ansible_lint)
     add("galaxy-importer", tools, galaxy_importer)
     for version in interpreters.MANAGED_PYTHONS:
