@@ -114,6 +114,16 @@ options:
       - The file with the certificates of the authorities to trust. It becomes C(smtp_tls_CAfile).
       - Without it, the one of the system's package C(ca-certificates), unless O(tls_security_level=encrypt).
     type: path
+  accept_findings:
+    description:
+      - The IDs of findings that don't matter on this host. Without them the run is refused if mail would go around SES, or
+        if the relay's settings would keep other mail from its server. The error names the ID.
+      - Each run warns of what it accepts, and the result lists it.
+      - C(tls_not_verified) can't be accepted.
+      - The guide about the audit lists all findings.
+    type: list
+    elements: str
+    default: []
   verify:
     description:
       - Whether to prove that the relay works. No message is sent.
@@ -169,8 +179,9 @@ attributes:
   action:
     support: full
 notes:
-  - Postfix verifies certificates for all mail that it sends. If some goes to other servers by C(transport_maps), say
-    with C(smtp_tls_policy_maps) what they can do.
+  - The TLS settings in C(main.cf) hold for all mail that Postfix's SMTP client sends. If some goes to other servers, for
+    example by C(transport_maps) or C(content_filter), the run is refused unless these have settings of their own, in
+    C(smtp_tls_policy_maps) or C(master.cf). See O(accept_findings).
   - Never starts a Postfix that is stopped and never restarts one.
   - An entry for the bare name of the server, which Postfix finds first, gets the same login until O(state=absent).
   - What was there before is kept in the directory C(.mailops-ses) beside C(main.cf), which only root can read, until
@@ -276,6 +287,12 @@ entries_removed:
   elements: str
   returned: success
   sample: []
+accepted_findings:
+  description: The findings that O(accept_findings) names and that this host has.
+  type: list
+  elements: str
+  returned: success
+  sample: []
 proof:
   description:
     - What was shown of each server, for all mail or for that of one sender. It is empty with O(state=absent).
@@ -371,17 +388,19 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         tls_level=params["tls_security_level"],
         ca_file=params["ca_file"],
         backup=params["backup"],
+        accept_findings=tuple(params["accept_findings"]),
     )
     places = Places(module.warn, removing=params["state"] == "absent")
     postfix = Postfix(module, params["config_directory"])
     instance = Instance(postfix, FileAttributes(module), places)
     if params["state"] == "present":
-        outcome, proof = _set_up(module, request, instance)
+        outcome, proof, accepted = _set_up(module, request, instance)
     else:
-        outcome, proof = _remove(module, request, instance), ()
+        outcome, proof, accepted = _remove(module, request, instance), (), ()
     for warning in outcome.plan.warnings:
         module.warn(warning)
     result = _result(outcome, str(instance.main_cf.path))
+    result["accepted_findings"] = accepted
     result["proof"] = [each.shown() for each in proof]
     if params["backup"] and not module.check_mode:
         result["backup_files"] = [str(path) for path in outcome.backups]
@@ -390,8 +409,11 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
 
 def _set_up(
     module: AnsibleModule, request: RelayRequest, instance: Instance
-) -> tuple[Outcome[RelayPlan], tuple[Proof, ...]]:
-    """Set up the relay unless it is, or in check mode; returns what came of it, and what was shown."""
+) -> tuple[Outcome[RelayPlan], tuple[Proof, ...], tuple[str, ...]]:
+    """Set up the relay unless it is, or in check mode.
+
+    Returns what came of it, what was shown, and the findings that were accepted.
+    """
     params = module.params
     request = complete_request(request)
     decision = decide_setup(request, instance)
@@ -405,10 +427,12 @@ def _set_up(
     if module.check_mode:
         outcome = _rehearse(module, decision, instance)
         why = "in check mode, Postfix is not asked" if params["verify"] else _UNVERIFIED
-        return outcome, lack_proof(logins, request.tls_level, why, logged_in=params["verify"])
+        shown = lack_proof(logins, request.tls_level, why, logged_in=params["verify"])
+        return outcome, shown, decision.accepted
     if not params["verify"]:
         outcome = _apply(decision, instance)
-        return outcome, lack_proof(logins, request.tls_level, _UNVERIFIED, logged_in=False)
+        shown = lack_proof(logins, request.tls_level, _UNVERIFIED, logged_in=False)
+        return outcome, shown, decision.accepted
     proof: list[Proof] = []
 
     def ask() -> RelayProbe:
@@ -421,7 +445,7 @@ def _set_up(
     outcome = _apply(decision, instance, lambda: show("Everything was rolled back"))
     if not proof:
         show("Nothing was changed")
-    return outcome, tuple(proof)
+    return outcome, tuple(proof), decision.accepted
 
 
 def _remove(module: AnsibleModule, request: RelayRequest, instance: Instance) -> Outcome[RelayPlan]:

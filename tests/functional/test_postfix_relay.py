@@ -279,7 +279,7 @@ def test_what_postfix_check_does_not_find(
         ("smtp_sasl_password_maps = hash:/nowhere", "", "hash:/nowhere"),
         (f"smtp_sasl_password_maps = texthash:{shadow}", "", "has an entry for"),
         (f"smtp_tls_policy_maps = texthash:{policy}", "", "has the level 'may'"),
-        ("default_transport = smtp:[x]", "", "its next hop beats relayhost"),
+        ("default_transport = smtp:[x]", "", "has default_transport = smtp:[x], so"),
         ("", " -o { smtp_tls_security_level = may }\n", "smtp/unix/smtp_tls_security_level = may"),
     )
     task = relay.task(key=FIRST, region=WEST, verify=False)

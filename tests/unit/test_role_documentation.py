@@ -41,6 +41,7 @@ LACKING: dict[str, dict[str, str]] = {
     "tls_security_level": {"choices": NULL, "default": NULL},
     "owner": {"default": NULL},
     "group": {"default": NULL},
+    "accept_findings": {"default": NULL},
     "verify": {"default": NULL},
     "timeout": {"default": NULL},
     "retries": {"default": NULL},
@@ -122,7 +123,7 @@ def expected(name: str) -> list[str]:
 
 
 def test_both_have_the_same_options() -> None:
-    assert len(TOP) == 31
+    assert len(TOP) == 32
     assert set(MODULE) <= set(ROLE)
     assert set(LACKING) <= set(MODULE)
 

@@ -44,6 +44,8 @@ from ._settings import (
 
 __all__ = [
     "ALSO_READ",
+    "RouteCheck",
+    "check_accepted",
     "check_maps",
     "check_overrides",
     "check_routes",
@@ -57,6 +59,18 @@ ALSO_READ = ("mail_version", *ROUTING_SETTINGS, *CLIENT_SETTINGS)
 # The service that finds the next hop.
 _REWRITE = "rewrite/unix"
 _READ_BY_REWRITE = frozenset({"relayhost", "sender_dependent_relayhost_maps"})
+
+
+# Findings with which a login would go out over unverified TLS.
+_NEVER_ACCEPTED = frozenset({"tls_not_verified"})
+_WAY_OUT = "To set up the relay in spite of this, add {} to accept_findings"
+
+
+class RouteCheck(t.NamedTuple):
+    """What a check has found: the IDs of findings that were accepted, and what to warn of."""
+
+    accepted: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def check_routing(values: t.Mapping[str, str], servers: int) -> None:
@@ -105,11 +119,14 @@ def check_routes(
     tls_level: str,
     table: str,
     sender_table: str,
-) -> list[str]:
+    accept: t.Collection[str] = (),
+    is_final: bool = True,
+) -> RouteCheck:
     """Raise RelayError if mail would not reach the relay, or other mail would stop to arrive.
 
     `before` and `after` are the effective settings, `table` is the password map with the logins and
-    `sender_table` that with the senders' servers. Returns what to warn of.
+    `sender_table` that with the senders' servers. `accept` has the IDs of findings that do not
+    matter. Where the settings are not final, nothing is raised.
     """
     previous = read_configuration(postfix, directory, before, after)
     changed = previous.changed(after)
@@ -129,10 +146,40 @@ def check_routes(
         table=table,
     )
     found = relay_findings(changed, flows, relay, previous)
+    accepted = [each for each in found if each.blocks and each.id in accept]
     for finding in found:
-        if finding.blocks:
-            raise RelayError(f"{finding.message}. {finding.remedy}. Nothing was changed")
-    return [f"{finding.message}. {finding.remedy}" for finding in found]
+        if is_final and finding.blocks and finding not in accepted:
+            way_out = "" if finding.id in _NEVER_ACCEPTED else f". {_WAY_OUT.format(finding.id)}"
+            raise RelayError(f"{finding.message}. {finding.remedy}{way_out}. Nothing was changed")
+    return RouteCheck(
+        tuple(dict.fromkeys(each.id for each in accepted)),
+        tuple(
+            f"{each.message}. {each.remedy}"
+            for each in found
+            if not each.blocks or each in accepted
+        ),
+    )
+
+
+def check_accepted(names: t.Collection[str]) -> None:
+    """Raise RelayError if a task accepts what is no finding, or one that nobody may accept."""
+    if not names:
+        return
+    from .._findings._catalogue import KINDS  # noqa: PLC0415  # most tasks accept none
+
+    known = {kind.id for kind in KINDS.values() if kind.blocks}
+    for name in names:
+        if name in _NEVER_ACCEPTED:
+            raise RelayError(
+                f"accept_findings has {name}, which can't be accepted: whoever redirects the"
+                " connection would get the password. Remove it from accept_findings. Nothing was"
+                " changed"
+            )
+        if name not in known:
+            raise RelayError(
+                f"accept_findings has {redact(name)}, which is no finding that blocks a relay. Give"
+                f" one of {', '.join(sorted(known - _NEVER_ACCEPTED))}. Nothing was changed"
+            )
 
 
 def _encoded(values: t.Mapping[bytes, str]) -> dict[bytes, bytes]:

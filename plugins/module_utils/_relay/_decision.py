@@ -20,6 +20,7 @@ if t.TYPE_CHECKING:
     from .._files._safe_path import SafePath
     from .._postfix._main_cf import MainCf
     from .._postfix._map_files import Tools
+    from ._checks import RouteCheck
     from ._instance import Instance
     from ._phases import TransactionPlan
 
@@ -45,8 +46,10 @@ _P = t.TypeVar("_P", bound="Plan")
 class Decision(t.Generic[_S, _P]):
     """What a task is to do on a host: the `plan` that was made last, and its checks' `warnings`.
 
+    `accepted` has the IDs of findings in spite of which it is done.
+
     `read` reads a snapshot; `make_plan` is pure; `check` raises what would keep the plan from working,
-    and returns what to warn of; `check_staged` looks at the new main.cf.
+    and returns what it has found; `check_staged` looks at the new main.cf.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class Decision(t.Generic[_S, _P]):
         *,
         read: t.Callable[[], _S],
         make_plan: t.Callable[[_S], _P],
-        check: t.Callable[[_S, _P], list[str]] | None = None,
+        check: t.Callable[[_S, _P], RouteCheck] | None = None,
         check_staged: t.Callable[[_S, MainCf, SafePath], None] | None = None,
     ) -> None:
         self._tools = tools
@@ -65,7 +68,8 @@ class Decision(t.Generic[_S, _P]):
         self._make_plan = make_plan
         self._check = check
         self._check_staged = check_staged
-        self.warnings: list[str] = []
+        self.accepted: tuple[str, ...] = ()
+        self.warnings: tuple[str, ...] = ()
         self._snapshot = read()
         self.plan = self._decide(self._snapshot)
 
@@ -89,7 +93,7 @@ class Decision(t.Generic[_S, _P]):
         for each in plan.transaction.maps:
             MapFiles.of(self._tools, each.now).check(each)
         if self._check:
-            self.warnings = self._check(snapshot, plan)
+            self.accepted, self.warnings = self._check(snapshot, plan)
         if self._instance:
             for file in (self._instance.main_cf, self._instance.master_cf):
                 if plan.transaction.find_config(file.name):

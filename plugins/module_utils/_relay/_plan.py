@@ -43,6 +43,7 @@ class RelayRequest:
     tls_level: str = "secure"
     ca_file: str | None = None
     backup: bool = False
+    accept_findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from .._postfix._tls import check_ca_file, system_ca_file
 from .._ses._redaction import redact
 from ._checks import (
     ALSO_READ,
+    RouteCheck,
+    check_accepted,
     check_maps,
     check_overrides,
     check_routes,
@@ -66,10 +68,12 @@ def decide_setup(request: RelayRequest, instance: Instance) -> Decision[RelaySna
 
 def _check_plan(
     instance: Instance, request: RelayRequest, now: RelaySnapshot, plan: RelayPlan
-) -> list[str]:
+) -> RouteCheck:
+    check_accepted(request.accept_findings)
     _check(instance, request, now, plan.values, thoroughly=bool(plan.settings))
     # Where settings change, what that comes to is only known once they are staged.
-    return [] if plan.settings else _check_routes(instance, request, now, plan.values)
+    is_final = not plan.settings
+    return _check_routes(instance, request, now, plan.values, is_final=is_final)
 
 
 def _check_staged(
@@ -89,7 +93,7 @@ def _check_staged(
                 f" {setting.value!r}. Look at how main.cf sets it"
             )
     _check(instance, request, now, values, thoroughly=True)
-    _check_routes(instance, request, now, values)
+    _check_routes(instance, request, now, values, is_final=True)
 
 
 def _check(
@@ -118,9 +122,14 @@ def _check(
 
 
 def _check_routes(
-    instance: Instance, request: RelayRequest, now: RelaySnapshot, values: t.Mapping[str, str]
-) -> list[str]:
-    """Raise RelayError if mail would not reach the relay with these values; returns warnings."""
+    instance: Instance,
+    request: RelayRequest,
+    now: RelaySnapshot,
+    values: t.Mapping[str, str],
+    *,
+    is_final: bool,
+) -> RouteCheck:
+    """Raise RelayError if mail would not reach the relay with these values, if they are final."""
     return check_routes(
         instance.postfix,
         now.directory,
@@ -130,4 +139,6 @@ def _check_routes(
         tls_level=request.tls_level,
         table=now.table,
         sender_table=f"{now.type.name}:{now.routes_path}",
+        accept=request.accept_findings,
+        is_final=is_final,
     )

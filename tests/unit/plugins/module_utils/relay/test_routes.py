@@ -1,0 +1,107 @@
+# Copyright (c) mailops contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A set-up is refused if mail would miss SES, or other mail would break; and goes on if that is accepted."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import RelayError
+from ansible_collections.mailops.ses.tests.support.in_process.fake_relay import (
+    FakeRelay,
+    sender,
+    trust_any_file,
+)
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+
+WEST, CENTRAL = "eu-west-1", "eu-central-1"
+
+
+@pytest.fixture(name="relay")
+def fixture_relay(tmp_path: Path) -> FakeRelay:
+    return FakeRelay.make(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def fixture_ca_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    trust_any_file(monkeypatch)
+
+
+def add(relay: FakeRelay, text: str, name: str = "main.cf") -> None:
+    """Add lines to a file of the instance."""
+    with (relay.directory / name).open("a", encoding="ascii") as file:
+        file.write(text)
+
+
+def test_a_route_that_is_accepted(relay: FakeRelay) -> None:
+    """It is a warning at each run, and the result has its ID."""
+    add(relay, "default_transport = relay:[127.0.0.9]\n")
+    before = relay.files()
+    with pytest.raises(RelayError, match=r"add route_elsewhere to accept_findings\. Nothing was"):
+        relay.present(WEST)
+    assert relay.files() == before
+    for changed in (True, False):
+        work = relay.setup(WEST, accept_findings=("route_elsewhere",))
+        assert work.run().plan.changed is changed
+        assert work.decision.accepted == ("route_elsewhere",)
+        (warning,) = work.decision.warnings
+        assert warning.startswith("All mail goes around SES")
+    with pytest.raises(RelayError, match="All mail goes around SES"):
+        relay.present(WEST)
+
+
+def test_what_is_not_there_is_not_accepted(relay: FakeRelay) -> None:
+    decision = relay.setup(WEST, accept_findings=("route_elsewhere",)).decision
+    assert (decision.accepted, decision.warnings) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("tls_not_verified", "can't be accepted: whoever redirects"),
+        ("unused_entry", "no finding that blocks a relay. Give one of auth_disabled, "),
+        ("no_such", "no finding that blocks"),
+    ],
+)
+def test_what_nobody_can_accept(relay: FakeRelay, name: str, says: str) -> None:
+    with pytest.raises(RelayError, match=f"accept_findings has {name}, which .*{says}"):
+        relay.setup(WEST, accept_findings=("route_elsewhere", name))
+
+
+def test_unverified_tls_is_refused_whatever_is_accepted(relay: FakeRelay) -> None:
+    add(relay, "sender_dependent_default_transport_maps = inline:{ @x.example=out: }\n")
+    add(relay, "out unix - - n - - smtp -o smtp_tls_security_level=may\n", "master.cf")
+    before = relay.files()
+    with pytest.raises(
+        RelayError, match="smtp_tls_security_level = may for the service out"
+    ) as raised:
+        relay.present(WEST, accept_findings=("route_elsewhere", "other_mail_flow"))
+    assert "accept_findings" not in str(raised.value)
+    assert relay.files() == before
+
+
+def test_a_warning_does_not_stop_a_run(relay: FakeRelay) -> None:
+    add(relay, "smtp_sasl_auth_soft_bounce = no\n")
+    for _run in range(2):
+        work = relay.setup(WEST)
+        work.run()
+        (warning,) = work.decision.warnings
+        assert "mail is returned to its sender" in warning
+
+
+def test_what_a_parameter_stands_for_afterwards_counts(relay: FakeRelay) -> None:
+    add(relay, "relayhost = [old.example]\ndefault_transport = smtp:$relayhost\n")
+    relay.present(WEST)
+    assert not relay.present(WEST).plan.changed
+
+
+def test_senders_reach_the_servers_that_are_written_in_the_same_run(relay: FakeRelay) -> None:
+    senders = (sender("me@x.example", CENTRAL), sender("@y.example", WEST))
+    relay.present(WEST, senders=senders)
+    assert not relay.present(WEST, senders=senders).plan.changed
