@@ -238,6 +238,8 @@ def _elsewhere(configuration: Configuration, flow: Flow, *, is_partly: bool) -> 
 def _decisive(flow: Flow) -> Decision | None:
     """What has the mail go where it goes: the transport, unless it is a plain SMTP client."""
     route = flow.route
+    if route.rewritten_by:
+        return route.rewritten_by
     if route.client is None or (route.transport_by and route.transport_by == route.nexthop_by):
         return route.transport_by
     return route.nexthop_by

@@ -20,6 +20,7 @@ from ._lines import logical_lines, setting_lines
 from ._lookup_table import Table, read_table
 from ._main_cf import read_settings, tokens
 from ._master_cf import Service, read_services
+from ._table_name import parse_table_name
 
 if t.TYPE_CHECKING:
     from ._programs import Postfix
@@ -27,9 +28,12 @@ if t.TYPE_CHECKING:
 __all__ = [
     "DOMAIN_LISTS",
     "FILE_SETTINGS",
+    "FILTER_SETTINGS",
+    "RECIPIENT_TABLES",
     "ROUTING_SETTINGS",
     "ROUTING_TABLES",
     "Configuration",
+    "Filter",
     "read_configuration",
 ]
 
@@ -58,10 +62,28 @@ FILE_SETTINGS = (
     "smtp_tls_key_file",
     "smtp_tls_trust_anchor_file",
 )
+#: Lists of lookup tables with which cleanup(8) changes a recipient, in its order.
+RECIPIENT_TABLES = ("recipient_canonical_maps", "canonical_maps", "virtual_alias_maps")
+#: What may name tables with the action FILTER: see access(5) and header_checks(5).
+FILTER_SETTINGS = (
+    "body_checks",
+    "header_checks",
+    "mime_header_checks",
+    "nested_header_checks",
+    "smtpd_client_restrictions",
+    "smtpd_data_restrictions",
+    "smtpd_end_of_data_restrictions",
+    "smtpd_helo_restrictions",
+    "smtpd_recipient_restrictions",
+    "smtpd_relay_restrictions",
+    "smtpd_sender_restrictions",
+)
 #: All settings that say where mail goes.
 ROUTING_SETTINGS = (
     *DOMAIN_LISTS,
     *ROUTING_TABLES,
+    *RECIPIENT_TABLES,
+    *FILTER_SETTINGS,
     "content_filter",
     "default_filter_nexthop",
     "default_transport",
@@ -93,8 +115,17 @@ _PATTERN = re.compile(
     r"!?(?:/(?:\\.|[^/\\])*/|(?P<mark>[^\w\s])(?:\\.|(?!(?P=mark))[^\\])*(?P=mark)|[\da-fA-F.:/\[\]]+)"
     r"\w* (?P<result>\S.*)\Z"
 )
+_FILTER = re.compile(r"\sFILTER\s+([\w.-]+:\S*)")
 # A list of domains is short. What is longer is no such file.
 _LIST_BYTES = 4 * 1024 * 1024
+
+
+class Filter(t.NamedTuple):
+    """A content filter, like smtp:[127.0.0.1]:10025, that a table in a setting names."""
+
+    setting: str
+    table: str
+    value: str
 
 
 @dataclass(frozen=True)
@@ -102,7 +133,7 @@ class Configuration:
     """One instance, frozen. All values have their parameters expanded.
 
     `results` has the right-hand sides of tables with patterns, by table. `missing` has the files that
-    settings of SMTP clients name, and that are not there.
+    settings of SMTP clients name, and that are not there. `filters` are those that tables name.
     `settings` are main.cf's effective ones, `lines` those of main.cf by the settings that it has,
     `services` those of master.cf by name/type. `tables` are by their names in settings, `files`
     has the entries of files with patterns, None for one that can't be read. `answers` is what
@@ -118,6 +149,7 @@ class Configuration:
     answers: t.Mapping[tuple[str, str], str | None] = field(default_factory=dict)
     results: t.Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     missing: frozenset[str] = frozenset()
+    filters: tuple[Filter, ...] = ()
 
     @property
     def utf8(self) -> bool:
@@ -200,7 +232,8 @@ def read_configuration(
     utf8 = settings.get("smtputf8_enable") == "yes"
     tables: dict[str, Table] = {}
     files: dict[str, tuple[str, ...] | None] = {}
-    for name in (*DOMAIN_LISTS, *ROUTING_TABLES, "smtp_tls_policy_maps", "smtp_tls_per_site"):
+    of_clients = ("smtp_tls_policy_maps", "smtp_tls_per_site")
+    for name in (*DOMAIN_LISTS, *ROUTING_TABLES, *RECIPIENT_TABLES, *of_clients):
         values = [one.overrides[name].value for one in services.values() if name in one.overrides]
         values += [settings.get(name, ""), (coming or {}).get(name, "")]
         for token in (token for value in values for token in tokens(value)):
@@ -217,7 +250,29 @@ def read_configuration(
         missing=frozenset(
             path for client in found.clients() for path in _named_files(client) if _is_missing(path)
         ),
+        filters=tuple(_read_filters(found)),
     )
+
+
+def _read_filters(configuration: Configuration) -> t.Iterator[Filter]:
+    """The filters in files of tables. What another kind of table says is not known."""
+    for setting in FILTER_SETTINGS:
+        services = {service.path for service in configuration.services.values()}
+        values = dict.fromkeys(configuration.says(setting, path) for path in ("", *services))
+        for token in (token for value in values for token in tokens(value)):
+            path = parse_table_name(token).path
+            for value in _found_filters(path) if path.startswith("/") else ():
+                yield Filter(setting, token, value)
+
+
+def _found_filters(path: str) -> t.Iterable[str]:
+    try:
+        content = read_if_there(path) or b""
+    except (OSError, SecretFileError):
+        return ()
+    lines = (line for line, _number in logical_lines(os.fsdecode(content[:_LIST_BYTES])))
+    matches = (_FILTER.search(line) for line in lines)
+    return dict.fromkeys(match.group(1) for match in matches if match)
 
 
 def _named_files(client: Client) -> t.Iterator[str]:

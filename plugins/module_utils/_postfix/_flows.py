@@ -13,20 +13,22 @@ what goes to a content filter, or to a server in case of need.
 from __future__ import annotations
 
 import functools
+import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ._configuration import Configuration
+from ._configuration import RECIPIENT_TABLES, Configuration
 from ._destination import Destination, destinations
 from ._main_cf import tokens
 from ._map_entry import text
 from ._routing import AddressClass, Decision, Route, answer_questions, find_route
+from ._search import UnansweredError, UnusableTableError, address_keys, search
 from ._tls_policy import tls_questions
 
 if t.TYPE_CHECKING:
     from ._lookup_table import Table
     from ._routing import Ask
-    from ._search import Question
+    from ._search import Hit, Question
 
 __all__ = ["Flow", "FlowKind", "Flows", "find_flows"]
 
@@ -36,6 +38,8 @@ _SENDER = "nobody@simulator.amazonses.com"
 _NOBODY = "nobody"
 _RELAYHOSTS = "sender_dependent_relayhost_maps"
 _SENDERS = (_RELAYHOSTS, "sender_dependent_default_transport_maps")
+_CLEANUP = "cleanup/unix"
+_PLAIN_ADDRESS = re.compile(r"[\w.+=-]+(?:@[\w.-]+)?\Z")
 _FILTERED = ("smtpd", "pickup", "qmqpd")
 
 
@@ -98,7 +102,7 @@ class _Finder:
         self._ask = ask
 
     def flows(self, senders: t.Iterable[str]) -> tuple[Configuration, Flows]:
-        found = [Flow(FlowKind.ALL, "", self._route(_SENDER, _RECIPIENT))]
+        found = [Flow(FlowKind.ALL, "", self._default_route())]
         found += self._of_senders(senders)
         found += self._of_recipients()
         found += self._of_relay_domains()
@@ -111,6 +115,37 @@ class _Finder:
     def _route(self, sender: str, recipient: str) -> Route:
         self._configuration, route = find_route(self._configuration, self._ask, sender, recipient)
         return route
+
+    def _default_route(self) -> Route:
+        """That of mail to anybody, even if cleanup(8) changes the recipient before."""
+        recipient, by = _RECIPIENT, None
+        for name in RECIPIENT_TABLES:
+            hit = self._find_recipient(name, recipient)
+            new = tokens(hit.value)[:1] if hit else ()
+            if hit and new and _PLAIN_ADDRESS.match(new[0]):
+                recipient, by = new[0], replace(self._decision(name, hit.table), key=hit.key)
+        return replace(self._route(_SENDER, recipient), rewritten_by=by)
+
+    def _find_recipient(self, name: str, recipient: str) -> Hit | None:
+        value = self._configuration.says(name, _CLEANUP)
+
+        def find(known: Configuration) -> Hit | None:
+            return search(known, value, address_keys(known, recipient, service=_CLEANUP))
+
+        def questions(known: Configuration) -> tuple[Question, ...]:
+            try:
+                find(known)
+            except UnansweredError as exc:
+                return exc.questions
+            except UnusableTableError:
+                pass
+            return ()
+
+        self._configuration = answer_questions(self._configuration, self._ask, questions)
+        try:
+            return find(self._configuration)
+        except (UnansweredError, UnusableTableError):
+            return None
 
     def _ask_policies(self, flows: t.Iterable[Flow]) -> None:
         """Ask the tables with TLS policies for the servers, if they can't be listed."""
@@ -221,6 +256,10 @@ class _Finder:
             transport, _colon, nexthop = value.partition(":")
             nexthop = nexthop or self._configuration.says("default_filter_nexthop")
             yield Flow(FlowKind.FILTER, service.path, self._made(transport, nexthop, by))
+        for each in self._configuration.filters:
+            transport, _colon, nexthop = each.value.partition(":")
+            by = self._decision(each.setting, each.table)
+            yield Flow(FlowKind.FILTER, each.setting, self._made(transport, nexthop, by))
 
     def _fallbacks(self, transports: t.Collection[str]) -> t.Iterator[Flow]:
         for client in self._configuration.clients():

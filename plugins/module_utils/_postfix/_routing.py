@@ -88,7 +88,7 @@ class Route:
     `transport` and `nexthop` are empty if Postfix can't tell: then `failed` says which table it
     can't use, or `unknown` what tables that can't be listed have to be asked. `service` is None if
     master.cf does not have it, `client` if it is not Postfix's SMTP client. `deferred` says what
-    has the queue manager keep the mail.
+    has the queue manager keep the mail, `rewritten_by` what has changed the recipient before.
     """
 
     sender: str
@@ -103,6 +103,7 @@ class Route:
     deferred: Decision | None = None
     failed: Decision | None = None
     unknown: tuple[Question, ...] = ()
+    rewritten_by: Decision | None = None
 
 
 @dataclass(frozen=True)

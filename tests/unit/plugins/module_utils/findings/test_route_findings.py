@@ -69,6 +69,8 @@ def judge(
     values = {key.encode(): value.encode() for key, value in (table or {}).items()}
     tables = {
         T: Table(T, "hash", "/t", State.READ, values=values),
+        "static:me": Table("static:me", "static", None, State.OPAQUE, values={b"*": b"me"}),
+        "static:me@x": Table("static:me@x", "static", None, State.OPAQUE, values={b"*": b"me@x"}),
         "static:out": Table("static:out", "static", None, State.OPAQUE, values={b"*": b"out"}),
         "ldap:/l": Table("ldap:/l", "ldap", "/l", State.OPAQUE),
         "regexp:/p": Table("regexp:/p", "regexp", "/p", State.OPAQUE),
@@ -108,6 +110,9 @@ CASES: dict[str, Case] = {
     "another one deferred": ({"defer_transports": "relay"}, {}, "", set()),
     "disabled": ({"master_service_disable": "smtp.unix"}, {}, "", {"service_missing"}),
     "trivial-rewrite's own": ({}, {}, "rewrite unix - - n - - trivial-rewrite -orelayhost=[x]\n", {"route_elsewhere"}),
+    "all to one address here": ({"virtual_alias_maps": "static:me"}, {}, "", {"route_elsewhere"}),
+    "all to one address elsewhere": ({"virtual_alias_maps": "static:me@x"}, {}, "", set()),
+    "some to an address here": ({"virtual_alias_maps": T}, {"you@x.example": "me"}, "", set()),
     "an empty transport": ({"default_transport": ":[x]"}, {}, "", {"route_fails"}),
     # relay_domains
     "relayed": ({"relay_domains": "x.example"}, {}, "", set()),

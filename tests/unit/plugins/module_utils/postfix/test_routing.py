@@ -11,6 +11,7 @@ import typing as t
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._configuration import (
     Configuration,
+    Filter,
     read_configuration,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._lookup_table import (
@@ -294,3 +295,29 @@ def test_what_is_read(tmp_path: Path) -> None:
     assert [client.service for client in configuration.clients()] == ["smtp", "relay"]
     changed = configuration.changed({"transport_maps": ""})
     assert (changed.says("transport_maps"), changed.tables) == ("", configuration.tables)
+
+
+def test_what_files_of_tables_say(tmp_path: Path) -> None:
+    """Right-hand sides of patterns, and filters."""
+    (tmp_path / "patterns").write_text(
+        "# mine\n/^a\\/b$/i smtp:[x]\n!/c/ :\n  [d]\nif /e/\n%f% g: h\nendif\n/no/\n192.0.2.0/24 z:\n"
+    )
+    (tmp_path / "access").write_text("a.example FILTER scan:[127.0.0.1]:25\nb FILTERED x:y\n")
+    main_cf = (
+        f"transport_maps = regexp:{tmp_path}/patterns pcre:/no/such\n"
+        f"smtpd_client_restrictions = check_client_access hash:{tmp_path}/access, reject\n"
+        f"header_checks = regexp:/no/such\n"
+    )
+    configuration = read_configuration(Postfix(FakePostfix(tmp_path, main_cf)), str(tmp_path))
+    name = f"regexp:{tmp_path}/patterns"
+    assert configuration.results == {name: ("smtp:[x]", ": [d]", "g: h", "z:")}
+    assert configuration.filters == (
+        Filter("smtpd_client_restrictions", f"hash:{tmp_path}/access", "scan:[127.0.0.1]:25"),
+    )
+
+
+def test_files_of_clients_that_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "there.pem").touch()
+    main_cf = f"smtp_tls_cert_file = {tmp_path}/there.pem\nsmtp_tls_key_file = {tmp_path}/no.pem\n"
+    configuration = read_configuration(Postfix(FakePostfix(tmp_path, main_cf)), str(tmp_path))
+    assert configuration.missing == {f"{tmp_path}/no.pem"}
