@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from .._postfix._configuration import ROUTING_TABLES
 from .._postfix._destination import destinations
 from .._postfix._flows import FlowKind
-from .._postfix._main_cf import tokens
 from .._postfix._tls import MANDATORY_LEVELS
 from .._postfix._tls_policy import LEVEL, find_tls
 from .._ses._redaction import redact
-from .._smtp._server import region_of_endpoint
+from .._smtp._server import PORTS_OF_TLS, region_of_endpoint
 from ._client_findings import client_findings
 from ._finding import find
 from ._route_kinds import (
     OTHER_FLOW,
+    OTHER_FLOW_WRAPPERMODE,
     ROUTE_BY_RELAYHOST,
     ROUTE_ELSEWHERE,
     ROUTE_ELSEWHERE_BY_ENTRY,
@@ -55,6 +55,7 @@ _CLIENTS = {
     "smtp/unix": "smtp unix - - n - - smtp",
     "relay/unix": "relay unix - - n - - smtp",
 }
+_WRAPPERMODE = "smtp_tls_wrappermode"
 _ERRORS = ("error", "retry", "discard")
 _OWN_ROUTES = (FlowKind.SENDER, FlowKind.RECIPIENT, FlowKind.RELAYED, FlowKind.PATTERN)
 
@@ -249,25 +250,27 @@ def _other_flow(configuration: Configuration, flow: Flow) -> list[Finding]:
     """That main.cf's strict TLS settings hold for another server as well."""
     route = flow.route
     client, by = route.client, route.nexthop_by
-    if client is None or by is None or LEVEL in client.own or not _is_own_flow(flow):
+    if client is None or by is None or not _is_own_flow(flow):
         return []
+    values: dict[str, t.Any] = {
+        "mail": _mail(flow),
+        "nexthop": redact(route.nexthop) or "the recipients' own servers",
+        "setting": by.setting,
+        "where": place_of(by),
+        "transport": redact(route.transport),
+    }
+    servers = servers_of(flow)
+    if client.tls == "wrapper" and _WRAPPERMODE not in client.own:
+        ports = {each.port for each in servers}
+        if not ports or ports - {*PORTS_OF_TLS["wrapper"]}:
+            return [find(OTHER_FLOW_WRAPPERMODE, _main_cf(configuration), **values)]
     # Without a next hop, the recipient's domain is it.
-    levels = {find_tls(configuration, client, each).level for each in servers_of(flow)}
+    levels = {find_tls(configuration, client, each).level for each in servers}
     levels = levels if route.nexthop else {client.tls_level}
-    if not levels & MANDATORY_LEVELS:
+    if LEVEL in client.own or not levels & MANDATORY_LEVELS:
         return []
-    return [
-        find(
-            OTHER_FLOW,
-            _main_cf(configuration),
-            mail=_mail(flow),
-            nexthop=redact(route.nexthop) or "the recipients' own servers",
-            setting=by.setting,
-            where=place_of(by),
-            transport=redact(route.transport),
-            level=redact(client.tls_level),
-        )
-    ]
+    level = redact(client.tls_level)
+    return [find(OTHER_FLOW, _main_cf(configuration), level=level, **values)]
 
 
 def _is_own_flow(flow: Flow) -> bool:
@@ -289,7 +292,7 @@ def _changed_flow(
 
 
 #: Settings of a relay that may keep mail from other servers.
-_BREAKING = frozenset({LEVEL, "smtp_tls_CAfile", "smtp_tls_wrappermode"})
+_BREAKING = frozenset({LEVEL, "smtp_tls_CAfile", _WRAPPERMODE})
 
 
 def _unlisted(configuration: Configuration, flows: Flows) -> list[Finding]:
@@ -308,8 +311,3 @@ def _unlisted(configuration: Configuration, flows: Flows) -> list[Finding]:
         )
         for setting, table in dict.fromkeys(unlisted)
     ]
-
-
-def split_servers(value: str) -> frozenset[str]:
-    """The servers in a list, as a Relay has them."""
-    return frozenset(each.lower() for each in tokens(value))

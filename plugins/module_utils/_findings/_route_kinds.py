@@ -22,6 +22,7 @@ __all__ = [
     "MECHANISM_FILTER",
     "NOT_RUNNING",
     "OTHER_FLOW",
+    "OTHER_FLOW_WRAPPERMODE",
     "OTHER_PASSWORD_MAPS",
     "PROTOCOLS",
     "ROUTES_UNKNOWN",
@@ -231,6 +232,17 @@ OTHER_FLOW = Kind(
     " entry for {nexthop} to smtp_tls_policy_maps. Ignore this finding if the server offers TLS with"
     " a certificate that can be verified",
     blocks=True,
+)
+OTHER_FLOW_WRAPPERMODE = replace(
+    OTHER_FLOW,
+    severity="critical",
+    meaning="Mail that does not go to SES is delivered by an SMTP client for which smtp_tls_wrappermode ="
+    " yes holds, to a port that does not expect TLS from the first byte. It is not delivered.",
+    message="{mail} goes to {nexthop} ({setting}, {where}) through the service {transport}, for which"
+    " smtp_tls_wrappermode = yes of main.cf holds as well. That server does not expect TLS from the"
+    " first byte, so the mail is not delivered",
+    remedy="Give the service {transport} an -o smtp_tls_wrappermode=no in master.cf, or use port 587"
+    " for the relay",
 )
 NOT_RUNNING = Kind(
     "not_running",

@@ -22,7 +22,6 @@ __all__ = ["CLIENT_SETTINGS", "Client", "Destination", "destinations", "host_of"
 
 #: What decides how a client connects and logs in. A service of master.cf may have its own.
 CLIENT_SETTINGS = (
-    "smtp_bind_address",
     "smtp_discard_ehlo_keywords",
     "smtp_enforce_tls",
     "smtp_fallback_relay",
@@ -31,7 +30,6 @@ CLIENT_SETTINGS = (
     "smtp_sasl_auth_soft_bounce",
     "smtp_sasl_mechanism_filter",
     "smtp_sasl_password_maps",
-    "smtp_sasl_password_result_delimiter",
     "smtp_sasl_security_options",
     "smtp_sasl_tls_security_options",
     "smtp_sasl_tls_verified_security_options",

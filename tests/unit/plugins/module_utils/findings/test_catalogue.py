@@ -118,6 +118,15 @@ def own(setting: str) -> Mistake:
     return services(f"{MASTER_CF}smtp unix - - n - - smtp -o {setting}\n")
 
 
+def wrapped_elsewhere(trial: Trial) -> None:
+    trial.relay.set(
+        relayhost=f"[{HOST}]:465",
+        smtp_tls_wrappermode="yes",
+        transport_maps="hash:{folder}/other",
+    )
+    trial.relay.map("a.example smtp:[127.0.0.9]:2525\n", "other", 0o644)
+
+
 def partly_elsewhere(trial: Trial) -> None:
     trial.relay.set(default_transport="relay:[127.0.0.9]", transport_maps="hash:{folder}/other")
     trial.relay.map(f"a.example smtp:{KEY}\n", "other", 0o644)
@@ -249,6 +258,7 @@ MISTAKES: dict[str, Mistake] = {
     "AUTH_DISABLED_BY_SERVICE": own("smtp_sasl_auth_enable=no"),
     "AUTH_SOFT_BOUNCE_OFF": settings(smtp_sasl_auth_soft_bounce="no"),
     "OTHER_FLOW": entry("transport_maps", "a.example smtp:[127.0.0.9]:2525"),
+    "OTHER_FLOW_WRAPPERMODE": wrapped_elsewhere,
     "NOT_RUNNING": lambda trial: setattr(trial.relay.postfix, "running", False),
     "LEFT_OVER_MODULE": interrupt,
     "LEFT_OVER_RESULT": lambda trial: trial.leave(".ansible_async/j1.1", PASSWORD),

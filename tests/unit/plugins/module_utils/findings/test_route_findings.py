@@ -39,6 +39,7 @@ BEFORE = {
     "relayhost": "",
     "parent_domain_matches_subdomains": "relay_domains",
     "smtp_tls_security_level": "may",
+    "smtp_tls_wrappermode": "no",
     "smtp_tls_mandatory_protocols": "!SSLv2, !SSLv3",
     "smtp_tls_secure_cert_match": "nexthop, dot-nexthop",
     "smtp_tls_verify_cert_match": "hostname",
@@ -53,6 +54,7 @@ AFTER = {
     "smtp_tls_security_level": "secure",
     "smtp_tls_CAfile": "/ca.pem",
 }
+WRAPPED = f"[{HOST}]:465"
 SDR, SDT = "sender_dependent_relayhost_maps", "sender_dependent_default_transport_maps"
 TRANSPORTS, T = "transport_maps", "hash:/t"
 OUT = "out unix - - n - - smtp\n"
@@ -86,7 +88,8 @@ def judge(
         missing=frozenset({"/gone.pem"}),
     )
     after = before.changed({**AFTER, **{k: v for k, v in settings.items() if k in AFTER}})
-    known = {"servers": frozenset({SES}), "table": "hash:/ours", **relay}
+    before = before.changed({"smtp_tls_wrappermode": "no"})
+    known = {"servers": frozenset({SES, WRAPPED}), "table": "hash:/ours", **relay}
     after, flows = find_flows(after, lambda _table, _keys: {}, known.get("senders", {}))
     return relay_findings(after, flows, Relay(**known), before)
 
@@ -166,6 +169,16 @@ CASES: dict[str, Case] = {
     "elsewhere with a policy": ({TRANSPORTS: T, "smtp_tls_policy_maps": T}, {"x.example": "smtp:[x]:25", "[x]:25": "may"}, "", set()),
     "elsewhere, strict before": (
         {TRANSPORTS: T, "smtp_tls_security_level": "secure", "smtp_tls_CAfile": "/ca.pem"}, {"x.example": "smtp:[x]:25"}, "", set(),
+    ),
+    "a wrapped filter": (
+        {"relayhost": WRAPPED, "smtp_tls_wrappermode": "yes", "content_filter": "out:[x]"}, {}, f"{OUT} -o smtp_tls_security_level=none\n", {"other_mail_flow"},
+    ),
+    "a filter that expects it": (
+        {"relayhost": WRAPPED, "smtp_tls_wrappermode": "yes", "content_filter": "out:[x]:465"}, {}, f"{OUT} -o smtp_tls_security_level=encrypt\n", set(),
+    ),
+    "a filter with a mode of its own": (
+        {"relayhost": WRAPPED, "smtp_tls_wrappermode": "yes", "content_filter": "out:[x]"}, {},
+        f"{OUT} -o smtp_tls_security_level=none -o smtp_tls_wrappermode=no\n", set(),
     ),
     "a sender's other server": ({SDR: T}, {"@x.example": "[other.example]"}, "", {"other_mail_flow"}),
 }  # fmt: skip
