@@ -201,6 +201,14 @@ def test_check_mode_and_the_run_agree(host: t.Callable[..., Host], name: str) ->
     assert there.contents() == before
 
 
+def test_a_refused_login_that_bounces_mail_is_a_warning(host: t.Callable[..., Host]) -> None:
+    there = host(CASES["63-bounce-noauth"]["main_cf"])
+    for _run in range(2):
+        (warning,) = there.run(REGION)["warnings"]
+        assert f"{there.etc}/main.cf, line 5 has smtp_sasl_auth_soft_bounce = no" in str(warning)
+        assert "mail is returned to its sender" in str(warning)
+
+
 #: What an error says to do -> the same for a shell.
 REMEDIES = (
     (re.compile(r"run (postconf -c \S+ -P?X [\w./-]+)\."), r"\1"),
