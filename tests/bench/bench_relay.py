@@ -83,7 +83,14 @@ HANDLERS: list[Task] = [
 ]
 PING: Task = {"name": "ping", "ansible.builtin.ping": {}}
 MAIN_CF = "compatibility_level = 2\ndefault_database_type = hash\n"
-MASTER_CF = "smtp unix - - n - - smtp\n"
+#: What mail needs to leave a host, without which the module refuses it.
+MASTER_CF = """\
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+smtp unix - - n - - smtp
+"""
 PLAYS: dict[str, dict[str, t.Any]] = {
     "ping": {"tasks": [PING]},
     "the module": {"tasks": [MODULE]},
