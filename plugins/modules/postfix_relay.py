@@ -254,6 +254,13 @@ reloaded:
   type: bool
   returned: success
   sample: true
+first_set_up:
+  description:
+    - Whether this run sets the relay up for the first time, so that O(state=absent) restores what was there before this run.
+    - It is V(false) if nothing changes, with O(state=absent), and if there is a record of an earlier run of this module.
+  type: bool
+  returned: success
+  sample: true
 relayhost:
   description: The servers that Postfix relays mail through.
   type: str
@@ -393,6 +400,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     places = Places(module.warn, removing=params["state"] == "absent")
     postfix = Postfix(module, params["config_directory"])
     instance = Instance(postfix, FileAttributes(module), places)
+    is_first = params["state"] == "present" and instance.store.load() is None
     if params["state"] == "present":
         outcome, proof, accepted = _set_up(module, request, instance)
     else:
@@ -401,6 +409,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         module.warn(warning)
     result = _result(outcome, str(instance.main_cf.path))
     result["accepted_findings"] = accepted
+    result["first_set_up"] = is_first and outcome.plan.changed
     result["proof"] = [each.shown() for each in proof]
     if params["backup"] and not module.check_mode:
         result["backup_files"] = [str(path) for path in outcome.backups]

@@ -66,11 +66,6 @@ def booted(relays: RelayHosts) -> Host:
     return host
 
 
-def runs(host: Host) -> bool:
-    """Whether Postfix's master(8) runs on the host."""
-    return "master" in host.run("sh", "-c", "cat /proc/[0-9]*/comm || true").split()
-
-
 @pytest.mark.every_minor
 @pytest.mark.root
 @pytest.mark.slow
@@ -122,7 +117,7 @@ def test_nothing_starts_before_there_is_a_relay(relays: RelayHosts, booted: Host
     assert play.status != 0
     assert "535 Authentication Credentials Invalid" in play.error(booted)
     assert booted.run("postconf", "-h", "relayhost") == "\n"
-    assert not runs(booted)
+    assert not booted.runs("master")
     assert booted.read("/etc/postfix/main.cf") == MAIN_CF
 
 
@@ -131,7 +126,7 @@ def test_nothing_starts_before_there_is_a_relay(relays: RelayHosts, booted: Host
 def test_a_main_cf_that_is_there_stays(relays: RelayHosts, booted: Host) -> None:
     play = relays.role({**relays.key_of(FIRST), "region": REGIONS[0]}, hosts=booted.name)
     assert play.status == 0, play.output
-    assert runs(booted)
+    assert booted.runs("master")
     assert booted.read("/etc/postfix/main.cf").startswith(MAIN_CF)
     (message,) = relays.arrived([relays.send(booted, "with a main.cf")])
     assert message.username == FIRST.access_key
@@ -146,7 +141,7 @@ def test_a_stopped_postfix_is_started_unless_told_not_to(relays: RelayHosts, boo
         play = relays.role({**options, "service": service}, hosts=booted.name)
         assert play.status == 0, play.output
         assert len(play.changed(booted)) == running
-        assert runs(booted) is running
+        assert booted.runs("master") is running
 
 
 @pytest.mark.root

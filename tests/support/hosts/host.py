@@ -82,6 +82,10 @@ class Host:
         """Make or overwrite a file; its mode and owner stay, or are 0644 and root."""
         self.run("sh", "-euc", 'mkdir -p "${1%/*}" && cat >"$1"', "write", path, text=text)
 
+    def runs(self, program: str) -> bool:
+        """Whether a process with this name is running, such as Postfix's ``master``."""
+        return program in self.run("sh", "-c", "cat /proc/[0-9]*/comm || true").split()
+
     def has_logged(self, text: str) -> bool:
         """Whether the mail log has this text, now or soon."""
         return comes_true(lambda: text in self.read("/var/log/mail.log"))
