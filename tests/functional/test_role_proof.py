@@ -35,10 +35,14 @@ mydestination =
 """
 # What our own login, from the same host, does not meet: Postfix's client can use no address.
 CUT_OFF = "smtp/unix/inet_protocols=ipv6"
-#: What has to be as before, byte for byte. Lock files stay.
-LOOK = (
-    "cd /etc/postfix && ls -A . | grep -v lock && cat main.cf master.cf && cat sasl_passwd || true"
-)
+#: What has to be as before, byte for byte, and whether it starts at boot. Lock files stay.
+LOOK = """
+ls /etc/rc2.d
+cd /etc/postfix
+ls -A | grep -v lock
+cat main.cf master.cf
+test ! -e sasl_passwd || cat sasl_passwd
+"""
 #: Postfix is installed and has mail, and is not running.
 INSTALL = """
 printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
@@ -76,7 +80,7 @@ def connect(host: Host) -> None:
 
 
 def look(host: Host) -> str:
-    return host.run("sh", "-c", LOOK)
+    return host.run("sh", "-euc", LOOK)
 
 
 def proofs(play: Play, host: Host) -> list[str]:

@@ -95,6 +95,22 @@ def test_check_mode_says_what_a_run_does(module: Module) -> None:
     assert again["invocation"]["module_args"]["state"] == "present"
 
 
+def test_only_the_first_set_up_can_be_rolled_back_by_absent(module: Module) -> None:
+    found = [
+        module.run(*regions, **said)["first_set_up"]
+        for regions, said in (
+            ([WEST], {"check": True}),
+            ([WEST], {}),
+            ([WEST], {}),
+            ([CENTRAL], {}),
+            ([CENTRAL], {"state": "absent"}),
+            ([CENTRAL], {"state": "absent"}),
+            ([CENTRAL], {}),
+        )
+    ]
+    assert found == [True, True, False, False, False, False, True]
+
+
 def test_check_mode_rehearses_with_postfix(module: Module, tmp_path: Path) -> None:
     """In the temporary directory, where nothing is left, and without a password."""
 
