@@ -85,15 +85,19 @@ def run_module(
 
 
 class ModuleServer:
-    """Runs a module again and again, one run at a time; a context manager."""
+    """Runs a module again and again, one run at a time; a context manager.
 
-    def __init__(self, module: str) -> None:
+    ``prefix`` is put before the command that starts it, for a hosts file of its own.
+    """
+
+    def __init__(self, module: str, prefix: t.Sequence[str] = ()) -> None:
         self._module = module
+        self._prefix = list(prefix)
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> ModuleServer:
         self._process = subprocess.Popen(
-            module_command(self._module, "serve"),
+            [*self._prefix, *module_command(self._module, "serve")],
             env=module_environment(),
             cwd="/",
             stdin=subprocess.PIPE,
