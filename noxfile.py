@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from tooling import ansible_test_home, interpreters, staging, uv_settings  # noqa: E402
 
 #: How uv installs what pip would install here; None if only pip can.
-UV = uv_settings.uv_settings(os.environ)
+UV = uv_settings.read_uv_settings(os.environ)
 
 nox.needs_version = ">=2026.4"
 # pip's way, where there is no uv: virtualenv needs a quarter of the time that venv needs.

@@ -36,7 +36,7 @@ def pip_wheel() -> Path:
     return next(wheels.glob(f"pip-{ensurepip.version()}-*.whl"))
 
 
-def kept_packages(packages: t.Sequence[str]) -> Path:
+def name_kept(packages: t.Sequence[str]) -> Path:
     """Where the installed ``packages``, as ``pip==25.2``, are kept for other environments."""
     python = "python{}.{}".format(*sys.version_info)
     return Path(__file__).resolve().with_name("-".join(["installed", python, *packages]))
@@ -64,7 +64,7 @@ def main() -> int:
     """Install the packages and return the exit status of pip."""
     wanted = [argument for argument in sys.argv[1:] if argument not in GET_PIP_OPTIONS]
     site_packages = Path(sysconfig.get_path("purelib"))
-    kept = kept_packages([argument for argument in wanted if not argument.startswith("-")])
+    kept = name_kept([argument for argument in wanted if not argument.startswith("-")])
     is_empty = not any(site_packages.iterdir())
     if is_empty and kept.exists():
         link_all(kept, site_packages)

@@ -39,7 +39,7 @@ COMPUTING_SECONDS, WAITING_SECONDS = 3, 20
 Verdicts = dict[str, bool]
 
 
-def function_of(mutant: str) -> str:
+def name_function(mutant: str) -> str:
     """The function that ``mutant``, by mutmut's name, is a change of."""
     return mutant.partition("__mutmut_")[0]
 
@@ -51,12 +51,12 @@ class TestsOfFunctions:
     seconds: dict[str, float] = field(default_factory=dict)
     by_function: dict[str, list[pytest.Item]] = field(default_factory=lambda: defaultdict(list))
 
-    def of(self, mutant: str) -> list[pytest.Item]:
+    def find(self, mutant: str) -> list[pytest.Item]:
         """The tests that may notice ``mutant``."""
-        found = self.by_function.get(function_of(mutant), [])
+        found = self.by_function.get(name_function(mutant), [])
         return sorted(found, key=lambda item: self.seconds[item.nodeid])
 
-    def patience(self, items: t.Iterable[pytest.Item]) -> int:
+    def allow_seconds(self, items: t.Iterable[pytest.Item]) -> int:
         """How many seconds ``items`` may take."""
         return math.ceil(PATIENCE_FACTOR * sum(self.seconds[item.nodeid] for item in items))
 
@@ -151,7 +151,7 @@ class MutantRuns:
         gc.disable()
         self._check_forking(session.items, tests)
         for mutant in self._mutants:
-            items = tests.of(mutant)
+            items = tests.find(mutant)
             if not items:
                 self.verdicts[mutant] = False
                 continue
@@ -171,7 +171,7 @@ class MutantRuns:
                 raise pytest.UsageError(f"the tests {outcome} in a process of mutant {mutant!r}")
 
     def _start(self, mutant: str, items: t.Sequence[pytest.Item], tests: TestsOfFunctions) -> None:
-        patience = tests.patience(items)
+        patience = tests.allow_seconds(items)
         pid = os.fork()
         if pid == 0:
             run_forked(items, mutant, self._activation, patience)

@@ -63,7 +63,7 @@ _LIKE_PIP = {
 }
 
 
-def pip_files(environment: t.Mapping[str, str]) -> list[Path]:
+def list_pip_files(environment: t.Mapping[str, str]) -> list[Path]:
     """pip's files, in the order in which it reads them (pip documentation, "Configuration").
 
     Those for all users, for this user, and for the environment from which the checks run, and the
@@ -114,6 +114,6 @@ def translate(settings: t.Mapping[str, str]) -> dict[str, str] | None:
     return said
 
 
-def uv_settings(environment: t.Mapping[str, str]) -> dict[str, str] | None:
+def read_uv_settings(environment: t.Mapping[str, str]) -> dict[str, str] | None:
     """uv's variables for what pip is set up with here; None if uv cannot be told."""
-    return translate(read_pip_settings(environment, pip_files(environment)))
+    return translate(read_pip_settings(environment, list_pip_files(environment)))

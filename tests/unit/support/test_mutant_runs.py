@@ -152,4 +152,4 @@ def test_runs_that_would_tell_nothing_are_an_error(
 
 def test_a_mutant_is_of_a_function() -> None:
     """mutmut numbers the mutants of each."""
-    assert mutant_runs.function_of("a.b.x_f__mutmut_12") == "a.b.x_f"
+    assert mutant_runs.name_function("a.b.x_f__mutmut_12") == "a.b.x_f"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mailops.ses.tests.tooling.uv_settings import (
-    pip_files,
+    list_pip_files,
     read_pip_settings,
     translate,
 )
@@ -50,11 +50,11 @@ def test_a_command_s_settings_win_over_those_of_all_and_a_variable_over_both(fil
 
 def test_pip_s_files_are_known(file: Path) -> None:
     """The one that a variable names is the last, and there is a name that means none."""
-    everybody, *_some, last = pip_files({"PIP_CONFIG_FILE": str(file)})
+    everybody, *_some, last = list_pip_files({"PIP_CONFIG_FILE": str(file)})
     assert everybody.is_absolute()
     assert last == file
-    assert Path("/x/pip/pip.conf") in pip_files({"XDG_CONFIG_HOME": "/x"})
-    assert pip_files({"PIP_CONFIG_FILE": os.devnull}) == []
+    assert Path("/x/pip/pip.conf") in list_pip_files({"XDG_CONFIG_HOME": "/x"})
+    assert list_pip_files({"PIP_CONFIG_FILE": os.devnull}) == []
 
 
 @pytest.mark.parametrize(
