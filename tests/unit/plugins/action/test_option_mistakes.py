@@ -203,7 +203,10 @@ def test_the_tasks_own_arguments_are_left_alone(monkeypatch: pytest.MonkeyPatch)
         ),
         ({SECRET_KEY: 1}, "module: REDACTED. Supported"),
         ({"no name!": 1}, "module: REDACTED. Supported"),
-        ({"x": 1}, "Supported parameters include: access_key (aws_access_key_id, aws_access_key),"),
+        (
+            {"x": 1},
+            "Supported parameters include: accept_findings, access_key (aws_access_key_id, aws_access_key),",
+        ),
         ({"tls": "ssl"}, ": starttls, wrapper. Nothing was changed"),
     ],
 )
