@@ -39,15 +39,15 @@ from ._safe_walk import safe_path
 __all__ = [
     "SecretFileError",
     "Staging",
+    "activate",
     "backup_name",
     "check_lock",
-    "in_force",
+    "hold_lock",
     "is_kept",
     "kept_name",
-    "locked",
-    "put_in_force",
     "read_if_there",
     "remove_files",
+    "replace_files",
 ]
 
 _POLL_SECONDS = 0.05
@@ -113,7 +113,7 @@ def check_lock(path: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: str, seconds: float) -> t.Iterator[None]:
+def hold_lock(path: str, seconds: float) -> t.Iterator[None]:
     """Hold the lock of `path`, the file `.NAME.mailops.lock` beside it, waiting at most `seconds`.
 
     The kernel releases it when the process dies, however it dies. The file itself stays: removing
@@ -269,18 +269,18 @@ class Staging:
         return where.places.removing and found is not None and not stat.S_ISDIR(found.st_mode)
 
 
-def put_in_force(staged: t.Sequence[tuple[str, str]]) -> None:
+def replace_files(staged: t.Sequence[tuple[str, str]]) -> None:
     """Rename staged files over their targets, in this order, all or none of them.
 
     They are safe on the disk first.
     """
-    with in_force(staged):
+    with activate(staged):
         pass
 
 
 @contextlib.contextmanager
-def in_force(staged: t.Sequence[tuple[str, str]]) -> t.Iterator[None]:
-    """Rename staged files over their targets as put_in_force() does, for what the body does next.
+def activate(staged: t.Sequence[tuple[str, str]]) -> t.Iterator[None]:
+    """Rename staged files over their targets as replace_files() does, for what the body does next.
 
     If the body fails, or a rename, all targets are again the files that they were, with their
     inodes; those that were not there are gone. What somebody else has changed meanwhile stays, and

@@ -22,7 +22,7 @@ from .._files._safe_walk import (
 from .._files._secret_file import (
     Staging,
     check_lock,
-    locked,
+    hold_lock,
     remove_files,
 )
 from .._postfix._config_file import MasterCf
@@ -211,9 +211,9 @@ class Instance:
         is_link = stat.S_ISLNK(status.st_mode) and self.places.removing
         return found if is_link or found.status() is not None else None
 
-    def locked(self) -> t.ContextManager[None]:
+    def hold_lock(self) -> t.ContextManager[None]:
         """Hold the lock that every change of this instance's relay takes."""
-        return locked(self.main_cf.path, _LOCK_SECONDS)
+        return hold_lock(self.main_cf.path, _LOCK_SECONDS)
 
     def is_running(self) -> bool:
         """Whether this instance's master is running. Asks for this instance, not for all.

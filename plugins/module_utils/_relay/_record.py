@@ -24,8 +24,8 @@ from .._files._safe_path import make_private
 from .._files._safe_walk import Places
 from .._files._secret_file import (
     Staging,
-    put_in_force,
     remove_files,
+    replace_files,
 )
 from ._settings import RelayError
 
@@ -276,7 +276,7 @@ class RecordStore:
         """Put a record in force."""
         self.create()
         try:
-            put_in_force(self.stage(record, {}))
+            replace_files(self.stage(record, {}))
         finally:
             self.staging.clean_up()
 

@@ -28,9 +28,9 @@ from .._files._attempts import (
 from .._files._safe_path import ChangedError, SecretFileError
 from .._files._secret_file import (
     Staging,
-    in_force,
-    locked,
-    put_in_force,
+    activate,
+    hold_lock,
+    replace_files,
 )
 from .._postfix._map_entry import PasswordMapError
 from .._postfix._map_files import MapFiles, make_map
@@ -89,7 +89,7 @@ class Transaction:
         """
         for _number in range(ATTEMPTS):
             locks = decision.plan.transaction.locks
-            with self._locked(locks), uninterrupted():
+            with self._hold_locks(locks), uninterrupted():
                 outcome = self._run_locked(decision, frozenset(locks))
             if outcome is not None:
                 return outcome
@@ -152,13 +152,13 @@ class Transaction:
         return Outcome(applied or plan, reloaded, tuple(backups))
 
     @contextlib.contextmanager
-    def _locked(self, paths: t.Iterable[str]) -> t.Iterator[None]:
+    def _hold_locks(self, paths: t.Iterable[str]) -> t.Iterator[None]:
         """Hold the locks of the instance and of these maps, which all that change them take."""
         with contextlib.ExitStack() as locks:
             if self._instance:
-                locks.enter_context(self._instance.locked())
+                locks.enter_context(self._instance.hold_lock())
             for path in sorted(paths, key=os.path.realpath):
-                locks.enter_context(locked(self._tools.places.find(path), _LOCK_SECONDS))
+                locks.enter_context(hold_lock(self._tools.places.find(path), _LOCK_SECONDS))
             yield
 
     # Until it is active
@@ -178,7 +178,7 @@ class Transaction:
                 maps = self._stage_maps(plan, stack, made)
                 for number, phase in enumerate(plan.phases):
                     renames = _list_renames(number, phase, config, maps)
-                    stack.enter_context(in_force(renames))
+                    stack.enter_context(activate(renames))
                     if phase.reload and self._instance:
                         self._instance.reload()
                 if self._prove:
@@ -229,7 +229,7 @@ class Transaction:
         store = self._instance.store
         stack.callback(store.clean_up)
         store.create()
-        stack.enter_context(in_force(store.stage(record, plan.record.keeps)))
+        stack.enter_context(activate(store.stage(record, plan.record.keeps)))
         return record
 
     def _stage_maps(
@@ -275,7 +275,7 @@ class Transaction:
         files = MapFiles.of(self._tools, stale.map.now)
         plan = plan_map(files.read(utf8=stale.map.now.utf8), stale.entries)
         with files.staged(plan, stale.backup) as staged:
-            put_in_force(staged.renames)
+            replace_files(staged.renames)
         backups += filter(None, [staged.backup])
 
     def _finish_record(self, instance: Instance, after: Record, during: Record | None) -> None:

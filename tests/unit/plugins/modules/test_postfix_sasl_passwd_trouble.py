@@ -12,7 +12,7 @@ import typing as t
 
 import pytest
 from ansible.module_utils import basic
-from ansible_collections.mailops.ses.plugins.module_utils._files._secret_file import locked
+from ansible_collections.mailops.ses.plugins.module_utils._files._secret_file import hold_lock
 from ansible_collections.mailops.ses.plugins.module_utils._relay import _transaction
 from ansible_collections.mailops.ses.tests.support.in_process.map_host import (
     COMPILED,
@@ -40,7 +40,7 @@ def host(
 
 
 def test_somebody_else_finished_it_meanwhile(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = locked
+    real = hold_lock
     first = True
 
     def after_another_run(path: str, seconds: float) -> t.Any:
@@ -50,20 +50,20 @@ def test_somebody_else_finished_it_meanwhile(host: Host, monkeypatch: pytest.Mon
             host.run(present())
         return real(path, seconds)
 
-    monkeypatch.setattr(_transaction, "locked", after_another_run)
+    monkeypatch.setattr(_transaction, "hold_lock", after_another_run)
     assert picked(host.run(present())) == NOTHING
 
 
 def test_somebody_else_added_an_entry_meanwhile(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = locked
+    real = hold_lock
 
     def after_an_edit(path: str, seconds: float) -> t.Any:
         host.source.write_text(f"{OTHER} a:b\n")
         return real(path, seconds)
 
-    monkeypatch.setattr(_transaction, "locked", after_an_edit)
+    monkeypatch.setattr(_transaction, "hold_lock", after_an_edit)
     assert host.run(present())["entries_added"] == [KEY]
     assert host.look_up(OTHER, "hash") == "a:b"
     assert host.look_up(KEY, "hash") == f"user:{SECRET}"
@@ -71,7 +71,7 @@ def test_somebody_else_added_an_entry_meanwhile(
 
 def test_a_lock_that_is_held_too_long(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_transaction, "_LOCK_SECONDS", 0.1)
-    with locked(str(host.source), 0):
+    with hold_lock(str(host.source), 0):
         assert "has held the lock" in host.failure(present())
 
 

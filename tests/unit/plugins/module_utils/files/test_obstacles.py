@@ -17,7 +17,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._files._obstacles impo
 )
 from ansible_collections.mailops.ses.plugins.module_utils._files._safe_path import SecretFileError
 from ansible_collections.mailops.ses.plugins.module_utils._files._safe_walk import safe_path
-from ansible_collections.mailops.ses.plugins.module_utils._files._secret_file import locked
+from ansible_collections.mailops.ses.plugins.module_utils._files._secret_file import hold_lock
 
 
 @pytest.fixture(name="file")
@@ -82,7 +82,7 @@ def test_who_holds_a_lock(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
 
 def test_a_held_lock(file: Path) -> None:
     path = str(file)
-    with locked(path, 1), pytest.raises(SecretFileError) as error, locked(path, 0):
+    with hold_lock(path, 1), pytest.raises(SecretFileError) as error, hold_lock(path, 0):
         pass
     said = str(error.value)
     assert said.startswith(f"the process {os.getpid()} has held the lock {file.parent}/.main.cf")

@@ -14,7 +14,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._files import _secret_
 from ansible_collections.mailops.ses.plugins.module_utils._files._safe_walk import Places
 from ansible_collections.mailops.ses.plugins.module_utils._files._secret_file import (
     SecretFileError,
-    locked,
+    hold_lock,
 )
 
 if t.TYPE_CHECKING:
@@ -60,6 +60,6 @@ def test_a_lock_that_is_exchanged_for_another_file(
 
     monkeypatch.setattr(_secret_file, "check_lock", check_and_exchange)
     place = Places().find(f"{shared}/map")
-    with pytest.raises(SecretFileError, match="is in the way"), locked(place, 1):
+    with pytest.raises(SecretFileError, match="is in the way"), hold_lock(place, 1):
         pass
     assert other.stat().st_mode & 0o777 == 0o644

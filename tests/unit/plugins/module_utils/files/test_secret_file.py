@@ -18,9 +18,9 @@ from ansible_collections.mailops.ses.plugins.module_utils._files._secret_file im
     SecretFileError,
     Staging,
     backup_name,
-    locked,
-    put_in_force,
+    hold_lock,
     read_if_there,
+    replace_files,
 )
 
 if t.TYPE_CHECKING:
@@ -30,8 +30,8 @@ UMASKS = [0o000, 0o022, 0o077, 0o377]
 
 HOLD = """
 import sys, time
-from ansible_collections.mailops.ses.plugins.module_utils._files._secret_file import locked
-with locked(sys.argv[1], 1):
+from ansible_collections.mailops.ses.plugins.module_utils._files._secret_file import hold_lock
+with hold_lock(sys.argv[1], 1):
     sys.stdout.write("held\\n")
     sys.stdout.flush()
     time.sleep(60)
@@ -82,7 +82,7 @@ def test_nothing_staged_is_ever_open_to_others(tmp_path: Path, umask: int) -> No
     assert mode(staging.directory) == 0o700
     path = staging.write(b"secret")
     assert mode(path) == 0o600
-    put_in_force([(path, str(tmp_path / "map"))])
+    replace_files([(path, str(tmp_path / "map"))])
     assert (tmp_path / "map").read_bytes() == b"secret"
     assert mode(tmp_path / "map") == 0o600
     staging.remove()
@@ -157,7 +157,7 @@ def test_all_is_on_the_disk_before_the_first_name_changes(
     staging = Staging(str(tmp_path / "map"))
     staging.create()
     pairs = [(staging.write(b""), str(tmp_path / name)) for name in ("map", "map.db")]
-    put_in_force(pairs)
+    replace_files(pairs)
     assert done == ["fsync file", "fsync file", "rename map", "rename map.db", "fsync directory"]
 
 
@@ -172,19 +172,19 @@ def test_a_full_disk_names_the_file(
     staging.create()
     monkeypatch.setattr(os, call, full)
     with pytest.raises(OSError, match="No space left on device") as error:
-        put_in_force([(staging.write(b"secret"), str(tmp_path / "map"))])
+        replace_files([(staging.write(b"secret"), str(tmp_path / "map"))])
     assert str(error.value.filename).startswith(staging.directory)
     assert not (tmp_path / "map").exists()
 
 
 def test_the_lock_is_for_one_and_its_file_stays(tmp_path: Path, umask: int) -> None:
     path = str(tmp_path / "map")
-    with locked(path, 1):
-        second = locked(path, 0.1)
+    with hold_lock(path, 1):
+        second = hold_lock(path, 0.1)
         with pytest.raises(SecretFileError, match=r"\.map\.mailops\.lock for 0\.1 seconds"):
             second.__enter__()
     assert mode(tmp_path / ".map.mailops.lock") & 0o177 == 0
-    with locked(path, 0):
+    with hold_lock(path, 0):
         pass
 
 
@@ -193,25 +193,25 @@ def test_the_lock_of_a_killed_process_holds_nobody_up(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(SecretFileError), locked(path, 0):
+        with pytest.raises(SecretFileError), hold_lock(path, 0):
             pass
         holder.kill()
         holder.wait()
-        with locked(path, 0):
+        with hold_lock(path, 0):
             pass
 
 
 def test_waiting_for_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(tmp_path / "map")
-    other = locked(path, 0)
+    other = hold_lock(path, 0)
     other.__enter__()
     monkeypatch.setattr(time, "sleep", lambda _seconds: other.__exit__(None, None, None))
-    with locked(path, 5):
+    with hold_lock(path, 5):
         pass
 
 
 def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / ".map.mailops.lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(SecretFileError, match="symbolic link"), locked(str(tmp_path / "map"), 0):
+    with pytest.raises(SecretFileError, match="symbolic link"), hold_lock(str(tmp_path / "map"), 0):
         pass
     assert not (tmp_path / "elsewhere").exists()

@@ -16,7 +16,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._files._safe_path impo
     ChangedError,
     SecretFileError,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._files._secret_file import locked
+from ansible_collections.mailops.ses.plugins.module_utils._files._secret_file import hold_lock
 from ansible_collections.mailops.ses.plugins.module_utils._postfix import _map_plan
 from ansible_collections.mailops.ses.plugins.module_utils._relay import (
     _removal,
@@ -72,12 +72,12 @@ def test_what_somebody_appends_while_the_lock_is_waited_for(
 ) -> None:
     @contextlib.contextmanager
     def lock_late(path: str, seconds: float) -> t.Iterator[None]:
-        with locked(path, seconds):
+        with hold_lock(path, seconds):
             relay.map.write_text(f"{relay.map.read_text()}[late] them:late\n")
             yield
 
     work = relay.setup(WEST)
-    monkeypatch.setattr(_transaction, "locked", lock_late)
+    monkeypatch.setattr(_transaction, "hold_lock", lock_late)
     work.run()
     assert set(relay.entries()) == {"[other]", "[late]", key(WEST)}
 
@@ -92,11 +92,11 @@ def test_the_lock_of_another_map_is_taken_if_that_turns_out_to_be_needed(
 
     @contextlib.contextmanager
     def note(path: str, seconds: float) -> t.Iterator[None]:
-        with locked(path, seconds):
+        with hold_lock(path, seconds):
             held.append(os.path.basename(path))
             yield
 
-    monkeypatch.setattr(_transaction, "locked", note)
+    monkeypatch.setattr(_transaction, "hold_lock", note)
     outcome = Transaction(work.instance.tools, work.instance).run(work.decision)
     assert held == ["sasl_passwd"]
     assert outcome.plan.changed
