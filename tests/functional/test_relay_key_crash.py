@@ -23,6 +23,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.mailops.ses.tests.support.in_process.fake_postfix import MASTER_CF
 from ansible_collections.mailops.ses.tests.support.isolation.memory_disk import memory_disk
 from ansible_collections.mailops.ses.tests.support.postfix.kill_points import (
     Killer,
@@ -97,7 +98,7 @@ class Trial:
         self._config.mkdir(mode=0o755)
         main_cf = "compatibility_level = 3.6\ndefault_database_type = hash\nsmtputf8_enable = no\n"
         (self._config / "main.cf").write_text(main_cf)
-        (self._config / "master.cf").touch()
+        (self._config / "master.cf").write_text(MASTER_CF)
         os.utime(self._config / "main.cf", (0, 0))
         self._source.touch(mode=0o600)
         self._source.write_text(FOREIGN_MAP)
