@@ -58,18 +58,9 @@ NOT_YET = {
         ],
         "set up: that server's mail is deferred, because it has no TLS",
     ),
-    **dict.fromkeys(
-        [
-            "filter-by-body-checks",
-            "filter-by-header-checks",
-            "filter-by-header-checks-of-the-cleanup-service",
-        ],
-        "set up: all mail is deferred, because the filter has no TLS",
-    ),
     "client-disabled": "refused by Postfix's probe alone, which check mode does not make",
     "client-chain-missing": "refused: Postfix is said to turn off TLS, but it only warns",
     "client-with-level-verify": "refused, although the same level is accepted in a TLS policy",
-    "filter-by-an-access-table": "set up: the filter's mail is deferred",
     "mechanisms-table": "refused by Postfix's probe alone, which check mode does not make",
     "policy-secure-with-another-name": "refused for smtp_tls_secure_cert_match, which is not set",
     "relay-transport-plain-client": "refused: the level of a service that no mail to SES uses",
