@@ -35,17 +35,6 @@ PREDICTED = ("changed", "settings", "relayhost", "path", "table", "reloaded")
 #: What the set-up does not do yet, by case: what happens today.
 NOT_YET = {
     **dict.fromkeys(
-        [
-            "01-debian-local-only",
-            "56-relay-error-only",
-            "error-with-relay-transport-lmtp",
-            "local-only-as-debian-writes-it",
-        ],
-        "refused: the values of 'Local only' are not replaced",
-    ),
-    "error-with-another-relay-transport": "refused for default_transport = error, which is to be"
-    " replaced, and not for relay_transport",
-    **dict.fromkeys(
         [name for name in CASES if name.startswith("own-client-")],
         "there is no option transport",
     ),

@@ -31,6 +31,7 @@ __all__ = [
     "find_dropped",
     "lacks_setting",
     "list_settings",
+    "list_transports",
     "plan_settings",
     "predict_values",
     "restore_setting",
@@ -55,9 +56,15 @@ NAMES = (
     "smtp_tls_CAfile",
     "smtp_tls_wrappermode",
     "relayhost",
+    "default_transport",
+    "relay_transport",
 )
 #: Those of them that say where mail goes; the others are the client's.
-ROUTING = frozenset({_SENDERS, "relayhost"})
+ROUTING = frozenset({_SENDERS, "relayhost", "default_transport", "relay_transport"})
+# What Debian's installer writes for "Local only", and cloud images have: no relay yet.
+_LOCAL_ONLY = "error"
+# Postfix's own values of these settings (postconf(5)).
+_USUAL_TRANSPORTS = {"default_transport": "smtp", "relay_transport": "relay"}
 _LISTS_OF_MAPS = frozenset({MAPS, _SENDERS})
 # Types of lookup tables whose entries are in main.cf itself.
 _INLINE = ("inline:", "static:")
@@ -196,6 +203,19 @@ def list_settings(
         settings.append(Setting(_SENDERS, sender_table, Kind.WITH_TABLE))
         settings.append(Setting("smtp_sender_dependent_authentication", "yes"))
     return settings
+
+
+def list_transports(effective: t.Mapping[str, str], recorded: t.Container[str]) -> list[Setting]:
+    """The transports that take the place of "no mail leaves this host", with Postfix's own values.
+
+    Only the exact values of Debian's choice "Local only" mean that. Those that we have replaced, as
+    `recorded`, are ours until somebody changes them.
+    """
+    return [
+        Setting(name, usual)
+        for name, usual in _USUAL_TRANSPORTS.items()
+        if effective.get(name) == _LOCAL_ONLY or (name in recorded and effective.get(name) == usual)
+    ]
 
 
 def lacks_setting(wanted: t.Iterable[Setting], effective: t.Mapping[str, str]) -> bool:

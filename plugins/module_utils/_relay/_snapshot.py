@@ -16,7 +16,7 @@ from .._files._safe_walk import MissingDirectoryError
 from .._files._secret_file import kept_name
 from .._postfix._programs import TABLE_TYPES
 from ._record import MAIN_CF, MAP, MASTER_CF
-from ._settings import find_dropped, lacks_setting, list_settings
+from ._settings import find_dropped, lacks_setting, list_settings, list_transports
 
 if t.TYPE_CHECKING:
     from .._files._safe_path import SafePath
@@ -78,6 +78,8 @@ def read_for_setup(instance: Instance, request: RelayRequest) -> RelaySnapshot:
     path = instance.map_path(request.path)
     its_type = instance.map_type(request.map_type, path)
     routes_path = instance.routes_path(path)
+    record = instance.store.load()
+    recorded = record.settings if record else {}
     settings = list_settings(
         request.logins,
         request.senders,
@@ -86,9 +88,8 @@ def read_for_setup(instance: Instance, request: RelayRequest) -> RelaySnapshot:
         tls_level=request.tls_level,
         ca_file=request.ca_file,
     )
-    record = instance.store.load()
+    settings += list_transports(instance.values, recorded)
     main_cf = instance.main_cf.read()
-    recorded = record.settings if record else {}
     explicit = None
     if find_dropped(settings, recorded) or lacks_setting(settings, instance.values):
         explicit = instance.main_cf.explicit(())

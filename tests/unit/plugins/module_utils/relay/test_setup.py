@@ -443,3 +443,33 @@ def test_an_entry_for_the_bare_name_is_taken_over(relay: FakeRelay) -> None:
     relay.map.write_text(f"{relay.map.read_text()}[later.example] them:later\n")
     relay.absent()
     assert relay.map.read_text() == f"{theirs}[later.example] them:later\n"
+
+
+def test_local_only_is_replaced_with_the_routing_and_comes_back(relay: FakeRelay) -> None:
+    main_cf = relay.directory / "main.cf"
+    main_cf.write_text("default_transport = error\nrelay_transport = error\n")
+    before = main_cf.read_bytes()
+    outcome = relay.present(WEST)
+    changed = {change.name: change.after for change in outcome.plan.settings}
+    assert (changed["default_transport"], changed["relay_transport"]) == ("smtp", "relay")
+    # Not before relayhost: mail would go around SES.
+    (phase,) = (
+        {change.name for file in phase.files for change in getattr(file, "settings", ())}
+        for phase in outcome.plan.transaction.phases
+        if phase.name == "the routing"
+    )
+    assert {"relayhost", "default_transport", "relay_transport"} <= phase
+    assert not relay.present(WEST).plan.changed
+    relay.absent()
+    assert main_cf.read_bytes() == before
+
+
+def test_a_transport_that_somebody_chose_since_is_refused(relay: FakeRelay) -> None:
+    main_cf = relay.directory / "main.cf"
+    main_cf.write_text("default_transport = error\n")
+    relay.present(WEST)
+    main_cf.write_text(
+        main_cf.read_text().replace("default_transport = smtp", "default_transport = error:off")
+    )
+    with pytest.raises(RelayError, match="default_transport = error:off"):
+        relay.present(WEST)
