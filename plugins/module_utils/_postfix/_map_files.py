@@ -94,7 +94,10 @@ class MapFiles:
         """Read all of it. Takes no lock.
 
         `removing` says that what may not be touched there does not matter: it is left to check().
+        Raises SecretFileError for open modes: a mistake of the task comes before one of the file.
         """
+        if secret and not removing:
+            self._refuse_open_modes()
         source = self._source.read()
         table = self._table
         has_table = older = False
@@ -133,9 +136,9 @@ class MapFiles:
         Raises SecretFileError for open modes and for files that can't be replaced, PostfixError for
         a type that this Postfix does not have.
         """
-        written = [path for path in (self._source, self._table) if path]
+        written = self._list_written()
         if plan.now.secret:
-            self._tools.attributes.refuse_open_mode(written, self._find_mail_owner)
+            self._refuse_open_modes()
         check_lock(self._source)
         if plan.table_problem:
             self._tools.postfix.check_type(self._type)
@@ -216,6 +219,12 @@ class MapFiles:
             if suffix != self._type.suffix
             and self._tools.places.find(self._path + suffix).status() is not None
         )
+
+    def _list_written(self) -> list[SafePath]:
+        return [path for path in (self._source, self._table) if path]
+
+    def _refuse_open_modes(self) -> None:
+        self._tools.attributes.refuse_open_mode(self._list_written(), self._find_mail_owner)
 
     def _find_mail_owner(self) -> str:
         return read_settings(self._tools.postfix, ["mail_owner"]).get("mail_owner", "postfix")
