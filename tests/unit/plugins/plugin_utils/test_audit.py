@@ -120,6 +120,8 @@ def test_a_host_without_an_answer_says_what_to_do(result: t.Any, message: str, r
     (finding,) = report["findings"]
     assert finding["severity"] == "unknown"
     assert (finding["message"], finding["remedy"]) == (message, remedy)
+    # It is about no file and no instance.
+    assert [finding[name] for name in ("file", "config_directory", "key")] == [None] * 3
     # It has what a finding of the module has, and the host.
     assert set(finding) == {"host", *FINDING}
 

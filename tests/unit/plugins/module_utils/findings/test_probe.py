@@ -208,6 +208,22 @@ def test_a_failure_that_is_over(relay: FakeSurvey, suspended: int) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("status", "queue_manager", "is_late"), [("3", True, True), ("1", False, False)]
+)
+def test_no_answer_in_time_is_told_from_a_postfix_that_cannot_be_asked(
+    relay: FakeSurvey, status: str, queue_manager: bool, is_late: bool
+) -> None:
+    asked = services(f"delivery temporarily suspended: {WRONG_LOGIN}", status)
+    if is_late:
+        asked = services("busy", status)
+    with FakeServices(asked, queue_manager=queue_manager) as running:
+        relay.set(queue_directory=running.queue_directory)
+        postfix = Postfix(relay.postfix, str(relay.folder))
+        probe = probe_relay(postfix, str(relay.folder), 0.01, running=True)
+    assert (probe.accepted, probe.is_late) == (None, is_late)
+
+
 def test_a_queue_manager_that_cannot_be_reached(relay: FakeSurvey) -> None:
     asked = services(f"delivery temporarily suspended: {WRONG_LOGIN}", "1")
     with FakeServices(asked, queue_manager=False) as running:

@@ -15,6 +15,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry im
     shown,
     text,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import SmtpLogin, SmtpServer
 
 NO_LINE = "the value of 'k' is empty, or has white space around it or a newline"
 
@@ -86,6 +87,12 @@ def test_what_is_not_refused(entry: Wanted) -> None:
 def test_the_value() -> None:
     assert Wanted("k", "u", "p:ü").value == "u:p:ü".encode()
     assert WantedLine("k", line=b"any thing").value == b"any thing"
+
+
+def test_an_entry_with_a_login() -> None:
+    server = SmtpServer("smtp.example.com", 587, "starttls")
+    login = SmtpLogin(server, "u", "p", requested_by="entries[1]")
+    assert Wanted.with_login("k", login) == Wanted("k", "u", "p", True, "entries[1]")
 
 
 def test_how_an_entry_is_shown() -> None:
