@@ -20,6 +20,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.mailops.ses.tests.support.in_process.fake_postfix import MASTER_CF
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_map import requested
 from ansible_collections.mailops.ses.tests.support.running.module_runner import (
     ModuleServer,
@@ -142,7 +143,7 @@ class Scene:
         (self.etc / "main.cf").write_text(
             "compatibility_level = 3.6\ndefault_database_type = hash\nsmtputf8_enable = no\n"
         )
-        (self.etc / "master.cf").touch()
+        (self.etc / "master.cf").write_text(MASTER_CF)
         os.utime(self.etc / "main.cf", (0, 0))
         self._saved = folder / "saved"
         self._servers = contextlib.ExitStack()
