@@ -88,7 +88,7 @@ def _content(module: str, payload: str | None) -> t.Any:
         read = json.loads(payload)
     except (ValueError, RecursionError):
         read = None
-    if type(read) is not dict or read.keys() != {"module", "version", "content"}:
+    if not isinstance(read, dict) or read.keys() != {"module", "version", "content"}:
         raise _Mismatch("is not one of this collection")
     if read["module"] != module:
         raise _Mismatch("is for another module")
@@ -109,7 +109,7 @@ def _reader(content: type) -> _Reader:
     }
 
     def read(raw: t.Any) -> t.Any:
-        if type(raw) is not dict:
+        if not isinstance(raw, dict):
             raise _Mismatch("has the wrong type")
         if raw.keys() != readers.keys():
             raise _Mismatch("has missing or unknown fields")
@@ -143,13 +143,13 @@ def _read_plain(types: t.Container[type], raw: t.Any) -> t.Any:
 
 
 def _read_tuple(reader: _Reader, raw: t.Any) -> t.Any:
-    if type(raw) is not list:
+    if not isinstance(raw, list):
         raise _Mismatch("has the wrong type")
     return tuple(_read_part(reader, item, f"[{number}]") for number, item in enumerate(raw))
 
 
 def _read_dict(reader: _Reader, raw: t.Any) -> t.Any:
-    if type(raw) is not dict:
+    if not isinstance(raw, dict):
         raise _Mismatch("has the wrong type")
     # The number, because a key may be a secret.
     return {key: _read_part(reader, raw[key], f"[{number}]") for number, key in enumerate(raw)}

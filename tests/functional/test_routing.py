@@ -94,10 +94,10 @@ class Making:
 
     def table(self, keys: t.Callable[[], str], values: t.Callable[[], str], most: int = 5) -> str:
         """One table, or a list of two, with random entries."""
-        pairs = [(keys(), values()) for _ in range(self._random.randint(1, most))]
+        pairs = [(keys(), values()) for _number in range(self._random.randint(1, most))]
         kind = self.one((*self._types, "texthash", "regexp", "inline", "static", "pair"))
         if kind == "pair":
-            return ", ".join(self.table(keys, values, most) for _ in range(2))
+            return ", ".join(self.table(keys, values, most) for _number in range(2))
         if kind == "static":
             return (
                 f"static:{{{pairs[0][1]}}}" if self.chance(0.2) else self._file("texthash", pairs)
@@ -193,7 +193,7 @@ class Making:
 
     def domains(self) -> str:
         """A list of domains."""
-        parts = [self.domain_key() for _ in range(self._random.randint(1, 3))]
+        parts = [self.domain_key() for _number in range(self._random.randint(1, 3))]
         parts = [part for part in parts if part != "*"]
         if self.chance(0.3):
             parts.insert(0, f"!{self.one(DOMAINS)}")

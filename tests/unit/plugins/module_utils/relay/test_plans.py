@@ -405,7 +405,7 @@ def test_the_order_of_phases(reload: bool, pending: bool, names: list[str]) -> N
 def test_a_record_is_data() -> None:
     """Two records with the same content are equal, whatever run made them."""
     requested = request(WEST)
-    first, second = (plan_setup(requested, snapshot(requested)) for _ in range(2))
+    first, second = (plan_setup(requested, snapshot(requested)) for _number in range(2))
     assert first.transaction.record == second.transaction.record
     assert isinstance(first.transaction.record, RecordPlan)
     assert isinstance(first.transaction.record.after, Record)

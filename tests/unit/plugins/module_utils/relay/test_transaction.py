@@ -26,7 +26,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay._plan import di
 from ansible_collections.mailops.ses.plugins.module_utils._relay._record import (
     MASTER_CF,
     FileState,
-    Record,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import (
     RelayError,
@@ -192,7 +191,8 @@ def add_service(relay: FakeRelay, prove: t.Callable[[], None] | None = None) -> 
 
 def decide_service(instance: Instance) -> Decision[bytes, t.Any]:
     """Plan to add a service to master.cf, and then something to main.cf."""
-    record = t.cast("Record", instance.store.load())
+    record = instance.store.load()
+    assert record is not None
     services = instance.master_cf.read() or b""
     during = replace(record, master_cf=FileState().begin(services, services))
     change = SettingChange("message_size_limit", None, "1234")

@@ -13,7 +13,6 @@ import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import Wanted
 from ansible_collections.mailops.ses.plugins.module_utils._relay._record import (
     FileState,
-    Record,
     digest,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._relay._rotation import decide_rotation
@@ -134,7 +133,8 @@ def test_a_rotation_keeps_the_previous_map_and_needs_no_record(relay: FakeRelay)
 def test_a_record_that_a_killed_rotation_left_is_made_final(relay: FakeRelay) -> None:
     relay.present(WEST)
     instance = relay.instance()
-    record = t.cast("Record", instance.store.load())
+    record = instance.store.load()
+    assert record is not None
     source = relay.map.read_bytes()
     file = FileState((digest(b"before"), digest(source)))
     instance.store.save(replace(record, map=replace(record.map, file=file)))
