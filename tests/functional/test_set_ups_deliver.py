@@ -47,20 +47,11 @@ NOT_YET = {
         ],
         "set up: that server's mail is deferred, because it has no TLS",
     ),
-    "client-disabled": "refused by Postfix's probe alone, which check mode does not make",
-    "client-chain-missing": "refused: Postfix is said to turn off TLS, but it only warns",
-    "client-with-level-verify": "refused, although the same level is accepted in a TLS policy",
     "mechanisms-table": "refused by Postfix's probe alone, which check mode does not make",
-    "policy-secure-with-another-name": "refused for smtp_tls_secure_cert_match, which is not set",
-    "relay-transport-plain-client": "refused: the level of a service that no mail to SES uses",
 }
 #: Of which postfix_relay_info does not say yet what is wrong, by case: what it says today.
 NOT_YET_FOUND = {
-    "client-disabled": "nothing",
-    "client-without-plaintext-inside-tls": "nothing",
     "mechanisms-table": "nothing",
-    "policy-secure-with-another-name": "smtp_tls_secure_cert_match is wrong, which is not set",
-    "sasl-type-dovecot": "nothing",
 }
 
 

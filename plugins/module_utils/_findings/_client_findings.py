@@ -33,12 +33,15 @@ from ._route_kinds import (
     AUTH_DISABLED_BY_SERVICE,
     AUTH_SOFT_BOUNCE_OFF,
     CERTIFICATE_MATCH,
+    CERTIFICATE_MATCH_BY_POLICY,
     CIPHERS,
+    CLIENT_CHAIN_MISSING,
     CLIENT_FILE_MISSING,
     EHLO_DISABLED,
     MECHANISM_FILTER,
     OTHER_PASSWORD_MAPS,
     PROTOCOLS,
+    SASL_TYPE,
     TLS_NOT_VERIFIED_BY_SERVICE,
     TLS_NOT_VERIFIED_PER_SITE,
     TLS_OPTIONAL_BY_SERVICE,
@@ -56,6 +59,8 @@ __all__ = ["client_findings"]
 _AUTH = "smtp_sasl_auth_enable"
 _MAPS = "smtp_sasl_password_maps"
 _FILTER = "smtp_sasl_mechanism_filter"
+_SASL_TYPE = "smtp_sasl_type"
+_TLS_OPTIONS = "smtp_sasl_tls_security_options"
 _SOFT_BOUNCE = "smtp_sasl_auth_soft_bounce"
 _CA_FILE = "smtp_tls_CAfile"
 _CHAIN = "smtp_tls_chain_files"
@@ -153,8 +158,13 @@ class _Client:
             return
         verified = "verified_" if self._tls.level in CHECKED_LEVELS else ""
         name = f"smtp_sasl_tls_{verified}security_options"
+        if name not in client.own and name not in self._configuration.lines:
+            # Its default is the other one's value, which the service may have for itself.
+            name = _TLS_OPTIONS
         if "noplaintext" in tokens(client.says(name)):
             yield self._finds(SASL_NOPLAINTEXT, name)
+        if client.says(_SASL_TYPE) not in ("", "cyrus"):
+            yield self._finds(SASL_TYPE, _SASL_TYPE)
         if client.says(_FILTER) and not self._allows_mechanisms():
             yield self._finds(MECHANISM_FILTER, _FILTER)
         if self._table and _MAPS in client.own:
@@ -195,7 +205,12 @@ class _Client:
                 yield self._finds(CIPHERS, name)
         if tls.level in ("secure", "verify") and tls.match and not self._has_name(tls.match):
             kind = "secure" if tls.level == "secure" else "verify"
-            yield self._finds(CERTIFICATE_MATCH, f"smtp_tls_{kind}_cert_match")
+            name = f"smtp_tls_{kind}_cert_match"
+            if tls.match == tokens(client.says(name).replace(":", " ")):
+                yield self._finds(CERTIFICATE_MATCH, name)
+            else:
+                value = show_value(":".join(tls.match))
+                yield self._finds(CERTIFICATE_MATCH_BY_POLICY, POLICIES, value=value)
         yield from self._files()
 
     def _has_name(self, names: t.Iterable[str]) -> bool:
@@ -224,7 +239,8 @@ class _Client:
             # The default of a key's setting is the certificate's.
             inherited = name.endswith("key_file") and name not in client.own
             if missing and not (inherited and name not in self._configuration.lines):
-                yield self._finds(CLIENT_FILE_MISSING, name, value=redact(missing[0]))
+                kind = CLIENT_CHAIN_MISSING if name == _CHAIN else CLIENT_FILE_MISSING
+                yield self._finds(kind, name, value=redact(missing[0]))
 
     def _ehlo(self) -> t.Iterator[Finding]:
         if self._client.is_on("smtp_never_send_ehlo"):

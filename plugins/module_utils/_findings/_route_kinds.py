@@ -16,7 +16,9 @@ __all__ = [
     "AUTH_DISABLED_BY_SERVICE",
     "AUTH_SOFT_BOUNCE_OFF",
     "CERTIFICATE_MATCH",
+    "CERTIFICATE_MATCH_BY_POLICY",
     "CIPHERS",
+    "CLIENT_CHAIN_MISSING",
     "CLIENT_FILE_MISSING",
     "EHLO_DISABLED",
     "MECHANISM_FILTER",
@@ -31,6 +33,7 @@ __all__ = [
     "ROUTE_ELSEWHERE_BY_ENTRY",
     "ROUTE_FAILS",
     "ROUTE_PARTLY_ELSEWHERE",
+    "SASL_TYPE",
     "SERVICE_DISABLED",
     "SERVICE_MISSING",
     "TLS_NOT_VERIFIED_BY_SERVICE",
@@ -164,6 +167,14 @@ CERTIFICATE_MATCH = Kind(
     f"Remove that setting: {{command}}. {_RELOAD}",
     blocks=True,
 )
+CERTIFICATE_MATCH_BY_POLICY = replace(
+    CERTIFICATE_MATCH,
+    meaning="The same, because of match= in an entry of smtp_tls_policy_maps.",
+    message="smtp_tls_policy_maps ({where}) has match={value} for {key}, and the certificate of {key}"
+    " has no such name. All mail is deferred",
+    remedy="Remove match= from the entry for {key} in the tables of smtp_tls_policy_maps, and compile"
+    f" those that have a compiled table. {_RELOAD}",
+)
 CLIENT_FILE_MISSING = Kind(
     "tls_file_missing",
     "critical",
@@ -172,6 +183,24 @@ CLIENT_FILE_MISSING = Kind(
     "{where} has {setting} = {value}, and that file does not exist. Postfix turns off TLS then, and"
     " defers all mail for {key}",
     f"SES needs no client certificate. Remove that setting: {{command}}. {_RELOAD}",
+    blocks=True,
+)
+CLIENT_CHAIN_MISSING = replace(
+    CLIENT_FILE_MISSING,
+    severity="warning",
+    meaning="A file in smtp_tls_chain_files is not there. Postfix warns, and uses no client"
+    " certificate.",
+    message="{where} has {setting} = {value}, and that file does not exist. Postfix uses no client"
+    " certificate for {key}",
+    blocks=False,
+)
+SASL_TYPE = Kind(
+    "sasl_type",
+    "critical",
+    "smtp_sasl_type is not cyrus, the only implementation of SASL that Postfix's SMTP client has.",
+    "{where} has smtp_sasl_type = {value}, so Postfix can't log in to {key}: its SMTP client has only"
+    " cyrus",
+    f"Remove that setting: {{command}}. {_RELOAD}",
     blocks=True,
 )
 MECHANISM_FILTER = Kind(

@@ -206,10 +206,14 @@ class Configuration:
         return replace(self, answers={**self.answers, **answers})
 
     def _is_disabled(self, service: Service) -> bool:
-        """Whether master_service_disable names it: type, or name.type (postconf(5))."""
+        """Whether master_service_disable names it: type, or name/type (postconf(5)).
+
+        The older form name.type still counts (match_service.c).
+        """
+        names = (service.type, service.path, f"{service.name}.{service.type}")
         for pattern in tokens(self.says("master_service_disable")):
             is_negated, name = pattern.startswith("!"), pattern.lstrip("!")
-            if name in (service.type, f"{service.name}.{service.type}"):
+            if name in names:
                 return not is_negated
         return False
 

@@ -33,6 +33,7 @@ from .._postfix._programs import (
 )
 from .._postfix._table_name import TableName, parse_table_name
 from .._postfix._tls import GOOD_ENOUGH, policy_level
+from .._postfix._tls_policy import LEVEL
 from .._ses._redaction import is_harmless, redact
 from ._settings import (
     MAPS,
@@ -95,11 +96,15 @@ def check_overrides(
     """Raise RelayError if master.cf sets something else for a service that our mail goes through."""
     settings = {setting.name: setting for setting in wanted}
     clients = {values.get("default_transport", "smtp").partition(":")[0] + "/unix"}
-    if values.get("relay_domains"):
-        clients.add(values.get("relay_transport", "relay").partition(":")[0] + "/unix")
+    transport, _colon, nexthop = values.get("relay_transport", "relay").partition(":")
+    # With a next hop of its own, this mail does not go to the relay.
+    if values.get("relay_domains") and not nexthop:
+        clients.add(f"{transport}/unix")
     for override in found:
         services = {_REWRITE} if override.name in _READ_BY_REWRITE else clients
         setting = settings.get(override.name)
+        if setting and override.name == LEVEL and override.value in GOOD_ENOUGH[setting.value]:
+            continue
         if override.service in services and setting and not setting.satisfied_by(override.value):
             raise RelayError(
                 f"master.cf, line {override.line}: {override.service}/{override.name} ="

@@ -253,6 +253,11 @@ MISTAKES: dict[str, Mistake] = {
     "PROTOCOLS": settings(smtp_tls_mandatory_protocols="TLSv1"),
     "CIPHERS": settings(smtp_tls_mandatory_ciphers="null"),
     "CERTIFICATE_MATCH": settings(smtp_tls_secure_cert_match="dot-nexthop"),
+    "CERTIFICATE_MATCH_BY_POLICY": entry(
+        "smtp_tls_policy_maps", f"{KEY} secure match=mail.example.com"
+    ),
+    "CLIENT_CHAIN_MISSING": settings(smtp_tls_chain_files="/no/such.pem"),
+    "SASL_TYPE": settings(smtp_sasl_type="dovecot"),
     "CLIENT_FILE_MISSING": settings(smtp_tls_cert_file="/no/such.pem"),
     "MECHANISM_FILTER": settings(smtp_sasl_mechanism_filter="cram-md5"),
     "EHLO_DISABLED": settings(smtp_never_send_ehlo="yes"),

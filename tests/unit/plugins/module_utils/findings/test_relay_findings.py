@@ -320,7 +320,7 @@ def test_sasl_mechanisms(relay: FakeSurvey) -> None:
     assert found(relay) == {}
     (relay.folder / "sasl2" / "liblogin.so").unlink()
     relay.set(smtp_sasl_type="dovecot")
-    assert found(relay) == {}
+    assert found(relay) == {"sasl_type": "critical"}
     relay.set()
     (relay.folder / "sasl2").rmdir()  # then nobody can tell
     assert found(relay) == {}

@@ -233,7 +233,7 @@ def test_services() -> None:
     assert client
     assert (client.tls_level, client.own) == ("secure", {"smtp_tls_security_level": 13})
     assert resolve_route(made({"default_transport": "no"}), "", "me@a.example").service is None
-    for disabled in ("smtp.unix", "unix", "!smtp.inet, unix"):
+    for disabled in ("smtp.unix", "smtp/unix", "unix", "!smtp/inet, unix"):
         settings = {"master_service_disable": disabled}
         assert resolve_route(made(settings), "", "me@a.example").service is None
     settings = {"master_service_disable": "!smtp.unix, unix"}
