@@ -38,15 +38,6 @@ NOT_YET = {
         [name for name in CASES if name.startswith("own-client-")],
         "there is no option transport",
     ),
-    **dict.fromkeys(
-        [
-            "local-mail-on-another-server",
-            "mailboxes-on-another-server",
-            "unknown-users-on-another-server",
-            "virtual-mailboxes-on-another-server",
-        ],
-        "set up: that server's mail is deferred, because it has no TLS",
-    ),
     "mechanisms-table": "refused by Postfix's probe alone, which check mode does not make",
 }
 #: Of which postfix_relay_info does not say yet what is wrong, by case: what it says today.

@@ -274,7 +274,7 @@ def _other_flow(configuration: Configuration, flow: Flow) -> list[Finding]:
 
 
 def _is_own_flow(flow: Flow) -> bool:
-    return flow.kind in (*_OWN_ROUTES, FlowKind.FILTER)
+    return flow.kind in (*_OWN_ROUTES, FlowKind.MAILBOX, FlowKind.FILTER)
 
 
 def _changed_flow(

@@ -51,6 +51,7 @@ class FlowKind:
     RECIPIENT = "mail to"
     RELAYED = "relayed mail to"
     PATTERN = "mail that matches a pattern in"
+    MAILBOX = "mail for mailboxes of this host, by"
     FILTER = "mail to be filtered, of"
     FALLBACK = "mail whose server can't be reached, of"
 
@@ -107,6 +108,7 @@ class _Finder:
         found += self._of_recipients()
         found += self._of_relay_domains()
         found += self._of_patterns()
+        found += self._of_mailboxes()
         found += self._of_filters()
         found += self._fallbacks({flow.route.transport for flow in found})
         self._ask_policies(found)
@@ -242,6 +244,23 @@ class _Finder:
             service=self._configuration.transport(transport),
             client=self._configuration.client(transport),
         )
+
+    def _of_mailboxes(self) -> t.Iterator[Flow]:
+        """Mail for this host that another service than local(8) or virtual(8) may deliver."""
+        names = {
+            "local_transport": "rewrite",
+            "mailbox_transport": "local",
+            "fallback_transport": "local",
+        }
+        if self._says("virtual_mailbox_domains"):
+            names["virtual_transport"] = "rewrite"
+        for name, reader in names.items():
+            service = f"{reader}/unix"
+            transport, _colon, nexthop = self._configuration.says(name, service).partition(":")
+            if transport:
+                own = self._configuration.own(name, service) is not None
+                by = self._decision(name, service=service if own else "")
+                yield Flow(FlowKind.MAILBOX, name, self._made(transport, nexthop, by))
 
     def _of_filters(self) -> t.Iterator[Flow]:
         """What content_filter names for the services that take mail in."""

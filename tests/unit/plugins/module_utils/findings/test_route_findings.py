@@ -166,6 +166,13 @@ CASES: dict[str, Case] = {
     "a domain's own servers": ({TRANSPORTS: T}, {".x.example": "relay:"}, "", {"other_mail_flow"}),
     "a pattern's server": ({TRANSPORTS: "regexp:/p"}, {"p": "smtp:[x]:25"}, "", {"other_mail_flow"}),
     "relayed elsewhere": ({"relay_domains": "x.example", "relay_transport": "relay:[x]"}, {}, "", {"other_mail_flow"}),
+    "mailboxes elsewhere": ({"mailbox_transport": "smtp:[x]:25"}, {}, "", {"other_mail_flow"}),
+    "unknown users elsewhere": ({"fallback_transport": "relay:[x]"}, {}, "", {"other_mail_flow"}),
+    "local mail elsewhere": ({"local_transport": "smtp:[x]"}, {}, "", {"other_mail_flow"}),
+    "virtual mailboxes elsewhere": ({"virtual_mailbox_domains": "x.example", "virtual_transport": "smtp:[x]"}, {}, "", {"other_mail_flow"}),
+    "no virtual mailboxes": ({"virtual_transport": "smtp:[x]"}, {}, "", set()),
+    "mailboxes by LMTP": ({"mailbox_transport": "lmtp:[x]"}, {}, "lmtp unix - - n - - lmtp\n", set()),
+    "mailboxes elsewhere for one local(8)": ({}, {}, "local unix - n n - - local -o mailbox_transport=smtp:[x]\n", {"other_mail_flow"}),
     "elsewhere with a policy": ({TRANSPORTS: T, "smtp_tls_policy_maps": T}, {"x.example": "smtp:[x]:25", "[x]:25": "may"}, "", set()),
     "elsewhere, strict before": (
         {TRANSPORTS: T, "smtp_tls_security_level": "secure", "smtp_tls_CAfile": "/ca.pem"}, {"x.example": "smtp:[x]:25"}, "", set(),
