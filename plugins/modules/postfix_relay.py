@@ -400,7 +400,6 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     places = Places(module.warn, removing=params["state"] == "absent")
     postfix = Postfix(module, params["config_directory"])
     instance = Instance(postfix, FileAttributes(module), places)
-    is_first = params["state"] == "present" and instance.store.load() is None
     if params["state"] == "present":
         outcome, proof, accepted = _set_up(module, request, instance)
     else:
@@ -409,7 +408,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         module.warn(warning)
     result = _result(outcome, str(instance.main_cf.path))
     result["accepted_findings"] = accepted
-    result["first_set_up"] = is_first and outcome.plan.changed
+    result["first_set_up"] = params["state"] == "present" and _is_first(outcome.plan)
     result["proof"] = [each.shown() for each in proof]
     if params["backup"] and not module.check_mode:
         result["backup_files"] = [str(path) for path in outcome.backups]
@@ -485,6 +484,12 @@ def _rehearse(
         with make_private_directory(module.tmpdir) as directory:
             Transaction(instance.tools, instance).rehearse(decision, directory)
     return Outcome(plan, reloaded=plan.reload and instance.is_running())
+
+
+def _is_first(plan: RelayPlan) -> bool:
+    """Whether a plan to set up a relay changes something where there was no record of one."""
+    record = plan.transaction.record
+    return plan.changed and (record is None or record.previous is None)
 
 
 def _result(outcome: Outcome[RelayPlan], main_cf: str) -> dict[str, t.Any]:
