@@ -10,7 +10,7 @@ NOX := $(VENV)/bin/nox
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help unit test docs demo bench mutation release-check released-api findings pins clean system
+.PHONY: help unit test docs demo bench mutation release-check released-api findings facts pins clean system
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1  \t/p' Makefile
@@ -43,6 +43,9 @@ released-api: $(NOX)  ## record what playbooks rely on, at a release
 
 findings:  ## write the catalogue of findings into the guide about the audit
 	@$(PYTHON) -B -m tests.tooling.findings_section
+
+facts: $(NOX)  ## the lists of regions and partitions are those of the pinned botocore
+	@$(NOX) --session facts
 
 pins: $(NOX)  ## set every pin in tests/requirements to the newest version
 	@$(VENV)/bin/python -m tests.tooling.update_pins

@@ -345,6 +345,13 @@ def docs(session: nox.Session) -> None:
     pytest(session, "tests/site", *session.posargs)
 
 
+def facts(session: nox.Session) -> None:
+    """What the collection knows of AWS is what the pinned botocore has; the guide's IAM policy."""
+    install(session, "facts")
+    stage(session)
+    pytest(session, "tests/facts", *session.posargs)
+
+
 def galaxy_importer(session: nox.Session) -> None:
     """What Galaxy would say about the archive."""
     install(session, "galaxy-importer", core=newest())
@@ -424,6 +431,7 @@ def declare() -> None:
     add("galaxy-importer", tools, galaxy_importer)
     for version in interpreters.MANAGED_PYTHONS:
         add(f"units-{version}", (version,), managed_host(version))
+    add("facts", tools, facts)
     add("release-check", tools, release_check)
     add("demo", tools, demo)
     add("unit", tools, unit, default=False)

@@ -7,12 +7,12 @@ from __future__ import annotations
 import typing as t
 
 from ..module_utils._options import SES_SMTP_CREDENTIALS, controller_options
-from ..module_utils._ses._smtp_password import region_warning
 from ..plugin_utils._credentials import find_credentials
 from ..plugin_utils._login_places import (
     Place,
     with_environment,
 )
+from ..plugin_utils._option_warnings import option_warnings
 from ..plugin_utils._ses_action import SesAction
 
 
@@ -29,8 +29,8 @@ class ActionModule(SesAction):
     ) -> dict[str, t.Any]:
         """Return the credentials, hidden from every output unless the task says reveal."""
         credentials = find_credentials(with_environment(Place("the task", options)))
-        warning = region_warning(credentials.region)
-        if warning:
+        server = credentials.login.server
+        for warning in option_warnings(credentials.region, server.host, server.port):
             self.warn(warning)
         login = credentials.login
         result = {

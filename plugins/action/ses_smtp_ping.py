@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from ..module_utils._options import LOGIN_OPTIONS, SES_SMTP_PING, controller_options
 from ..module_utils._payload import pack
-from ..module_utils._ses._smtp_password import region_warning
 from ..plugin_utils._credentials import find_credentials
 from ..plugin_utils._login_diagnosis import diagnose, find_login_and_key
 from ..plugin_utils._login_places import Place
+from ..plugin_utils._option_warnings import option_warnings
 from ..plugin_utils._ses_action import (
     SesAction,
     names,
@@ -34,8 +34,8 @@ class ActionModule(SesAction):
         """Return the module's result; it gets the SMTP password, never the AWS secret."""
         given, key = find_login_and_key(Place("the task", options))
         credentials = find_credentials(given)
-        warning = region_warning(credentials.region)
-        if warning:
+        server = credentials.login.server
+        for warning in option_warnings(credentials.region, server.host, server.port):
             self.warn(warning)
         self.keep_secret(credentials.login.password)
         login = replace(credentials.login, diagnosis=diagnose(credentials, key))

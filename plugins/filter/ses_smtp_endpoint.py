@@ -64,11 +64,8 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 from ansible.utils.display import Display
 
-from ..module_utils._ses._smtp_password import (
-    SesSmtpError,
-    region_warning,
-    smtp_endpoint,
-)
+from ..module_utils._ses._regions import region_warning, smtp_endpoint
+from ..module_utils._ses._smtp_password import SesSmtpError
 from ..plugin_utils._templating import (
     decrypted,
     first_undefined,

@@ -92,12 +92,8 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 from ansible.utils.display import Display
 
-from ..module_utils._ses._smtp_password import (
-    SesSmtpError,
-    derive_password,
-    password_version,
-    region_warning,
-)
+from ..module_utils._ses._regions import region_warning
+from ..module_utils._ses._smtp_password import SesSmtpError, derive_password, password_version
 from ..plugin_utils._secret_warning import (
     warn_of_secret_key,
 )

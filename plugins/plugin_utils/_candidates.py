@@ -15,13 +15,8 @@ import secrets
 import typing as t
 
 from ..module_utils._ses._candidate_digests import Candidates, Match, digest_candidates
-from ..module_utils._ses._smtp_password import (
-    REGIONS_WITHOUT_SMTP,
-    SMTP_REGIONS,
-    SesSmtpError,
-    check_access_key,
-    derive_password,
-)
+from ..module_utils._ses._regions import KNOWN_REGIONS
+from ..module_utils._ses._smtp_password import SesSmtpError, check_access_key, derive_password
 from ._login_places import (
     KEY_PAIR,
     Place,
@@ -66,7 +61,7 @@ def _derive_passwords(candidate: Place) -> list[tuple[str, Match]]:
         secret_key = candidate.options["secret_key"]
         found = [
             (derive_password(secret_key, region, 4, endpoint="any"), Match(access_key, 4, region))
-            for region in (*SMTP_REGIONS, *REGIONS_WITHOUT_SMTP)
+            for region in KNOWN_REGIONS
         ]
         found.append((derive_password(secret_key, version=2), Match(access_key, 2, None)))
         warn_of_secret_key(secret_key)

@@ -17,6 +17,7 @@ import re
 import typing as t
 from urllib.parse import quote
 
+from ..module_utils._ses._regions import check_region, smtp_endpoint
 from ..module_utils._ses._secret_mistakes import (
     find_mistake_of_password,
 )
@@ -27,10 +28,8 @@ from ..module_utils._ses._secret_shapes import (
 from ..module_utils._ses._smtp_password import (
     SesSmtpError,
     check_access_key,
-    check_region,
     derive_password,
     password_version,
-    smtp_endpoint,
     type_name,
 )
 from ..module_utils._smtp._server import (

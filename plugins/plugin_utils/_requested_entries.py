@@ -12,12 +12,11 @@ import re
 import typing as t
 
 from ..module_utils._options import LOGIN_OPTIONS
+from ..module_utils._postfix._destination import host_of
 from ..module_utils._postfix._map_entry import Wanted, WantedEntries
+from ..module_utils._ses._regions import DOMAINS
 from ..module_utils._ses._secret_mistakes import has_iam_form
-from ..module_utils._ses._smtp_password import (
-    SesSmtpError,
-    region_warning,
-)
+from ..module_utils._ses._smtp_password import SesSmtpError
 from ._credentials import find_server, find_username_and_password
 from ._login_places import (
     KEY_PAIR,
@@ -27,12 +26,14 @@ from ._login_places import (
     merged,
     with_environment,
 )
+from ._option_warnings import option_warnings
 from ._ses_action import Requested
 
 __all__ = ("read_entries",)
 
 _ENTRY_OPTIONS = (*LOGIN_OPTIONS, "key", "state")
-_AMAZON = re.compile(r"\.(?:amazonaws\.com|api\.aws)\b", re.IGNORECASE)
+_WITH_PORT = re.compile(r"\[?([^\[\]:@]+)\]?:([0-9]{1,5})")
+_AMAZON = re.compile(rf"\.(?:{'|'.join(map(re.escape, DOMAINS))})\b", re.IGNORECASE)
 
 
 def read_entries(options: t.Mapping[str, t.Any]) -> Requested:
@@ -90,11 +91,17 @@ def _entry(*places: Place) -> tuple[Wanted, Place, list[str]]:
     entry = Wanted(str(key), username, password, present, requested_by=place)
     if not present:
         return entry, Place(place, {}), []
-    pair = Place(place, options)
+    region = None if "password" in options else options.get("region")
+    warnings = option_warnings(region, *_host_and_port(entry.key))
     if "password" in options:
-        return entry, pair, _raw_secret_warning(merged(*places), entry)
-    unknown = region_warning(options.get("region"))
-    return entry, pair, [unknown] if unknown else []
+        warnings += _raw_secret_warning(merged(*places), entry)
+    return entry, Place(place, options), warnings
+
+
+def _host_and_port(key: str) -> tuple[str | None, int | None]:
+    """The host and the port that a lookup key names, as far as it does."""
+    found = _WITH_PORT.fullmatch(key)
+    return (found.group(1), int(found.group(2))) if found else (host_of(key), None)
 
 
 def _without_login(place: Place) -> Place:

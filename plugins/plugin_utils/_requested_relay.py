@@ -14,16 +14,14 @@ from dataclasses import replace
 
 from ..module_utils._options import LOGIN_OPTIONS
 from ..module_utils._relay._settings import RelayLogin, RelayLogins
-from ..module_utils._ses._smtp_password import (
-    SesSmtpError,
-    region_warning,
-)
+from ..module_utils._ses._smtp_password import SesSmtpError
 from ._credentials import find_credentials
 from ._login_diagnosis import diagnose, find_login_and_key
 from ._login_places import (
     Place,
     check_one_secret_each,
 )
+from ._option_warnings import option_warnings
 from ._ses_action import Requested
 
 if t.TYPE_CHECKING:
@@ -135,6 +133,7 @@ def _login(*places: Place) -> tuple[SmtpLogin, Place, list[str]]:
     """Return the login of the nearest of ``places``, the pair it is of, and what to warn of."""
     options, key = find_login_and_key(*places)
     credentials = find_credentials(options, places[0].name)
-    unknown = region_warning(credentials.region)
+    server = credentials.login.server
+    warnings = option_warnings(credentials.region, server.host, server.port)
     login = replace(credentials.login, diagnosis=diagnose(credentials, key))
-    return login, Place(places[0].name, options), [unknown] if unknown else []
+    return login, Place(places[0].name, options), warnings

@@ -13,12 +13,8 @@ import typing as t
 from ..module_utils._postfix._map_entry import Wanted
 from ..module_utils._relay._rotation_plan import RotatedEntries, RotatedEntry
 from ..module_utils._ses._redaction import REDACTED
-from ..module_utils._ses._smtp_password import (
-    SMTP_REGIONS,
-    SesSmtpError,
-    check_access_key,
-    check_region,
-)
+from ..module_utils._ses._regions import SMTP_REGIONS, check_region
+from ..module_utils._ses._smtp_password import SesSmtpError, check_access_key
 from ..module_utils._smtp._server import SmtpServer
 from ._credentials import find_username_and_password
 from ._host_answer import (

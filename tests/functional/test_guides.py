@@ -17,10 +17,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import (
+from ansible_collections.mailops.ses.plugins.module_utils._ses._regions import (
+    COMPARED_ON,
     FIPS_REGIONS,
     REGIONS_WITHOUT_SMTP,
     SMTP_REGIONS,
+    SMTP_UNKNOWN_REGIONS,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._outcome import REASONS
 from ansible_collections.mailops.ses.tests.support.example_key import (
@@ -220,18 +222,29 @@ def test_the_commands_for_vaults(place: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "regions"), [(0, SMTP_REGIONS), (1, FIPS_REGIONS), (2, REGIONS_WITHOUT_SMTP)]
+    ("number", "regions"),
+    list(enumerate([SMTP_REGIONS, FIPS_REGIONS, REGIONS_WITHOUT_SMTP, SMTP_UNKNOWN_REGIONS])),
 )
 def test_the_regions_are_those_of_the_collection(number: int, regions: tuple[str, ...]) -> None:
     section = guides.text("guide_credentials").split("The regions\n---", 1)[1]
     lists = re.findall(r"(?:^    [a-z0-9-]+[^:]*?\.\n)", section, re.MULTILINE)
     assert re.findall(r"[a-z]+(?:-[a-z]+)+-\d", lists[number]) == sorted(regions)
+    assert f"on {COMPARED_ON}:" in section
 
 
-def test_the_policy_is_a_policy() -> None:
-    (block,) = guides.blocks("guide_credentials", "json")
-    (statement,) = json.loads(block)["Statement"]
-    assert statement == {"Effect": "Allow", "Action": "ses:SendRawEmail", "Resource": "*"}
+@pytest.mark.parametrize("behind_vpc_endpoint", [False, True])
+def test_the_policy_is_what_its_playbook_writes(place: Sandbox, behind_vpc_endpoint: bool) -> None:
+    """Its grammar is checked in tests/facts."""
+    (shown,) = guides.blocks("guide_credentials", "json")
+    (playbook,) = [
+        block for block in guides.blocks("guide_credentials", "yaml+jinja") if "policy" in block
+    ]
+    if behind_vpc_endpoint:
+        playbook = playbook.replace("behind_vpc_endpoint: false", "behind_vpc_endpoint: true")
+        shown = shown.replace("aws:SourceIp", "aws:VpcSourceIp")
+    (place.directory / "playbook.yml").write_text(playbook)
+    place.run("ansible-playbook playbook.yml")
+    assert json.loads((place.directory / "ses-policy.json").read_text()) == json.loads(shown)
 
 
 def test_the_guide_to_535_explains_every_reason() -> None:

@@ -56,7 +56,8 @@ _bracketed_inside = re.compile(_BRACKETS).search
 _ends_bracketed = re.compile(rf".*?(@?{_BRACKETS}{_PORT}?)", re.DOTALL).fullmatch
 _destination = re.compile(rf"(?:{_BRACKETS}|{_DOMAIN}){_PORT}?|{_IPV6}").fullmatch
 _ses_endpoint = re.compile(
-    rf"(?:{_LABEL}\.){{1,6}}(?:amazonaws\.com(?:\.cn)?|api\.aws){_PORT}?", re.IGNORECASE
+    rf"(?:{_LABEL}\.){{1,6}}(?:amazonaws\.(?:com(?:\.cn)?|eu)|api\.(?:aws|amazonwebservices\.eu)){_PORT}?",
+    re.IGNORECASE,
 ).fullmatch
 _name_with_port = re.compile(
     rf"{_PLAIN}(?::(?:25|465|587|2465|2525|2587|10025|smtps?|submissions?|urd))?"

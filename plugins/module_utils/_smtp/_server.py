@@ -11,15 +11,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from .._ses._regions import DOMAINS
+
 __all__ = ("PORTS_OF_TLS", "SmtpLogin", "SmtpServer", "region_of_endpoint")
 
 #: https://docs.aws.amazon.com/ses/latest/dg/smtp-connect.html
 PORTS_OF_TLS = {"starttls": (587, 25, 2587), "wrapper": (465, 2465)}
 
 # AWS General Reference, "Amazon SES endpoints and quotas"
-_SES_ENDPOINT = re.compile(
-    r"email-smtp(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com|api\.aws)", re.IGNORECASE
-)
+_DOMAIN = "|".join(map(re.escape, DOMAINS))
+_SES_ENDPOINT = re.compile(rf"email-smtp(?:-fips)?\.([a-z0-9-]+)\.(?:{_DOMAIN})", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,17 @@ def test_refused_by_ansible(task: ActionTrial, arguments: dict[str, t.Any], part
     assert SECRET_KEY not in str(result)
 
 
+def test_a_port_that_ses_has_not_is_warned_of(task: ActionTrial) -> None:
+    """For the task's host, and for that of a sender that has the port from there."""
+    sender = {"sender": "@example.com", "region": EAST}
+    task.run({**IAM, "region": WEST, "port": 26, "senders": [sender]})
+    assert [text.partition(": ")[2][:29] for text in task.warnings] == [
+        "port 26 is none of SES's port",
+        "port 26 is none of SES's port",
+    ]
+    assert "email-smtp.us-east-1.amazonaws.com has 25, 587, 2587" in task.warnings[1]
+
+
 def test_an_unknown_region_is_warned_of(task: ActionTrial) -> None:
     task.run({**IAM, "regions": ["eu-wset-1"]})
     (warning,) = task.warnings

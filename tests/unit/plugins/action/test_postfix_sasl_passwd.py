@@ -136,6 +136,10 @@ WARNED: dict[str, tuple[dict[str, t.Any], str | None]] = {
     "a password": ({**GIVEN, "region": EU}, None),
     "an unknown region": ({**IAM, "region": "eu-wset-1"}, "eu-wset-1"),
     "an unknown region, absent": ({"region": "eu-wset-1", "state": "absent"}, None),
+    "a port that SES has not": ({**IAM, "region": EU, "port": 26}, "port 26 is none of SES's ports"),
+    "a port that SES has not, in the key": ({**GIVEN, "key": "[email-smtp.eu-west-1.amazonaws.com]:26"}, "port 26"),
+    "a key without a port": ({**GIVEN, "key": "email-smtp.eu-west-1.amazonaws.com"}, None),
+    "a port of another server": ({**GIVEN, "key": "[smtp.example]:26"}, None),
     "an unknown region with a host": ({**IAM, "region": "eu-wset-1", "endpoint": "smtp.example"}, "wset"),
 }  # fmt: skip
 

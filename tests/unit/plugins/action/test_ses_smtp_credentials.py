@@ -226,6 +226,16 @@ def test_refused_by_the_argument_spec(case: str, arguments: dict[str, t.Any], sa
     assert len(longest_common_part(str(result), SECRET_KEY)) < 8
 
 
+def test_a_port_that_ses_has_not_is_warned_of(warnings: list[str]) -> None:
+    assert run({**KEY, "port": 26})["port"] == 26
+    [warning] = warnings
+    assert warning == (
+        "mailops.ses.ses_smtp_credentials: port 26 is none of SES's ports. "
+        f"{HOST} has 25, 587, 2587 for STARTTLS and 465, 2465 for TLS from the first byte. "
+        "Give one of these."
+    )
+
+
 def test_unknown_region_is_warned_of(warnings: list[str]) -> None:
     assert run({"region": "eu-wset-1"})["host"] == "email-smtp.eu-wset-1.amazonaws.com"
     [warning] = warnings

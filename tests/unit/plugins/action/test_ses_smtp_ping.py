@@ -184,6 +184,14 @@ def test_refused_by_the_argument_spec(case: str, arguments: dict[str, t.Any], sa
     assert calls == []
 
 
+def test_a_port_that_ses_has_not_is_warned_of(warnings: list[str]) -> None:
+    run({**KEY, "port": 26})
+    [warning] = warnings
+    assert warning.startswith("mailops.ses.ses_smtp_ping: port 26 is none of SES's ports")
+    run({**KEY, "port": 26, "endpoint": "relay.example.com"})
+    assert warnings == [warning]
+
+
 def test_unknown_region_is_warned_of(warnings: list[str]) -> None:
     run({**KEY, "region": "eu-wset-1"})
     (warning,) = warnings

@@ -74,7 +74,7 @@ REFUSED: list[tuple[str, tuple[t.Any, ...], list[str]]] = [
 ]
 WARNED: list[tuple[str, tuple[t.Any, ...], list[str]]] = [
     ("no region", (SECRET_KEY,), ["version 2", "reject", "region for version 4", "version=2"]),
-    ("unknown region", (SECRET_KEY, "eu-wset-1"), ["'eu-wset-1'", "misspelt"]),
+    ("unknown region", (SECRET_KEY, "eu-wset-1"), ["'eu-wset-1'", "Did you mean 'eu-west-1'?"]),
     ("another form", ("some+secret+key", "eu-west-1"), ["40 characters", "Check the value"]),
     ("new region", (SECRET_KEY, "xx-new-1", 4), ["'xx-new-1'"]),
 ]

@@ -14,10 +14,8 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses._candidate_digest
     Candidates,
     Match,
 )
-from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import (
-    SMTP_REGIONS,
-    SesSmtpError,
-)
+from ansible_collections.mailops.ses.plugins.module_utils._ses._regions import SMTP_REGIONS
+from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import SesSmtpError
 from ansible_collections.mailops.ses.plugins.plugin_utils._candidates import (
     find_candidates,
 )

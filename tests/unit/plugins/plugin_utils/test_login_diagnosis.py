@@ -9,8 +9,8 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._ses._regions import SMTP_REGIONS
 from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import (
-    SMTP_REGIONS,
     SesSmtpError,
     region_of_password,
 )

@@ -106,6 +106,8 @@ ENTRIES: list[tuple[str, str, str, str | None]] = [
     ("mailhub", "them:sesame", "mailhub", "them"),
     ("müller.example", "them:sesame", "müller.example", "them"),
     ("email-smtp.eu-west-1.amazonaws.com", "x", "email-smtp.eu-west-1.amazonaws.com", None),
+    ("email-smtp.eusc-de-east-1.amazonaws.eu", "x", "email-smtp.eusc-de-east-1.amazonaws.eu", None),
+    ("email-smtp.eu-west-1.api.aws:587", "x", "email-smtp.eu-west-1.api.aws:587", None),
     # User name and password are swapped.
     (SERVER, f"{PASSWORD}:{ACCESS_KEY}", SERVER, None),
     (SERVER, f"{SECRET_KEY}:{ACCESS_KEY}", SERVER, None),

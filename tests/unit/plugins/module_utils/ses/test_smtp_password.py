@@ -11,14 +11,16 @@ import itertools
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._ses import _smtp_password as ses_smtp
+from ansible_collections.mailops.ses.plugins.module_utils._ses._regions import (
+    REGIONS_WITHOUT_SMTP,
+    SMTP_REGIONS,
+    smtp_endpoint,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import (
     SesSmtpError,
     check_access_key,
     derive_password,
     password_version,
-    region_warning,
-    smtp_endpoint,
     type_name,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import (
@@ -29,22 +31,6 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     VECTORS,
     longest_common_part,
 )
-
-# AWS General Reference, "Amazon SES endpoints and quotas".
-SMTP_REGIONS = [
-    *("us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1"),
-    *("eu-central-1", "eu-west-1", "eu-west-2", "eu-west-3", "eu-north-1", "sa-east-1"),
-    *("ap-south-1", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3"),
-    *("ap-southeast-1", "ap-southeast-2", "us-gov-west-1", "us-gov-east-1"),
-]
-FIPS_REGIONS = [
-    *("us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1"),
-    *("us-gov-west-1", "us-gov-east-1"),
-]
-REGIONS_WITHOUT_SMTP = [
-    *("af-south-1", "ap-south-2", "ap-southeast-3", "ap-southeast-5", "ca-west-1"),
-    *("eu-central-2", "eu-south-1", "il-central-1", "me-central-1", "me-south-1"),
-]
 
 V4_PASSWORD = "BLBM/9hSUELfq8Gw+rU1YcBjkOxGbhT2XG763xVLGWL9"
 V2_PASSWORD = "AnkqhOiWEcszZZzTMCQbOY1sPGoLFgMH9zhp4eNgSjo4"
@@ -189,7 +175,7 @@ def test_no_accepted_input_gives_a_mistaken_password() -> None:
     }
     secrets |= set(PASSWORD_OF.values())
     regions: list[str | None] = [None, "", "us-east-1 ", " us-east-1", "us east 1", "Us-East-1"]
-    for region in SMTP_REGIONS + REGIONS_WITHOUT_SMTP + ["xx-new-1"]:
+    for region in (*SMTP_REGIONS, *REGIONS_WITHOUT_SMTP, "xx-new-1"):
         regions += [region, region.upper(), region + "\n", *(region + zone for zone in "abcdef")]
     combinations = itertools.product(secrets, regions, [None, 2, 4, "2", "4"])
     outputs = {accepted(*arguments) for arguments in combinations} - {None}
@@ -305,45 +291,6 @@ def test_refused_access_key(mistake: str, key: t.Any, says: list[str]) -> None:
 @pytest.mark.parametrize("key", [ACCESS_KEY, "A" * 16, "A2" * 64])
 def test_access_key(key: str) -> None:
     assert check_access_key(key) == key
-
-
-@pytest.mark.parametrize("region", [*SMTP_REGIONS, "xx-new-1", "us-iso-east-1", "eusc-de-east-1"])
-def test_endpoint(region: str) -> None:
-    assert smtp_endpoint(region) == f"email-smtp.{region}.amazonaws.com"
-    assert smtp_endpoint(region, dualstack=True) == f"email-smtp.{region}.api.aws"
-    assert smtp_endpoint(region, False, True) == f"email-smtp.{region}.api.aws"
-
-
-@pytest.mark.parametrize("region", SMTP_REGIONS)
-def test_fips_endpoint(region: str) -> None:
-    if region in FIPS_REGIONS:
-        assert smtp_endpoint(region, fips=True) == f"email-smtp-fips.{region}.amazonaws.com"
-        assert smtp_endpoint(region, True, True) == f"email-smtp-fips.{region}.api.aws"
-    else:
-        for dualstack in (False, True):
-            message = refusal(smtp_endpoint, region, fips=True, dualstack=dualstack)
-            assert all(name in message for name in [region, *FIPS_REGIONS])
-
-
-@pytest.mark.parametrize("value", [None, "yes", 1, 0, "", []])
-@pytest.mark.parametrize("option", ["fips", "dualstack"])
-def test_endpoint_flag_is_a_bool(option: str, value: t.Any) -> None:
-    message = refusal(smtp_endpoint, "us-east-1", **{option: value})
-    assert f"{option} must be true or false" in message
-
-
-def test_region_lists() -> None:
-    assert sorted(ses_smtp.SMTP_REGIONS) == sorted(SMTP_REGIONS)
-    assert sorted(ses_smtp.FIPS_REGIONS) == sorted(FIPS_REGIONS)
-    assert sorted(ses_smtp.REGIONS_WITHOUT_SMTP) == sorted(REGIONS_WITHOUT_SMTP)
-
-
-def test_only_a_region_in_no_list_is_warned_of() -> None:
-    for region in SMTP_REGIONS + REGIONS_WITHOUT_SMTP:
-        assert region_warning(region) is None
-    for region in ("xx-new-1", "eu-wset-1", "eu-west-9"):
-        assert f"'{region}'" in str(region_warning(region))
-        assert password_version(derive_password(SECRET_KEY, region)) == 4
 
 
 @pytest.mark.parametrize("kind", [int, float, str, bytes, list, tuple, dict])

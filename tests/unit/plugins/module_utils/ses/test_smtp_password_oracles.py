@@ -12,10 +12,8 @@ import random
 import subprocess
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import (
-    SMTP_REGIONS,
-    derive_password,
-)
+from ansible_collections.mailops.ses.plugins.module_utils._ses._regions import SMTP_REGIONS
+from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import derive_password
 from ansible_collections.mailops.ses.tests.support.example_key import SECRET_KEY, VECTORS
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest

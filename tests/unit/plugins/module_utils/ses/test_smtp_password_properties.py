@@ -11,15 +11,17 @@ import string
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import (
+from ansible_collections.mailops.ses.plugins.module_utils._ses._regions import (
     SMTP_REGIONS,
-    SesSmtpError,
-    check_access_key,
     check_region,
-    derive_password,
-    password_version,
     region_warning,
     smtp_endpoint,
+)
+from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import (
+    SesSmtpError,
+    check_access_key,
+    derive_password,
+    password_version,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import longest_common_part
 from hypothesis import assume, example, given

@@ -246,6 +246,9 @@ def test_the_systems_certificates(
         ("email-smtp-fips.us-east-1.api.aws", "us-east-1"),
         ("EMAIL-SMTP.EU-WEST-1.AMAZONAWS.COM", "eu-west-1"),
         ("email-smtp.eu-west-1.amazonaws.com.example.org", None),
+        ("email-smtp.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
+        ("email-smtp.eusc-de-east-1.api.amazonwebservices.eu", "eusc-de-east-1"),
+        ("email-smtp.cn-north-1.amazonaws.com.cn", None),
         ("localhost", None),
     ],
 )
