@@ -140,7 +140,9 @@ def test_a_misspelt_region(written: str, meant: str) -> None:
     assert f"Did you mean '{meant}'?" in refusal(check_region, f"{written}a")
 
 
-@pytest.mark.parametrize("region", ["eu-west-9", "us-gov-east-2", "mx-central-2", "xx-new-1"])
+@pytest.mark.parametrize(
+    "region", ["eu-west-9", "us-gov-east-2", "mx-central-2", "xx-new-1", "mx-west-1"]
+)
 def test_a_region_that_may_be_new(region: str) -> None:
     assert region_warning(region) == (
         f"region '{region}' is not one that this collection knows. Check the spelling. "
