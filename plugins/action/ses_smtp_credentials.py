@@ -14,13 +14,15 @@ from ..plugin_utils._login_places import (
 )
 from ..plugin_utils._option_warnings import option_warnings
 from ..plugin_utils._ses_action import SesAction
+from ..plugin_utils._task_options import LOGIN_REPLACES_KEY, REPLACED_DEFAULTS
 
 
 class ActionModule(SesAction):
-    """mailops.ses.ses_smtp_credentials: an IAM access key as SES SMTP credentials."""
+    """mailops.ses.ses_smtp_credentials: an IAM access key, or a ready-made login, as SMTP credentials."""
 
     module = "mailops.ses.ses_smtp_credentials"
     spec: t.ClassVar = controller_options(SES_SMTP_CREDENTIALS)
+    replaced_defaults = (LOGIN_REPLACES_KEY, *REPLACED_DEFAULTS)
 
     _requires_connection = False
 
@@ -41,6 +43,7 @@ class ActionModule(SesAction):
             "port": login.server.port,
             "relayhost": login.server.relayhost,
             "region": credentials.region,
+            "system": credentials.system,
             "version": credentials.version,
             "tls": login.server.tls,
             "url": credentials.url,

@@ -44,11 +44,14 @@ options:
   endpoint:
     description:
       - The name of the host that takes the mail, if it is not the SMTP endpoint of O(region).
+      - The host of a Mail Manager ingress endpoint (C(....mail-manager-smtp.amazonaws.com)) needs a login that exists
+        already, because its password is not derived from an access key.
     type: str
   port:
     description:
       - The port that takes the mail. Without it, O(tls) decides.
       - SES has V(25), V(587) and V(2587) for STARTTLS, V(465) and V(2465) for TLS from the first byte.
+      - Mail Manager has V(587) and V(25), both for STARTTLS.
     type: int
   tls:
     description:
@@ -73,9 +76,11 @@ options:
   username:
     description:
       - The SMTP user name, together with O(password) and instead of O(access_key) and O(secret_key).
+      - For Mail Manager it is the ID of the ingress endpoint (C(inp-...)).
     type: str
   password:
     description:
-      - An SMTP password that is derived already, together with O(username).
+      - An SMTP password that is derived already, or the one that was chosen for a Mail Manager ingress endpoint, together
+        with O(username).
     type: str
 """

@@ -39,6 +39,7 @@ options:
     description:
       - The name of the host that the password is for, if that is not the region's own SMTP endpoint.
       - It makes a region acceptable in which AWS lists no SMTP endpoint. It plays no part in the derivation.
+      - The host of a Mail Manager ingress endpoint is an error, because its password is not derived from an access key.
     type: str
 notes:
   - Temporary credentials (of a role, of SSO or STS) can't be used over SMTP.

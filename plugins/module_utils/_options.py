@@ -84,7 +84,7 @@ _MAP: Options = {
 }
 _STATES = ["absent", "present"]
 
-SES_SMTP_CREDENTIALS: Options = {**AWS_OPTIONS, "reveal": {"type": "bool", "default": False}}
+SES_SMTP_CREDENTIALS: Options = {**LOGIN_OPTIONS, "reveal": {"type": "bool", "default": False}}
 
 SES_SMTP_PING: Options = {
     **LOGIN_OPTIONS,

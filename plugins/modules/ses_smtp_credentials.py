@@ -7,18 +7,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ses_smtp_credentials
-short_description: Turn an IAM access key into Amazon SES SMTP credentials
+short_description: Turn an IAM access key, or a ready-made login, into Amazon SES SMTP credentials
 version_added: 0.1.0
 author:
   - mailops contributors (@mailops)
 description:
   - Derives the user name and password with which Amazon SES takes mail over SMTP from the access key of an IAM user,
     and says which host and port they are for.
+  - With O(username), O(password) and O(endpoint) it gives the same for a login that exists already, such as one of Mail
+    Manager, whose password is not derived.
   - It runs wholly on the controller. It needs neither a connection to the managed host nor Python there.
 extends_documentation_fragment:
   - mailops.ses._attributes
   - mailops.ses._attributes.action_group
   - mailops.ses._credentials
+  - mailops.ses._credentials.smtp_login
 options:
   reveal:
     description:
@@ -78,11 +81,18 @@ EXAMPLES = r"""
     region: eu-west-1
     tls: wrapper
   register: ses_wrapper
+
+- name: Give the URL of a Mail Manager login
+  mailops.ses.ses_smtp_credentials:
+    username: inp-example1234567890abc
+    password: "{{ mail_manager_password }}"
+    endpoint: abcdefgh.ijklmnop.mail-manager-smtp.amazonaws.com
+  register: mail_manager
 """
 
 RETURN = r"""
 username:
-  description: The SMTP user name, which is the access key ID.
+  description: The SMTP user name. It is the access key ID unless O(username) is given.
   type: str
   returned: success
   sample: AKIAIOSFODNN7EXAMPLE
@@ -107,12 +117,19 @@ relayhost:
   returned: success
   sample: '[email-smtp.eu-west-1.amazonaws.com]:587'
 region:
-  description: The region, or null with O(version=2) and an O(endpoint) and without a O(region).
+  description: The region. It is null if only an O(endpoint) is known.
   type: str
   returned: success
   sample: eu-west-1
+system:
+  description:
+    - V(iam) for SES's SMTP endpoints, whose passwords are derived from access keys, V(mail_manager) for Mail Manager, null
+      for a login to another server.
+  type: str
+  returned: success
+  sample: iam
 version:
-  description: The version of the password.
+  description: The version of the password, null if it is not derived from an access key.
   type: int
   returned: success
   sample: 4

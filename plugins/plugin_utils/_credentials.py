@@ -37,6 +37,7 @@ from ..module_utils._smtp._server import (
     SmtpLogin,
     SmtpServer,
     region_of_endpoint,
+    smtp_system,
 )
 from ._login_places import (
     ENVIRONMENT_VARIABLES,
@@ -44,6 +45,11 @@ from ._login_places import (
 )
 from ._secret_warning import (
     warn_of_secret_key,
+)
+from ._smtp_systems import (
+    check_derivable,
+    check_mail_manager_port,
+    check_username_of_system,
 )
 
 __all__ = (
@@ -67,6 +73,11 @@ class SmtpCredentials:
     login: SmtpLogin
     region: str | None
     version: int | None
+
+    @property
+    def system(self) -> str | None:
+        """Which of SES's SMTP systems it is for, None if for another server."""
+        return smtp_system([self.login.server.host], self.login.username, self.version)
 
     @property
     def quoted_password(self) -> str:
@@ -107,7 +118,9 @@ def find_server(options: t.Mapping[str, t.Any]) -> SmtpServer:
     :raises SesSmtpError: if they name none, or contradict each other.
     """
     port, tls = _port_and_tls(options.get("port"), options.get("tls"))
-    return SmtpServer(_host(options), port, tls)
+    host = _host(options)
+    check_mail_manager_port(host, port, tls)
+    return SmtpServer(host, port, tls)
 
 
 def find_username_and_password(options: t.Mapping[str, t.Any]) -> tuple[str, str]:
@@ -134,8 +147,10 @@ def find_credentials(
     :raises SesSmtpError: if an option is missing, wrong, or contradicts another.
     """
     username, password = find_username_and_password(options)
+    server = find_server(options)
+    check_username_of_system(username, server.host)
     return SmtpCredentials(
-        login=SmtpLogin(find_server(options), username, password, requested_by),
+        login=SmtpLogin(server, username, password, requested_by),
         region=options.get("region"),
         version=password_version(password),
     )
@@ -162,6 +177,8 @@ def _given_login(
 
 
 def _derived_login(region: t.Any, options: t.Mapping[str, t.Any]) -> tuple[str, str]:
+    if options.get("endpoint") is not None:
+        check_derivable(options["endpoint"])
     for option in KEY_PAIR:
         if options.get(option) is None:
             raise SesSmtpError(

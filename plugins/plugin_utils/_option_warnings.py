@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from ..module_utils._ses._mail_manager import MAIL_MANAGER_PORTS, is_mail_manager_host
 from ..module_utils._ses._regions import region_warning
 from ..module_utils._smtp._server import PORTS_OF_TLS, region_of_endpoint
 
@@ -21,7 +22,12 @@ def option_warnings(region: str | None, host: str | None, port: int | None) -> l
 
 
 def _port_warning(host: str | None, port: int | None) -> str | None:
-    if host is None or port is None or region_of_endpoint(host) is None:
+    if host is None or port is None:
+        return None
+    if is_mail_manager_host(host) and port not in MAIL_MANAGER_PORTS:
+        ports = " and ".join(map(str, MAIL_MANAGER_PORTS))
+        return f"port {port} is none of Mail Manager's ports. {host} has {ports}. Give one of these"
+    if region_of_endpoint(host) is None:
         return None
     if any(port in ports for ports in PORTS_OF_TLS.values()):
         return None

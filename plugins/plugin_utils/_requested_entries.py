@@ -14,6 +14,7 @@ import typing as t
 from ..module_utils._options import LOGIN_OPTIONS
 from ..module_utils._postfix._destination import host_of
 from ..module_utils._postfix._map_entry import Wanted, WantedEntries
+from ..module_utils._ses._mail_manager import is_mail_manager_host
 from ..module_utils._ses._regions import DOMAINS
 from ..module_utils._ses._secret_mistakes import has_iam_form
 from ..module_utils._ses._smtp_password import SesSmtpError
@@ -28,6 +29,7 @@ from ._login_places import (
 )
 from ._option_warnings import option_warnings
 from ._ses_action import Requested
+from ._smtp_systems import check_derivable, check_mail_manager_port, check_username_of_system
 
 __all__ = ("read_entries",)
 
@@ -87,15 +89,30 @@ def _entry(*places: Place) -> tuple[Wanted, Place, list[str]]:
     key = options.get("key")
     if key is None:
         key = find_server(options).relayhost
-    username, password = find_username_and_password(options) if present else ("", "")
+    host, port = _host_and_port(str(key))
+    username, password = _login_for(host, port, options) if present else ("", "")
     entry = Wanted(str(key), username, password, present, requested_by=place)
     if not present:
         return entry, Place(place, {}), []
     region = None if "password" in options else options.get("region")
-    warnings = option_warnings(region, *_host_and_port(entry.key))
+    warnings = option_warnings(region, host, port)
     if "password" in options:
         warnings += _raw_secret_warning(merged(*places), entry)
     return entry, Place(place, options), warnings
+
+
+def _login_for(
+    host: str | None, port: int | None, options: t.Mapping[str, t.Any]
+) -> tuple[str, str]:
+    """The login that ``options`` request for the host and the port of a lookup key."""
+    if host is not None:
+        if not options.keys() & LOGIN:
+            check_derivable(host, "the host")
+        check_mail_manager_port(host, port, place="the host")
+    username, password = find_username_and_password(options)
+    if host is not None:
+        check_username_of_system(username, host, "the host")
+    return username, password
 
 
 def _host_and_port(key: str) -> tuple[str | None, int | None]:
@@ -112,6 +129,8 @@ def _without_login(place: Place) -> Place:
 def _raw_secret_warning(given: t.Mapping[str, t.Any], entry: Wanted) -> list[str]:
     """Warn of an AWS secret as the password, the commonest cause of SES's answer 535."""
     to_amazon = "region" in given or _AMAZON.search(f"{given.get('endpoint')} {entry.key}")
+    if is_mail_manager_host(_host_and_port(entry.key)[0] or ""):
+        return []  # a password of any form may be the one that was chosen
     if not (to_amazon and has_iam_form(entry.password)):
         return []
     warning = (

@@ -16,6 +16,13 @@ from urllib.parse import quote
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 
+#: A login for Mail Manager, whose password has characters of every kind that is accepted there.
+MAIL_MANAGER = {
+    "username": "inp-1a2b3c4d5e6f7g8h9i",
+    "password": "Sesame=[open]{8}|#$%&",
+    "endpoint": "abcdefgh.ijklmnop.mail-manager-smtp.amazonaws.com",
+}
+
 VECTORS_FILE = Path(__file__).with_name("vectors.json")
 _CONTENT = json.loads(VECTORS_FILE.read_text(encoding="utf-8"))
 #: Rows with version, secret_access_key, region (None for version 2) and smtp_password.

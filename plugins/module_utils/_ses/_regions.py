@@ -231,7 +231,9 @@ def check_smtp_region(region: str) -> None:
         near = near or difflib.get_close_matches(region, SMTP_REGIONS, n=3, cutoff=0.0)
         raise SesSmtpError(
             f"region '{region}' has SES, but no SMTP endpoint. Near it by name: {', '.join(near)}. "
-            "If AWS has added one since, or mail goes through a host of your own, give it as endpoint"
+            "AWS's own answer is Mail Manager: create an ingress endpoint there, and give its host as "
+            "endpoint, with its username and password. If AWS has added an SMTP endpoint since, or "
+            "mail goes through a host of your own, give it as endpoint"
         )
 
 
@@ -247,7 +249,7 @@ def region_warning(region: str | None) -> str | None:
     if region in SMTP_UNKNOWN_REGIONS:
         return (
             f"region '{region}': AWS has SES there; whether it has SMTP was not known on "
-            f"{COMPARED_ON}. If the host can't be resolved, choose another region"
+            f"{COMPARED_ON}. If the host can't be resolved, choose another region or Mail Manager"
         )
     guess = _similar_region(region)
     hint = f"Did you mean '{guess}'?" if guess else "Check the spelling."

@@ -18,6 +18,7 @@ import re
 import typing as t
 
 from ._input_error import SesSmtpError, type_name
+from ._mail_manager import explain_not_derived, is_mail_manager_host
 from ._regions import KNOWN_REGIONS, SMTP_REGIONS, check_region, check_smtp_region
 from ._secret_mistakes import (
     HOW_TO_TAKE,
@@ -56,7 +57,8 @@ def derive_password(
     ``region`` asks for version 4, which is bound to that region; without one it is version 2.
     ``version`` (2 or 4, a number or a numeric string) says so explicitly; with version 2 the
     region plays no part. ``endpoint``, the name of the host that the password is for, makes a
-    region acceptable in which AWS lists no SMTP endpoint; it does not change the password.
+    region acceptable in which AWS lists no SMTP endpoint; it does not change the password. For
+    one of Mail Manager there is none to derive.
 
     :raises SesSmtpError: for every input that is a known mistake.
 
@@ -66,6 +68,8 @@ def derive_password(
     """
     if not (isinstance(secret_key, str) and has_iam_form(secret_key)):
         check_secret_key(secret_key)
+    if endpoint and is_mail_manager_host(endpoint):
+        raise SesSmtpError(explain_not_derived(f"endpoint '{endpoint}'"))
     if version is not None:
         version = parse_version(version)
     if version == 2 or (version is None and region is None):

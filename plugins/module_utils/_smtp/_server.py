@@ -9,11 +9,14 @@
 from __future__ import annotations
 
 import re
+import typing as t
 from dataclasses import dataclass, field
 
+from .._ses._mail_manager import IAM, MAIL_MANAGER, is_ingress_endpoint, is_mail_manager_host
 from .._ses._regions import DOMAINS
+from .._ses._secret_shapes import is_access_key
 
-__all__ = ("PORTS_OF_TLS", "SmtpLogin", "SmtpServer", "region_of_endpoint")
+__all__ = ("PORTS_OF_TLS", "SmtpLogin", "SmtpServer", "region_of_endpoint", "smtp_system")
 
 #: https://docs.aws.amazon.com/ses/latest/dg/smtp-connect.html
 PORTS_OF_TLS = {"starttls": (587, 25, 2587), "wrapper": (465, 2465)}
@@ -59,3 +62,22 @@ def region_of_endpoint(host: str) -> str | None:
     """Return the region in the host name of an SES SMTP endpoint, None for every other name."""
     found = _SES_ENDPOINT.fullmatch(host)
     return found.group(1).lower() if found else None
+
+
+def smtp_system(
+    hosts: t.Iterable[str], username: str | None = None, version: int | None = None
+) -> str | None:
+    """Return which SMTP system of SES a login is for, None if for neither of them.
+
+    The names of its ``hosts`` decide; if they are none of SES's, its ``username``, or ``version``,
+    that of its password, which only those derived from an access key have.
+    """
+    names = tuple(hosts)
+    if any(map(is_mail_manager_host, names)):
+        return MAIL_MANAGER
+    if any(map(region_of_endpoint, names)):
+        return IAM
+    if username is not None and is_ingress_endpoint(username):
+        return MAIL_MANAGER
+    is_derived = version is not None or (username is not None and is_access_key(username))
+    return IAM if is_derived else None

@@ -36,6 +36,7 @@ RESULT = {
     "port": 587,
     "relayhost": f"[{HOST}]:587",
     "region": "eu-west-3",
+    "system": "iam",
     "version": 4,
     "tls": "starttls",
     "url": URL,

@@ -124,7 +124,7 @@ def test_where_smtp_is_not_known(region: str) -> None:
     assert password_version(derive_password(SECRET_KEY, region)) == 4
     assert region_warning(region) == (
         f"region '{region}': AWS has SES there; whether it has SMTP was not known on "
-        f"{regions.COMPARED_ON}. If the host can't be resolved, choose another region"
+        f"{regions.COMPARED_ON}. If the host can't be resolved, choose another region or Mail Manager"
     )
 
 

@@ -154,8 +154,9 @@ MESSAGES: list[tuple[t.Callable[..., t.Any], tuple[t.Any, ...], str]] = [
             (region,),
             (
                 f"region '{region}' has SES, but no SMTP endpoint. Near it by name: {near}. "
-                "If AWS has added one since, or mail goes through a host of your own, "
-                "give it as endpoint"
+                "AWS's own answer is Mail Manager: create an ingress endpoint there, and give its "
+                "host as endpoint, with its username and password. If AWS has added an SMTP "
+                "endpoint since, or mail goes through a host of your own, give it as endpoint"
             ),
         )
         for region, near in [
