@@ -9,7 +9,7 @@ import typing as t
 from ..module_utils._options import POSTFIX_RELAY_KEY, ROTATED_KEY, controller_options
 from ..module_utils._payload import pack
 from ..module_utils._relay._rotation_plan import RotatedEntries
-from ..plugin_utils._requested_rotation import NewKey, find_entries
+from ..plugin_utils._requested_rotation import NewKey, find_entries, find_mail_manager_entries
 from ..plugin_utils._ses_action import SesAction, names
 
 
@@ -26,7 +26,7 @@ class ActionModule(SesAction):
         self, options: t.Mapping[str, t.Any], task_vars: dict[str, t.Any] | None
     ) -> dict[str, t.Any]:
         """Return the module's result; it gets the logins with their passwords, never a key."""
-        rotated = RotatedEntries()
+        rotated, of_mail_manager = RotatedEntries(), {}
         if options["state"] == "replaced":
             key = NewKey(options)
             found = self._found(task_vars)
@@ -34,9 +34,11 @@ class ActionModule(SesAction):
                 return found
             entries = find_entries(found.get("instances"), self.arguments.get("config_directory"))
             rotated = key.rotate(entries)
+            of_mail_manager = {"mail_manager_entries": find_mail_manager_entries(entries)}
         for each in rotated.entries:
             self.keep_secret(each.entry.password)
-        return self.run_module({"secret_key": pack(self.module, rotated)}, task_vars)
+        result = self.run_module({"secret_key": pack(self.module, rotated)}, task_vars)
+        return {**result, **of_mail_manager}
 
     def _found(self, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         """What the host has, as mailops.ses.postfix_relay_info sees it; no secret goes there."""

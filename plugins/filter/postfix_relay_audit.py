@@ -75,11 +75,14 @@ _value:
       elements: dict
     usernames:
       description:
-        - Which C(hosts) have an entry with a C(username), whether in use or not. An access key ID that is not here is on none of the hosts that answered.
+        - Which C(hosts) have an entry with a C(username), whether in use or not. C(system) is V(iam) for an access key,
+          V(mail_manager) for an ingress endpoint of Mail Manager, and null for the login of another server.
+        - An access key ID that is not here is on none of the hosts that answered.
       type: list
       elements: dict
       sample:
         - username: AKIAIOSFODNN7EXAMPLE
+          system: iam
           hosts: [mx1.example.com, mx2.example.com]
     hosts:
       description:

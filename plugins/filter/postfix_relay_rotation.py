@@ -129,6 +129,13 @@ _value:
       sample:
         - username: AKIAEXAMPLE000000003
           hosts: [mx1.example.com]
+    mail_manager:
+      description: The hosts with logins to Mail Manager, each with the lookup C(keys). The rotation does not touch them.
+      type: list
+      elements: dict
+      sample:
+        - host: mx1.example.com
+          keys: ['[abcdefgh.ijklmnop.mail-manager-smtp.amazonaws.com]:587']
     rolled_back:
       description: After a failed rotation, the hosts that were touched and were seen without the new key afterwards.
       type: list

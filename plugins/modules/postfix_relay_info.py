@@ -196,7 +196,8 @@ instances:
             - Whether the relay accepts the mail of this Postfix. The relay is a server that C(relayhost) names, or
               another SES endpoint.
             - V(true) if the server accepted the login and the addresses of the probe, or accepted the login and
-              refused one of the addresses.
+              refused one of the addresses. Mail Manager accepts a message before its rules are applied; a rule may still
+              drop it, which no probe shows.
             - V(false) if mail goes elsewhere, or if the relay was not reached or refused the login.
             - V(null) if Postfix could not be asked, or if another server than the relay may have answered.
           type: bool
@@ -278,7 +279,9 @@ instances:
           type: str
           sample: '[email-smtp.eu-west-1.amazonaws.com]:587'
         username:
-          description: The user name, for SES the access key ID. It is null if it may be a secret.
+          description:
+            - The user name. For SES it is the access key ID, for Mail Manager the ID of the ingress endpoint. It is null if
+              it may be a secret.
           type: str
           sample: AKIAIOSFODNN7EXAMPLE
         version:
@@ -306,8 +309,17 @@ instances:
               description: How TLS begins, V(starttls) or V(wrapper).
               type: str
               sample: starttls
+        system:
+          description:
+            - The SMTP system of SES that the entry is for, by its servers, its key, its user name and the form of its
+              password. V(iam) are the SMTP endpoints of the regions, whose passwords are derived from access keys.
+              V(mail_manager) is Mail Manager, whose passwords are chosen. It is null for another server.
+          type: str
+          sample: iam
         region:
-          description: The region of the SES endpoint that the entry is for, by its servers, or else its key. It may be null.
+          description:
+            - The region of the SES endpoint that the entry is for, by its servers, or else its key. It is null for Mail
+              Manager, and may be null for another server.
           type: str
           sample: eu-west-1
         matches:

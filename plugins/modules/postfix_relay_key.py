@@ -158,6 +158,14 @@ maps:
   elements: str
   returned: success
   sample: [hash:/etc/postfix/sasl_passwd]
+mail_manager_entries:
+  description:
+    - The lookup keys of the entries for Mail Manager. Their passwords are not derived from an access key, so the
+      module does not touch them.
+  type: list
+  elements: str
+  returned: success, with O(state=replaced)
+  sample: []
 pending:
   description: Whether former maps are kept now, to be confirmed or restored.
   type: bool

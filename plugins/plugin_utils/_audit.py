@@ -97,13 +97,28 @@ def _summary(hosts: list[dict[str, t.Any]], findings: list[dict[str, t.Any]]) ->
 
 
 def _usernames(hosts: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """Who has an entry with which user name, the one that most hosts have first."""
+    """Who has an entry with which user name, the one that most hosts have first.
+
+    Each with the SMTP system of SES that it is for, None if for none, or for both of them.
+    """
     found: dict[str, list[str]] = {}
+    systems: dict[str, set[str | None]] = {}
     for host in hosts:
         entries = [entry for each in host["instances"] for entry in each["entries"]]
         for username in {entry["username"] for entry in entries if entry["username"]}:
             found.setdefault(username, []).append(host["host"])
+        for entry in entries:
+            systems.setdefault(entry["username"], set()).add(entry["system"])
     return [
-        {"username": username, "hosts": names}
+        {
+            "username": username,
+            "system": _only(systems[username]),
+            "hosts": names,
+        }
         for username, names in sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
     ]
+
+
+def _only(systems: set[str | None]) -> str | None:
+    """Return the one system of ``systems``, None if there are several."""
+    return next(iter(systems)) if len(systems) == 1 else None

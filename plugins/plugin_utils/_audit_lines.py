@@ -10,18 +10,28 @@ from __future__ import annotations
 
 import typing as t
 
+from ..module_utils._postfix._destination import host_of
+from ..module_utils._ses._mail_manager import (
+    IAM,
+    MAIL_MANAGER,
+    MAIL_MANAGER_ACCEPTS,
+    is_mail_manager_host,
+)
+
 __all__ = ("audit_lines", "plain")
 
 _TITLES = ("SEVERITY", "HOST", "FINDING", "KEY OR FILE", "MESSAGE")
 #: A longer one moves what follows in its own row, not in all of them.
 _WIDEST = 56
 _NAMED_HOSTS = 5
+_SYSTEMS = {IAM: "access key", MAIL_MANAGER: "Mail Manager"}
 
 
 def audit_lines(report: t.Mapping[str, t.Any]) -> list[str]:
     """Return the lines, the sum last: there it is seen after thousands of findings too."""
     usernames = [
-        f"User name {plain(one['username'])}: {_hosts(one['hosts'])}" for one in report["usernames"]
+        f"User name {plain(one['username'])}{_system(one['system'])}: {_hosts(one['hosts'])}"
+        for one in report["usernames"]
     ]
     parts = [
         _table([_cells(finding) for finding in report["findings"]]),
@@ -39,11 +49,22 @@ def _probes(hosts: t.Iterable[t.Mapping[str, t.Any]]) -> t.Iterator[str]:
             if probe is None:
                 continue
             verdict = "accepted by SES now"
+            if _uses_mail_manager(instance):
+                verdict = f"accepted by Mail Manager now. {MAIL_MANAGER_ACCEPTS}"
             if not probe["accepted"]:
                 known = "not accepted" if probe["accepted"] is False else "not known"
                 verdict = f"{known}: {probe['reason']}"
             where = f"{host['host']}, {instance['config_directory']}"
             yield plain(f"Relay of {where}: {verdict}")
+
+
+def _uses_mail_manager(instance: t.Mapping[str, t.Any]) -> bool:
+    """Return whether the relay of an instance, of postfix_relay_info, is Mail Manager's."""
+    return any(is_mail_manager_host(host_of(each) or "") for each in instance["relayhost"])
+
+
+def _system(system: str | None) -> str:
+    return f" ({_SYSTEMS[system]})" if system in _SYSTEMS else ""
 
 
 def _cells(finding: t.Mapping[str, t.Any]) -> tuple[str, ...]:

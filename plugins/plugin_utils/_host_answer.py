@@ -63,6 +63,7 @@ _LOGIN = {
     "key": str,
     "username": _TEXT,
     "region": _TEXT,
+    "system": _TEXT,
     "servers": Many({"host": str, "port": int, "tls": _TEXT}, 1000),
 }
 _ENTRY = {

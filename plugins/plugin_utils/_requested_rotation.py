@@ -12,6 +12,7 @@ import typing as t
 
 from ..module_utils._postfix._map_entry import Wanted
 from ..module_utils._relay._rotation_plan import RotatedEntries, RotatedEntry
+from ..module_utils._ses._mail_manager import MAIL_MANAGER
 from ..module_utils._ses._redaction import REDACTED
 from ..module_utils._ses._regions import SMTP_REGIONS, check_region
 from ..module_utils._ses._smtp_password import SesSmtpError, check_access_key
@@ -28,7 +29,7 @@ from ._login_places import (
     with_environment,
 )
 
-__all__ = ("NewKey", "find_entries")
+__all__ = ("NewKey", "find_entries", "find_mail_manager_entries")
 
 
 class NewKey:
@@ -86,6 +87,12 @@ class NewKey:
         return RotatedEntries(tuple(self._rotate(entry) for entry in old))
 
     def _rotate(self, entry: t.Mapping[str, t.Any]) -> RotatedEntry:
+        if entry["system"] == MAIL_MANAGER:
+            raise SesSmtpError(
+                f"the entry {entry['key']!r} of {entry['path'] or entry['table']} is for Mail Manager,"
+                " which refuses an access key: its logins are not derived from one. Write the login"
+                " of the ingress endpoint there, or remove the entry. Nothing was changed"
+            )
         if not entry["path"]:
             raise SesSmtpError(
                 f"the entry {entry['key']!r} is in {entry['table']}, which has no file. Change it"
@@ -147,3 +154,8 @@ def find_entries(instances: t.Any, config_directory: str | None) -> list[t.Mappi
         "the host's default instance of Postfix was not found, or can't be read. Give the"
         " config_directory of the one that is meant"
     )
+
+
+def find_mail_manager_entries(entries: t.Iterable[t.Mapping[str, t.Any]]) -> list[str]:
+    """Return the lookup keys of those of a host's ``entries`` that are for Mail Manager."""
+    return sorted({entry["key"] for entry in entries if entry["system"] == MAIL_MANAGER})

@@ -28,6 +28,10 @@ def few(names: t.Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
+def _on_host(found: t.Mapping[str, t.Any]) -> str:
+    return f"{few(found['keys'])} on {found['host']}"
+
+
 def rotation_lines(verdict: t.Mapping[str, t.Any]) -> list[str]:
     """Return counts, the verdict, the blocking hosts, and what was looked at, in this order."""
     new, old = verdict["access_key"], verdict["old_access_key"]
@@ -49,6 +53,11 @@ def rotation_lines(verdict: t.Mapping[str, t.Any]) -> list[str]:
         f"Other access key {each['username']}: {few(each['hosts'])}"
         for each in verdict["other_access_keys"]
     ]
+    if verdict["mail_manager"]:
+        lines.append(
+            "Not touched, because the logins of Mail Manager are not derived from an access key:"
+            f" {'; '.join(_on_host(each) for each in verdict['mail_manager'])}"
+        )
     read = len(verdict["read"])
     lines.append(
         f"Looked at: Postfix on {read} host{'' if read == 1 else 's'}, with all its instances and"

@@ -17,6 +17,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..module_utils._postfix._destination import host_of
+from ..module_utils._ses._mail_manager import MAIL_MANAGER
 from ..module_utils._smtp._server import region_of_endpoint
 from ._host_answer import (
     INFO,
@@ -60,6 +61,10 @@ class _Host:
         instances = [each for answer in self._answers() for each in answer["instances"]]
         self._entries = [entry for each in instances for entry in each["entries"]]
         self._logins = [entry for entry in self._entries if _is_for_ses(entry)]
+        #: The lookup keys of its logins to Mail Manager, which no rotation of an access key changes.
+        self.mail_manager = sorted(
+            {entry["key"] for entry in self._entries if entry["system"] == MAIL_MANAGER}
+        )
         self.pending = any(each["rotation_pending"] for each in instances)
         self._names = {entry["username"] for entry in self._logins}
         self.has_new = new in self._names
@@ -171,14 +176,19 @@ def rotation_verdict(
         "without_login": [host.name for host in hosts if host.is_read and not host.has_login],
         "blocking": [{"host": name, "reasons": why} for name, why in reasons.items() if why],
         "other_access_keys": _other_keys(hosts),
+        "mail_manager": [
+            {"host": host.name, "keys": host.mail_manager} for host in hosts if host.mail_manager
+        ],
         **_after_trouble(hosts),
     }
     return {**verdict, "lines": rotation_lines(verdict)}
 
 
 def _is_for_ses(entry: t.Mapping[str, t.Any]) -> bool:
-    """Whether an entry may be a login to SES: by its server, its password or its user name."""
+    """Whether an entry may be a login of an access key: by its server, password or user name."""
     hosts = [*(server["host"] for server in entry["servers"]), host_of(entry["key"]) or ""]
+    if entry["system"] == MAIL_MANAGER:
+        return False
     return bool(
         entry["region"]
         or entry["version"]

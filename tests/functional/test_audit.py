@@ -183,7 +183,7 @@ def test_who_has_which_key(audit: Audit) -> None:
         {"username": ACCESS_KEY, "hosts": ["good", "sloppy"]},
         {"username": OTHER_ID, "hosts": ["mixed"]},
     ]
-    assert f"User name {OTHER_ID}: 1 host (mixed)" in audit.table()
+    assert f"User name {OTHER_ID} (access key): 1 host (mixed)" in audit.table()
     (good,) = (host for host in audit.report["hosts"] if host["host"] == "good")
     (entry,) = good["instances"][0]["entries"]
     assert entry["matches"] == {"access_key": ACCESS_KEY, "region": WEST, "version": 4}

@@ -16,11 +16,13 @@ from .._postfix._search import UnansweredError, UnusableTableError, matches_list
 from .._postfix._table_name import parse_table_name
 from .._postfix._tls import CHECKED_LEVELS, GOOD_ENOUGH, OPTIONAL_LEVELS, allows_tls_1_2
 from .._postfix._tls_policy import LEVEL, PER_SITE, POLICIES, find_tls
+from .._ses._mail_manager import is_mail_manager_host
 from .._ses._redaction import redact
 from .._smtp._server import PORTS_OF_TLS
 from ._finding import find
 from ._relay_kinds import (
     AUTH_DISABLED,
+    MAIL_MANAGER_PORT,
     SASL_NOPLAINTEXT,
     TLS_NOT_VERIFIED,
     TLS_NOT_VERIFIED_BY_POLICY,
@@ -99,7 +101,7 @@ class _Client:
     def findings(self) -> t.Iterator[Finding]:
         yield from self._level_findings()
         yield from self._wrappermode()
-        if not self._destination.region:
+        if not self._destination.is_ses:
             return
         yield from self._login()
         if self._tls.level is not None and self._tls.level != "none":
@@ -144,7 +146,10 @@ class _Client:
     def _wrappermode(self) -> t.Iterator[Finding]:
         port = self._destination.port
         usual = next((tls for tls, ports in PORTS_OF_TLS.items() if port in ports), None)
-        if usual and usual != self._client.tls:
+        if usual == "wrapper" and is_mail_manager_host(self._destination.host):
+            values = {"port": port, "host": self._destination.shown_host}
+            yield self._finds(MAIL_MANAGER_PORT, "smtp_tls_wrappermode", **values)
+        elif usual and usual != self._client.tls:
             kind = WRAPPERMODE_OFF if usual == "wrapper" else WRAPPERMODE_ON
             values = {"port": port, "host": self._destination.shown_host}
             yield self._finds(kind, "smtp_tls_wrappermode", **values)

@@ -26,6 +26,7 @@ __all__ = [
     "UNUSED_ENTRY",
     "UNUSED_SENDER",
     "USERNAME_NOT_ACCESS_KEY",
+    "USERNAME_NOT_INGRESS_ENDPOINT",
     "USERNAME_OF_OTHER_KEY",
     "VERSION_2_PASSWORD",
     "name_entry",
@@ -73,6 +74,16 @@ USERNAME_NOT_ACCESS_KEY = Kind(
     "{entry}: {problem}",
     f"To replace user name and password, {_DERIVE}",
 )
+USERNAME_NOT_INGRESS_ENDPOINT = Kind(
+    "username_not_ingress_endpoint",
+    "critical",
+    "The user name of an entry for Mail Manager is an access key ID. Mail Manager rejects it,"
+    " because its logins are chosen for an ingress endpoint.",
+    "{entry}: the user name {username} is an access key ID. Mail Manager rejects it",
+    "Run mailops.ses.postfix_relay or mailops.ses.postfix_sasl_passwd with username (the ID of the"
+    " ingress endpoint, inp-...), password and endpoint. If the access key was to be used, give"
+    " region instead of endpoint",
+)
 OTHER_REGION = Kind(
     "other_region",
     "critical",
@@ -112,7 +123,8 @@ UNUSED_ENTRY = Kind(
     "notice",
     "Postfix never uses an entry, because it relays no mail to this server.",
     "{entry}: never used, because no mail is relayed to this server",
-    f"Remove the entry ({_REMOVE}), and deactivate its access key if nothing else uses it",
+    f"Remove the entry ({_REMOVE}), and deactivate its access key or ingress endpoint if nothing"
+    " else uses it",
 )
 NO_ENTRY = Kind(
     "no_entry",

@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .._postfix._destination import host_of
-from .._smtp._server import region_of_endpoint
+from .._smtp._server import is_ses_host, region_of_endpoint
 
 if t.TYPE_CHECKING:
     from .._postfix._configuration import Configuration
@@ -64,6 +64,11 @@ class Entry:
     raw_secret: bool = False
     match: Match | None = None
     login: int = field(default=0, compare=False, repr=False)
+
+    @property
+    def is_for_ses(self) -> bool:
+        """Whether the key names a host of one of SES's SMTP systems."""
+        return is_ses_host(host_of(self.key) or "")
 
     @property
     def key_region(self) -> str | None:

@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import typing as t
 
+from .._postfix._destination import host_of
 from .._postfix._lookup_table import State
+from .._ses._mail_manager import MAIL_MANAGER
+from .._ses._secret_shapes import is_access_key
+from .._smtp._server import smtp_system
 from ._entry_kinds import (
     ANY_REGION,
     IGNORED_LINE,
@@ -23,6 +27,7 @@ from ._entry_kinds import (
     UNUSED_ENTRY,
     UNUSED_SENDER,
     USERNAME_NOT_ACCESS_KEY,
+    USERNAME_NOT_INGRESS_ENDPOINT,
     USERNAME_OF_OTHER_KEY,
     VERSION_2_PASSWORD,
     name_entry,
@@ -53,12 +58,18 @@ if t.TYPE_CHECKING:
     )
     from ._lookup import Lookups
 
-__all__ = ["entry_region", "map_findings"]
+__all__ = ["entry_region", "entry_system", "map_findings"]
 
 
 def entry_region(entry: Entry, servers: t.Sequence[Destination]) -> str | None:
     """The region of the SES endpoint that an entry is for: of its servers, or else of its key."""
     return next((each.region for each in servers if each.region), entry.key_region)
+
+
+def entry_system(entry: Entry, servers: t.Sequence[Destination]) -> str | None:
+    """The SMTP system of SES that an entry is for, None if it is for another server."""
+    hosts = [*(each.host for each in servers), host_of(entry.key) or ""]
+    return smtp_system(hosts, entry.username, entry.version)
 
 
 def map_findings(
@@ -71,10 +82,15 @@ def map_findings(
     }
     for number, entry in enumerate(entries):
         servers = lookups.servers.get(number, ())
-        if entry_region(entry, servers) or entry.version or entry.match:
+        system = entry_system(entry, servers)
+        if system == MAIL_MANAGER:
+            yield from _judge_mail_manager_entry(facts, entry)
+        elif entry_region(entry, servers) or entry.version or entry.match:
             yield from _judge_entry(facts, entry, servers)
-            if entry.in_force and not servers and entry.table not in others:
-                yield from _judge_use(facts, entry, lookups.shadowed_by.get(number))
+        else:
+            continue
+        if entry.in_force and not servers and entry.table not in others:
+            yield from _judge_use(facts, entry, lookups.shadowed_by.get(number))
     for each in facts.maps:
         yield from _judge_table(facts, each)
         yield from _judge_source(each)
@@ -83,6 +99,13 @@ def map_findings(
             yield find(OPEN_MAIN_CF, file.path, status=file.status)
         else:
             yield find(OPEN_FILE, file.path, what=file.what, status=file.status)
+
+
+def _judge_mail_manager_entry(facts: InstanceFacts, entry: Entry) -> t.Iterator[Finding]:
+    """What is wrong with an entry for Mail Manager. Its password may have any form."""
+    if entry.username and is_access_key(entry.username):
+        values = {"username": entry.username}
+        yield _find_in_entry(USERNAME_NOT_INGRESS_ENDPOINT, facts, entry, **values)
 
 
 def _judge_entry(

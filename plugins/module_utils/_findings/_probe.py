@@ -37,7 +37,7 @@ from .._ses._redaction import (
     redact,
     redact_message,
 )
-from .._smtp._server import region_of_endpoint
+from .._smtp._server import is_ses_host
 
 if t.TYPE_CHECKING:
     from .._postfix._programs import Postfix
@@ -204,7 +204,7 @@ class _Asked:
         )
 
     def _is_relay(self, hop: str) -> bool:
-        return hop.lower() in self._relays or region_of_endpoint(host_of(hop) or "") is not None
+        return hop.lower() in self._relays or is_ses_host(host_of(hop) or "")
 
     def _is_smtp(self, transport: str) -> bool:
         """Whether master.cf has Postfix's SMTP client for a transport."""

@@ -65,7 +65,7 @@ def findings(facts: InstanceFacts, lookups: Lookups) -> list[Finding]:
 
 def _has_login(entries: t.Iterable[Entry]) -> bool:
     """Whether Postfix would find a login for an SES endpoint."""
-    return any(entry.in_force and entry.key_region for entry in entries)
+    return any(entry.in_force and entry.is_for_ses for entry in entries)
 
 
 def _not_running(facts: InstanceFacts, relayed: t.Sequence[Destination]) -> t.Iterator[Finding]:
@@ -80,7 +80,7 @@ def _relayed(facts: InstanceFacts, lookups: Lookups) -> tuple[Destination, ...]:
         dict.fromkeys(
             use.destination
             for use in facts.uses
-            if use.destination.region or use.destination in with_login
+            if use.destination.is_ses or use.destination in with_login
         )
     )
 
@@ -100,7 +100,7 @@ def _no_entries(
         maps = facts.maps_of(destination.client)
         if any(each.state is not State.READ for each in maps):
             continue  # it may be there, and if it can't be, that is another finding
-        if not (destination.region or near):
+        if not (destination.is_ses or near):
             continue
         file = maps[0].path or facts.main_cf if maps else facts.main_cf
         if near:

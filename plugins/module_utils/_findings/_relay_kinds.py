@@ -16,6 +16,7 @@ __all__ = [
     "AUTH_DISABLED",
     "DEFERRED_535",
     "INSTANCE_UNREADABLE",
+    "MAIL_MANAGER_PORT",
     "NO_CA_FILE",
     "SASL_MECHANISM_MISSING",
     "SASL_NOPLAINTEXT",
@@ -83,6 +84,17 @@ WRAPPERMODE_ON = Kind(
     "smtp_tls_wrappermode = yes, but port {port} of {host} expects STARTTLS. No mail is delivered",
     "Set smtp_tls_wrappermode = no in main.cf and run: postfix reload;"
     f" {_RELAY} with port={{port}}",
+    blocks=True,
+)
+MAIL_MANAGER_PORT = Kind(
+    "wrappermode",
+    "critical",
+    "Mail goes to Mail Manager at a port for TLS from the first byte, which Mail Manager does not"
+    " support. No mail is delivered.",
+    "Mail goes to port {port} of {host}, but Mail Manager does not support TLS from the first byte."
+    " No mail is delivered",
+    "Run mailops.ses.postfix_relay with port=587, or write port 587 in relayhost and in the lookup"
+    " key, set smtp_tls_wrappermode = no in main.cf and run: postfix reload",
     blocks=True,
 )
 AUTH_DISABLED = Kind(

@@ -26,7 +26,7 @@ from ._lookup import (
     Lookups,
     look_up,
 )
-from ._map_findings import entry_region
+from ._map_findings import entry_region, entry_system
 from ._probe import (
     RelayProbe,
     probe_relay,
@@ -169,6 +169,7 @@ def _entry(
         "version": entry.version,
         "in_force": entry.in_force,
         "servers": [server.shown() for server in servers],
+        "system": entry_system(entry, servers),
         "region": entry_region(entry, servers),
         "matches": entry.match.shown() if entry.match else None,
     }

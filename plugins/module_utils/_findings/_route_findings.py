@@ -17,7 +17,7 @@ from .._postfix._flows import FlowKind
 from .._postfix._tls import MANDATORY_LEVELS
 from .._postfix._tls_policy import LEVEL, find_tls
 from .._ses._redaction import redact
-from .._smtp._server import PORTS_OF_TLS, region_of_endpoint
+from .._smtp._server import PORTS_OF_TLS
 from ._client_findings import client_findings
 from ._finding import find
 from ._route_kinds import (
@@ -137,7 +137,7 @@ def relay_findings(
 
 
 def _is_ses(destination: Destination) -> bool:
-    return region_of_endpoint(destination.host) is not None
+    return destination.is_ses
 
 
 def _mail(flow: Flow) -> str:

@@ -14,7 +14,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .._ses._redaction import redact
-from .._smtp._server import region_of_endpoint
+from .._smtp._server import is_ses_host, region_of_endpoint
 from ._main_cf import tokens
 from ._tls import tls_level
 
@@ -125,6 +125,11 @@ class Destination:
     def region(self) -> str | None:
         """The region whose SES endpoint it is."""
         return region_of_endpoint(self.host)
+
+    @property
+    def is_ses(self) -> bool:
+        """Whether it is of one of SES's SMTP systems: a regional endpoint, or Mail Manager."""
+        return is_ses_host(self.host)
 
     def shown(self) -> dict[str, t.Any]:
         """The server as a result has it."""

@@ -16,7 +16,14 @@ from .._ses._mail_manager import IAM, MAIL_MANAGER, is_ingress_endpoint, is_mail
 from .._ses._regions import DOMAINS
 from .._ses._secret_shapes import is_access_key
 
-__all__ = ("PORTS_OF_TLS", "SmtpLogin", "SmtpServer", "region_of_endpoint", "smtp_system")
+__all__ = (
+    "PORTS_OF_TLS",
+    "SmtpLogin",
+    "SmtpServer",
+    "is_ses_host",
+    "region_of_endpoint",
+    "smtp_system",
+)
 
 #: https://docs.aws.amazon.com/ses/latest/dg/smtp-connect.html
 PORTS_OF_TLS = {"starttls": (587, 25, 2587), "wrapper": (465, 2465)}
@@ -62,6 +69,11 @@ def region_of_endpoint(host: str) -> str | None:
     """Return the region in the host name of an SES SMTP endpoint, None for every other name."""
     found = _SES_ENDPOINT.fullmatch(host)
     return found.group(1).lower() if found else None
+
+
+def is_ses_host(host: str) -> bool:
+    """Return whether a host is of one of SES's two SMTP systems."""
+    return is_mail_manager_host(host) or region_of_endpoint(host) is not None
 
 
 def smtp_system(

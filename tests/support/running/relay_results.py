@@ -48,6 +48,7 @@ _INSTANCE = {
             "username": ACCESS_KEY,
             "version": 4,
             "in_force": True,
+            "system": "iam",
             "region": "eu-west-1",
             "servers": [{"host": _HOST, "port": 587, "tls": "starttls"}],
             "matches": {"access_key": ACCESS_KEY, "region": "eu-west-1", "version": 4},

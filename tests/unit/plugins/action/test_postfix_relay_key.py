@@ -27,6 +27,7 @@ ENTRY: dict[str, t.Any] = {
     "path": "/etc/postfix/sasl_passwd",
     "key": "[email-smtp.eu-west-1.amazonaws.com]:587",
     "username": OLD,
+    "system": "iam",
     "region": "eu-west-1",
     "servers": [],
 }
@@ -92,6 +93,15 @@ def test_the_host_is_asked_and_then_gets_the_logins(task: Task) -> None:
     )
     assert given == {**own, "old_access_key": OLD}
     assert task.registered == [SECRET_KEY, password, text]
+
+
+def test_entries_for_mail_manager_are_named(task: Task) -> None:
+    own = {**ENTRY, "key": "@example.com", "username": "inp-abc", "system": "mail_manager"}
+    task.found = {"instances": [{"name": "-", "entries": [ENTRY, own]}]}
+    result = task.run(TASK)
+    assert result["mail_manager_entries"] == ["@example.com"]
+    assert "inp-abc" not in str(task.ran)
+    assert "mail_manager_entries" not in task.run({"state": "confirmed"})
 
 
 def test_a_host_without_the_old_key_gets_no_login(task: Task) -> None:

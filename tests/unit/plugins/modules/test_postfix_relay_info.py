@@ -112,6 +112,7 @@ def test_a_right_relay(module: Module) -> None:
                     "version": 4,
                     "in_force": True,
                     "servers": [{"host": HOST, "port": 587, "tls": "starttls"}],
+                    "system": "iam",
                     "region": "eu-west-1",
                     "matches": {"access_key": ACCESS_KEY, "region": "eu-west-1", "version": 4},
                 }

@@ -13,7 +13,7 @@ import typing as t
 import pytest
 from ansible_collections.mailops.ses.plugins.plugin_utils._audit import SEVERITIES, audit
 from ansible_collections.mailops.ses.plugins.plugin_utils._host_answer import FINDING
-from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY
+from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY, MAIL_MANAGER
 from ansible_collections.mailops.ses.tests.support.running.relay_results import relay_result
 
 OTHER_KEY = "AKIAEXAMPLE000000002"
@@ -75,9 +75,30 @@ def test_the_summary_counts_hosts_and_findings() -> None:
 
 def test_who_has_which_user_name() -> None:
     assert audit(FLEET)["usernames"] == [
-        {"username": ACCESS_KEY, "hosts": ["good", "mx1", "mx2"]},
-        {"username": OTHER_KEY, "hosts": ["mx10"]},
+        {"username": ACCESS_KEY, "system": "iam", "hosts": ["good", "mx1", "mx2"]},
+        {"username": OTHER_KEY, "system": "iam", "hosts": ["mx10"]},
     ]
+
+
+def test_which_system_a_user_name_is_for() -> None:
+    systems: list[tuple[str, str | None]] = [
+        ("inp-abc", "mail_manager"),
+        ("me", None),
+        ("twice", "iam"),
+        ("twice", None),
+    ]
+    fleet = {}
+    for number, (username, system) in enumerate(systems):
+        fleet[f"mx{number}"] = relay_result(username=username)
+        fleet[f"mx{number}"]["instances"][0]["entries"][0]["system"] = system
+    report = audit(fleet)
+    assert {each["username"]: each["system"] for each in report["usernames"]} == {
+        "inp-abc": "mail_manager",
+        "me": None,
+        "twice": None,
+    }
+    assert "User name inp-abc (Mail Manager): 1 host (mx0)" in report["lines"]
+    assert "User name me: 1 host (mx1)" in report["lines"]
 
 
 def test_of_user_names_on_as_many_hosts_the_first_comes_first() -> None:
@@ -136,7 +157,7 @@ def test_the_lines() -> None:
         ),
         "warning   mx2   table_stale         [email-smtp.eu-west-1.amazonaws.com]:587  The message.",
         "",
-        f"User name {ACCESS_KEY}: 2 hosts (good, mx2)",
+        f"User name {ACCESS_KEY} (access key): 2 hosts (good, mx2)",
         "",
         (
             "3 hosts: 2 audited, of which 1 without findings, 1 unreachable, 0 failed. "
@@ -159,6 +180,17 @@ def test_what_probes_found() -> None:
         "Relay of mx2, /etc/postfix: not accepted: 535 no",
         "Relay of mx3, /etc/postfix: not known: it is not running",
     ]
+
+
+def test_what_a_probe_of_mail_manager_shows() -> None:
+    result = relay_result()
+    result["instances"][0]["relayhost"] = [f"[{MAIL_MANAGER['endpoint']}]:587"]
+    result["instances"][0]["probe"] = {"accepted": True, "reason": "250 OK"}
+    (line,) = (line for line in audit({"mx": result})["lines"] if line.startswith("Relay of"))
+    assert line == (
+        "Relay of mx, /etc/postfix: accepted by Mail Manager now. Mail Manager accepts a message"
+        " before its rules are applied. A rule may still drop it"
+    )
 
 
 def test_the_lines_where_all_is_well() -> None:
@@ -191,7 +223,9 @@ def test_of_many_hosts_some_are_named() -> None:
         for line in audit({f"mx{number}": relay_result() for number in range(8)})["lines"]
         if line.startswith("User name")
     )
-    assert line == f"User name {ACCESS_KEY}: 8 hosts (mx0, mx1, mx2, mx3, mx4 and 3 more)"
+    assert (
+        line == f"User name {ACCESS_KEY} (access key): 8 hosts (mx0, mx1, mx2, mx3, mx4 and 3 more)"
+    )
 
 
 def test_a_long_cell_moves_no_other_row() -> None:
@@ -208,7 +242,7 @@ def test_a_terminal_takes_nothing_for_a_command() -> None:
     lines = audit({"mx": result})["lines"]
     assert all(line.isprintable() for line in lines)
     assert "�[2J next� line�  The message." in lines[1]
-    assert "User name �]0;title�: 1 host (mx)" in lines
+    assert "User name �]0;title� (access key): 1 host (mx)" in lines
 
 
 def without(result: dict[str, t.Any], *path: str | int) -> dict[str, t.Any]:

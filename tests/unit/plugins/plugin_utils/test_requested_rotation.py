@@ -17,9 +17,11 @@ from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import S
 from ansible_collections.mailops.ses.plugins.plugin_utils._requested_rotation import (
     NewKey,
     find_entries,
+    find_mail_manager_entries,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
+    MAIL_MANAGER,
     PASSWORD_OF,
     SECRET_KEY,
 )
@@ -42,6 +44,7 @@ ENTRY: dict[str, t.Any] = {
     "path": "/etc/postfix/sasl_passwd",
     "key": "[email-smtp.eu-west-1.amazonaws.com]:587",
     "username": OLD,
+    "system": "iam",
     "region": "eu-west-1",
     "servers": [SERVER],
 }
@@ -100,6 +103,18 @@ def test_a_region_that_can_not_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "'[mail.example.com]:587' of /etc/postfix/sasl_passwd can't be told" in str(raised.value)
     (rotated,) = NewKey({**OPTIONS, "region": "eu-west-1"}).rotate([nowhere]).entries
     assert rotated.entry.password == PASSWORD_OF["eu-west-1"]
+
+
+def test_entries_for_mail_manager() -> None:
+    """Their own logins are left alone; an access key is never right there."""
+    key = f"[{MAIL_MANAGER['endpoint']}]:587"
+    own = {**ENTRY, "key": key, "username": MAIL_MANAGER["username"], "system": "mail_manager"}
+    (rotated,) = NewKey(OPTIONS).rotate([own, ENTRY]).entries
+    assert rotated.entry.key == ENTRY["key"]
+    assert find_mail_manager_entries([own, ENTRY, own]) == [key]
+    with pytest.raises(SesSmtpError) as raised:
+        NewKey({**OPTIONS, "region": "eu-west-1"}).rotate([{**own, "username": OLD}])
+    assert f"the entry {key!r} of /etc/postfix/sasl_passwd is for Mail Manager" in str(raised.value)
 
 
 def test_an_entry_in_main_cf_itself() -> None:

@@ -15,6 +15,7 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._rotation_verdict impo
     rotation_verdict,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY as NEW
+from ansible_collections.mailops.ses.tests.support.example_key import MAIL_MANAGER
 from ansible_collections.mailops.ses.tests.support.running.relay_results import relay_result
 
 OLD, THIRD = "AKIAEXAMPLE000000002", "AKIAEXAMPLE000000003"
@@ -65,11 +66,18 @@ def verdict(**hosts: t.Any) -> dict[str, t.Any]:
 # A login to something else than SES.
 OTHERS: dict[str, t.Any] = {
     "key": "mail.example.com",
+    "system": None,
     "servers": [],
     "region": None,
     "version": None,
     "matches": None,
     "username": "me",
+}
+AT_MAIL_MANAGER: dict[str, t.Any] = {
+    **OTHERS,
+    "key": f"[{MAIL_MANAGER['endpoint']}]:587",
+    "username": MAIL_MANAGER["username"],
+    "system": "mail_manager",
 }
 EMPTY = of_instance(entries=[])
 
@@ -102,6 +110,9 @@ BLOCKED: dict[str, tuple[t.Any, str]] = {
     ),
     "the old key as a lookup key": (answer(**{**OTHERS, "key": OLD}), "has the old key"),
     "the old key at another server": (answer(**{**OTHERS, "username": OLD}), "has the old key"),
+    "the old key at Mail Manager": (
+        answer(**{**AT_MAIL_MANAGER, "username": OLD}), "has the old key",
+    ),
     "another key": (
         answer(THIRD),
         f"but with neither the old nor the new key: {THIRD} (check the spelling of the old access key)",
@@ -178,7 +189,10 @@ ACCEPTED: dict[str, dict[str, t.Any]] = {
     "none at all": EMPTY,
     "of others only": answer(**OTHERS),
     "of others, whose user name is not shown": answer(**{**OTHERS, "username": None}),
-    "of Mail Manager": answer(**{**OTHERS, "username": "inp-abc"}),
+    "of Mail Manager": answer(**AT_MAIL_MANAGER),
+    "of Mail Manager, whose user name is not shown": answer(
+        **{**AT_MAIL_MANAGER, "username": None}
+    ),
 }
 
 
@@ -189,6 +203,21 @@ def test_safe(host: dict[str, t.Any]) -> None:
     assert found["blocking"] == []
     assert found["lines"][1] == f"It is safe to deactivate {OLD}"
     assert found["read"] == found["hosts"] == ["good", "other"]
+
+
+def test_logins_of_mail_manager_are_named() -> None:
+    """No rotation of an access key changes them."""
+    two = both(NEW, NEW)
+    two["instances"][0]["entries"][1].update(AT_MAIL_MANAGER)
+    found = verdict(mx1=two, mx2=answer(**AT_MAIL_MANAGER), mx3=answer())
+    key = AT_MAIL_MANAGER["key"]
+    assert found["mail_manager"] == [{"host": "mx1", "keys": [key]}, {"host": "mx2", "keys": [key]}]
+    assert found["without_login"] == ["mx2"]
+    assert found["lines"][-2] == (
+        "Not touched, because the logins of Mail Manager are not derived from an access key: "
+        f"{key} on mx1; {key} on mx2"
+    )
+    assert verdict(mx3=answer())["mail_manager"] == []
 
 
 def test_the_default_is_not_safe() -> None:

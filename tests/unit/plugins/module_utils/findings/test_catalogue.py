@@ -33,6 +33,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix import _looku
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
+    MAIL_MANAGER,
     PASSWORD_OF,
     SECRET_KEY,
 )
@@ -202,6 +203,9 @@ MISTAKES: dict[str, Mistake] = {
     "VERSION_2_PASSWORD": source(f"{KEY} {ACCESS_KEY}:{VERSION_2}\n"),
     "RAW_SECRET": source(f"{KEY} {ACCESS_KEY}:{SECRET_KEY}\n"),
     "USERNAME_NOT_ACCESS_KEY": source(f"{KEY} joe@example.com:{PASSWORD}\n"),
+    "USERNAME_NOT_INGRESS_ENDPOINT": source(
+        f"{LINE}[{MAIL_MANAGER['endpoint']}]:587 {ACCESS_KEY}:{PASSWORD}\n"
+    ),
     "OTHER_REGION": source(f"{KEY} {ACCESS_KEY}:{PASSWORD_OF['us-east-1']}\n"),
     "USERNAME_OF_OTHER_KEY": source(f"{KEY} {OTHER_KEY}:{PASSWORD}\n"),
     "SHADOWED_ENTRY": source(f"{LINE}{HOST} {OTHER_KEY}:{PASSWORD}\n"),
@@ -232,6 +236,7 @@ MISTAKES: dict[str, Mistake] = {
     "TLS_NOT_VERIFIED_BY_POLICY": policy("encrypt"),
     "WRAPPERMODE_OFF": settings(relayhost=f"[{HOST}]:465"),
     "WRAPPERMODE_ON": settings(smtp_tls_wrappermode="yes"),
+    "MAIL_MANAGER_PORT": settings(relayhost=f"[{MAIL_MANAGER['endpoint']}]:465"),
     "AUTH_DISABLED": settings(smtp_sasl_auth_enable="no"),
     "SASL_NOPLAINTEXT": settings(smtp_sasl_tls_verified_security_options="noplaintext"),
     "NO_CA_FILE": settings(smtp_tls_CAfile="/no/such.pem"),
