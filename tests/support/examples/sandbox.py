@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
+    MAIL_MANAGER,
     PASSWORD_OF,
     SECRET_KEY,
 )
@@ -31,6 +32,7 @@ _VAULT = {
     "example_secret_access_key": SECRET_KEY,
     "billing_smtp_username": ACCESS_KEY,
     "billing_smtp_password": PASSWORD_OF["eu-west-3"],
+    "mail_manager_password": MAIL_MANAGER["password"],
 }
 
 

@@ -95,7 +95,7 @@ class RelayRunner:
         assert len(encoded) == len(to_run), self.output
         return [Ran(**json.loads(base64.b64decode(each))) for each in encoded]
 
-    def role(self, facts: t.Sequence[str], key: Account, **variables: t.Any) -> None:
+    def role(self, facts: t.Sequence[str], key: Account | None = None, **variables: t.Any) -> None:
         """Run the role, with these subsets of facts gathered."""
         options = {**self.task(key=key)["mailops.ses.postfix_relay"], **variables}
         gather = {"ansible.builtin.setup": {"gather_subset": ["!all", "!min", *facts]}}
