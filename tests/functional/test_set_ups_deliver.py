@@ -38,11 +38,6 @@ NOT_YET = {
         [name for name in CASES if name.startswith("own-client-")],
         "there is no option transport",
     ),
-    "mechanisms-table": "refused by Postfix's probe alone, which check mode does not make",
-}
-#: Of which postfix_relay_info does not say yet what is wrong, by case: what it says today.
-NOT_YET_FOUND = {
-    "mechanisms-table": "nothing",
 }
 
 
@@ -192,7 +187,7 @@ def test_what_is_refused_would_not_work(host: SetUpHost, name: str) -> None:
 FOUND = [name for name, case in CASES.items() if case.is_refused and case.finding]
 
 
-@pytest.mark.parametrize("name", parameters(FOUND, NOT_YET_FOUND))
+@pytest.mark.parametrize("name", FOUND)
 def test_the_audit_finds_what_is_refused(host: SetUpHost, name: str) -> None:
     """With a relay by hand, which has the same fault."""
     case = CASES[name]

@@ -11,7 +11,10 @@ from __future__ import annotations
 import typing as t
 
 from .._postfix._configuration import FILE_SETTINGS
+from .._postfix._destination import MECHANISM_FILTER as FILTER
+from .._postfix._destination import MECHANISMS
 from .._postfix._main_cf import tokens
+from .._postfix._map_entry import text
 from .._postfix._search import UnansweredError, UnusableTableError, matches_list
 from .._postfix._table_name import parse_table_name
 from .._postfix._tls import CHECKED_LEVELS, GOOD_ENOUGH, OPTIONAL_LEVELS, allows_tls_1_2
@@ -40,6 +43,7 @@ from ._route_kinds import (
     CLIENT_CHAIN_MISSING,
     CLIENT_FILE_MISSING,
     EHLO_DISABLED,
+    EHLO_DISABLED_BY_ADDRESS,
     MECHANISM_FILTER,
     OTHER_PASSWORD_MAPS,
     PROTOCOLS,
@@ -60,13 +64,14 @@ __all__ = ["client_findings"]
 
 _AUTH = "smtp_sasl_auth_enable"
 _MAPS = "smtp_sasl_password_maps"
-_FILTER = "smtp_sasl_mechanism_filter"
 _SASL_TYPE = "smtp_sasl_type"
 _TLS_OPTIONS = "smtp_sasl_tls_security_options"
 _SOFT_BOUNCE = "smtp_sasl_auth_soft_bounce"
 _CA_FILE = "smtp_tls_CAfile"
 _CHAIN = "smtp_tls_chain_files"
 _ANCHORS = "smtp_tls_trust_anchor_file"
+_EHLO_MAPS = "smtp_discard_ehlo_keyword_address_maps"
+_NEEDED_KEYWORDS = frozenset({"auth", "starttls"})
 _GRADES = ("export", "low", "medium", "high")
 _EXCLUDE_ALL = ("all", "tls")
 
@@ -170,8 +175,8 @@ class _Client:
             yield self._finds(SASL_NOPLAINTEXT, name)
         if client.says(_SASL_TYPE) not in ("", "cyrus"):
             yield self._finds(SASL_TYPE, _SASL_TYPE)
-        if client.says(_FILTER) and not self._allows_mechanisms():
-            yield self._finds(MECHANISM_FILTER, _FILTER)
+        if client.says(FILTER) and not self._allows_mechanisms():
+            yield self._finds(MECHANISM_FILTER, FILTER)
         if self._table and _MAPS in client.own:
             maps = [str(parse_table_name(token)) for token in tokens(client.says(_MAPS))]
             if self._table not in maps:
@@ -181,13 +186,13 @@ class _Client:
 
     def _allows_mechanisms(self) -> bool:
         """Whether the filter leaves a mechanism of SES's. Unknown counts as yes."""
-        value = self._client.says(_FILTER)
+        value = self._client.says(FILTER)
         try:
-            return any(
-                matches_list(self._configuration, value, each) for each in ("PLAIN", "LOGIN")
-            )
-        except (KeyError, UnansweredError, UnusableTableError):
+            return any(matches_list(self._configuration, value, each) for each in MECHANISMS)
+        except UnansweredError:
             return True
+        except UnusableTableError:
+            return False
 
     def _tls_settings(self, tls: Tls) -> t.Iterator[Finding]:
         client = self._client
@@ -253,5 +258,13 @@ class _Client:
         discarded = {
             each.lower() for each in tokens(self._client.says("smtp_discard_ehlo_keywords"))
         }
-        if discarded & {"auth", "starttls"}:
+        if discarded & _NEEDED_KEYWORDS:
             yield self._finds(EHLO_DISABLED, "smtp_discard_ehlo_keywords")
+        for token in tokens(self._client.says(_EHLO_MAPS)):
+            table = self._configuration.tables[token]
+            values = [*table.values.values()]
+            found = [*self._configuration.results.get(token, ()), *map(text, values)]
+            if any(_NEEDED_KEYWORDS & {*tokens(each.lower())} for each in found):
+                # Which addresses the server has, nobody knows before.
+                kind = EHLO_DISABLED if table.type == "static" else EHLO_DISABLED_BY_ADDRESS
+                yield self._finds(kind, _EHLO_MAPS, table=redact(token))

@@ -21,6 +21,7 @@ __all__ = [
     "CLIENT_CHAIN_MISSING",
     "CLIENT_FILE_MISSING",
     "EHLO_DISABLED",
+    "EHLO_DISABLED_BY_ADDRESS",
     "MECHANISM_FILTER",
     "NOT_RUNNING",
     "OTHER_FLOW",
@@ -215,11 +216,20 @@ MECHANISM_FILTER = Kind(
 EHLO_DISABLED = Kind(
     "ehlo_disabled",
     "critical",
-    "smtp_never_send_ehlo or smtp_discard_ehlo_keywords keeps Postfix from seeing that SES offers TLS"
+    "smtp_never_send_ehlo, smtp_discard_ehlo_keywords or an entry for all addresses keeps Postfix from seeing that SES offers TLS"
     " and a login.",
     "{where} has {setting} = {value}, so Postfix does not see that {key} offers STARTTLS and AUTH",
     f"Remove that setting: {{command}}. {_RELOAD}",
     blocks=True,
+)
+EHLO_DISABLED_BY_ADDRESS = Kind(
+    "ehlo_disabled",
+    "warning",
+    "smtp_discard_ehlo_keyword_address_maps keeps Postfix from seeing that servers with some addresses"
+    " offer TLS and a login.",
+    "{table}, in smtp_discard_ehlo_keyword_address_maps ({where}), has entries with auth or starttls. If"
+    " one is for an address of {key}, Postfix does not see that it offers STARTTLS and AUTH",
+    f"If mail is deferred, remove auth and starttls from these entries. {_RELOAD}",
 )
 AUTH_DISABLED_BY_SERVICE = Kind(
     "auth_disabled",

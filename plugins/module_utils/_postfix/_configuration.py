@@ -26,9 +26,11 @@ if t.TYPE_CHECKING:
     from ._programs import Postfix
 
 __all__ = [
+    "CLIENT_TABLES",
     "DOMAIN_LISTS",
     "FILE_SETTINGS",
     "FILTER_SETTINGS",
+    "MAILBOX_TABLES",
     "RECIPIENT_TABLES",
     "ROUTING_SETTINGS",
     "ROUTING_TABLES",
@@ -44,6 +46,16 @@ DOMAIN_LISTS = (
     "virtual_alias_domains",
     "virtual_mailbox_domains",
 )
+#: Lists of lookup tables with which local(8) hands mail to another service (mailbox.c, unknown.c).
+MAILBOX_TABLES = ("mailbox_transport_maps", "fallback_transport_maps")
+#: Lists of lookup tables of Postfix's SMTP clients.
+CLIENT_TABLES = (
+    "smtp_discard_ehlo_keyword_address_maps",
+    "smtp_tls_per_site",
+    "smtp_tls_policy_maps",
+)
+#: Lists of words, files and lookup tables of Postfix's SMTP clients.
+_CLIENT_LISTS = ("smtp_sasl_mechanism_filter",)
 #: Lists of lookup tables.
 ROUTING_TABLES = (
     "relocated_maps",
@@ -83,6 +95,7 @@ ROUTING_SETTINGS = (
     *DOMAIN_LISTS,
     *ROUTING_TABLES,
     *RECIPIENT_TABLES,
+    *MAILBOX_TABLES,
     *FILTER_SETTINGS,
     "content_filter",
     "default_filter_nexthop",
@@ -238,12 +251,12 @@ def read_configuration(
     utf8 = settings.get("smtputf8_enable") == "yes"
     tables: dict[str, Table] = {}
     files: dict[str, tuple[str, ...] | None] = {}
-    of_clients = ("smtp_tls_policy_maps", "smtp_tls_per_site")
-    for name in (*DOMAIN_LISTS, *ROUTING_TABLES, *RECIPIENT_TABLES, *of_clients):
+    lists = (*DOMAIN_LISTS, *_CLIENT_LISTS)
+    for name in (*lists, *ROUTING_TABLES, *RECIPIENT_TABLES, *MAILBOX_TABLES, *CLIENT_TABLES):
         values = [one.overrides[name].value for one in services.values() if name in one.overrides]
         values += [settings.get(name, ""), (coming or {}).get(name, "")]
         for token in (token for value in values for token in tokens(value)):
-            _read_token(postfix, token, utf8, tables, files, is_list=name in DOMAIN_LISTS)
+            _read_token(postfix, token, utf8, tables, files, is_list=name in lists)
     found = Configuration(directory, settings, setting_lines(content), services, tables, files)
     results = {token: _read_results(table.path) for token, table in tables.items() if table.path}
     return replace(

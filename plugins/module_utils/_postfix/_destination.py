@@ -18,17 +18,30 @@ from .._smtp._server import is_ses_host, region_of_endpoint
 from ._main_cf import tokens
 from ._tls import tls_level
 
-__all__ = ["CLIENT_SETTINGS", "Client", "Destination", "destinations", "host_of"]
+__all__ = [
+    "CLIENT_SETTINGS",
+    "MECHANISMS",
+    "MECHANISM_FILTER",
+    "Client",
+    "Destination",
+    "destinations",
+    "host_of",
+]
+
+#: The mechanisms of SASL that SES has, and the setting that leaves some of them.
+MECHANISMS = ("PLAIN", "LOGIN")
+MECHANISM_FILTER = "smtp_sasl_mechanism_filter"
 
 #: What decides how a client connects and logs in. A service of master.cf may have its own.
 CLIENT_SETTINGS = (
+    "smtp_discard_ehlo_keyword_address_maps",
     "smtp_discard_ehlo_keywords",
     "smtp_enforce_tls",
     "smtp_fallback_relay",
     "smtp_never_send_ehlo",
     "smtp_sasl_auth_enable",
     "smtp_sasl_auth_soft_bounce",
-    "smtp_sasl_mechanism_filter",
+    MECHANISM_FILTER,
     "smtp_sasl_password_maps",
     "smtp_sasl_security_options",
     "smtp_sasl_tls_security_options",

@@ -17,12 +17,18 @@ import re
 import typing as t
 from dataclasses import dataclass, replace
 
-from ._configuration import RECIPIENT_TABLES, Configuration
-from ._destination import Destination, destinations
+from ._configuration import MAILBOX_TABLES, RECIPIENT_TABLES, Configuration
+from ._destination import MECHANISM_FILTER, MECHANISMS, Destination, destinations
 from ._main_cf import tokens
 from ._map_entry import text
 from ._routing import AddressClass, Decision, Route, answer_questions, find_route
-from ._search import UnansweredError, UnusableTableError, address_keys, search
+from ._search import (
+    UnansweredError,
+    UnusableTableError,
+    address_keys,
+    matches_list,
+    search,
+)
 from ._tls_policy import tls_questions
 
 if t.TYPE_CHECKING:
@@ -39,6 +45,8 @@ _NOBODY = "nobody"
 _RELAYHOSTS = "sender_dependent_relayhost_maps"
 _SENDERS = (_RELAYHOSTS, "sender_dependent_default_transport_maps")
 _CLEANUP = "cleanup/unix"
+_REWRITE = "rewrite/unix"
+_LOCAL = "local/unix"
 _PLAIN_ADDRESS = re.compile(r"[\w.+=-]+(?:@[\w.-]+)?\Z")
 _FILTERED = ("smtpd", "pickup", "qmqpd")
 
@@ -111,7 +119,7 @@ class _Finder:
         found += self._of_mailboxes()
         found += self._of_filters()
         found += self._fallbacks({flow.route.transport for flow in found})
-        self._ask_policies(found)
+        self._ask_for_clients(found)
         return self._configuration, Flows(tuple(found), tuple(self._unlisted()))
 
     def _route(self, sender: str, recipient: str) -> Route:
@@ -149,23 +157,24 @@ class _Finder:
         except (UnansweredError, UnusableTableError):
             return None
 
-    def _ask_policies(self, flows: t.Iterable[Flow]) -> None:
-        """Ask the tables with TLS policies for the servers, if they can't be listed."""
+    def _ask_for_clients(self, flows: t.Iterable[Flow]) -> None:
+        """Ask the tables of the clients for the servers, if they can't be listed."""
         for flow in flows:
             client = flow.route.client
             for server in destinations(flow.route.nexthop, client) if client else ():
                 self._configuration = answer_questions(
                     self._configuration,
                     self._ask,
-                    functools.partial(_policy_questions, server=server),
+                    functools.partial(_client_questions, server=server),
                 )
 
     def _says(self, name: str) -> str:
-        return self._configuration.says(name, "rewrite/unix")
+        return self._configuration.says(name, _REWRITE)
 
-    def _tables(self, name: str) -> list[tuple[str, Table]]:
+    def _tables(self, name: str, service: str = _REWRITE) -> list[tuple[str, Table]]:
         tables = self._configuration.tables
-        return [(token, tables[token]) for token in tokens(self._says(name)) if token in tables]
+        value = self._configuration.says(name, service)
+        return [(token, tables[token]) for token in tokens(value) if token in tables]
 
     def _of_senders(self, senders: t.Iterable[str]) -> t.Iterator[Flow]:
         keys = dict.fromkeys(sender.lower() for sender in senders)
@@ -261,6 +270,21 @@ class _Finder:
                 own = self._configuration.own(name, service) is not None
                 by = self._decision(name, service=service if own else "")
                 yield Flow(FlowKind.MAILBOX, name, self._made(transport, nexthop, by))
+        yield from self._of_mailbox_tables()
+
+    def _of_mailbox_tables(self) -> t.Iterator[Flow]:
+        """One for each value of a table with which local(8) hands mail to another service."""
+        for name in MAILBOX_TABLES:
+            own = self._configuration.own(name, _LOCAL) is not None
+            for token, table in self._tables(name, _LOCAL):
+                results = self._configuration.results.get(token, ())
+                found: dict[str, str | None] = dict.fromkeys(results)
+                found.update({text(value): text(key) for key, value in table.values.items()})
+                for value, key in found.items():
+                    transport, _colon, nexthop = value.partition(":")
+                    by = self._decision(name, token, _LOCAL if own else "")
+                    made = self._made(transport, nexthop, replace(by, key=key))
+                    yield Flow(FlowKind.MAILBOX, name, made)
 
     def _of_filters(self) -> t.Iterator[Flow]:
         """What content_filter names for the services that take mail in."""
@@ -290,15 +314,27 @@ class _Finder:
                 yield Flow(FlowKind.FALLBACK, path, self._made(client.service, value, by))
 
     def _unlisted(self) -> t.Iterator[tuple[str, str]]:
-        for name in ("transport_maps", *_SENDERS):
-            for token, table in self._tables(name):
+        settings = [(name, _REWRITE) for name in ("transport_maps", *_SENDERS)]
+        settings += [(name, _LOCAL) for name in MAILBOX_TABLES]
+        for name, service in settings:
+            for token, table in self._tables(name, service):
                 is_known = table.complete or table.inline or token in self._configuration.results
                 if not is_known:
                     yield name, token
 
 
-def _policy_questions(configuration: Configuration, server: Destination) -> tuple[Question, ...]:
-    return tls_questions(configuration, server.client, server)
+def _client_questions(configuration: Configuration, server: Destination) -> tuple[Question, ...]:
+    """What tables that can't be listed have to be asked about TLS for a server, and mechanisms."""
+    found = tls_questions(configuration, server.client, server)
+    value = server.client.says(MECHANISM_FILTER)
+    try:
+        for mechanism in MECHANISMS:
+            matches_list(configuration, value, mechanism)
+    except UnansweredError as exc:
+        found += exc.questions
+    except UnusableTableError:
+        pass
+    return found
 
 
 def _listed_keys(table: Table) -> list[bytes]:

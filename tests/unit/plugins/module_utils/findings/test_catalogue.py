@@ -266,6 +266,7 @@ MISTAKES: dict[str, Mistake] = {
     "CLIENT_FILE_MISSING": settings(smtp_tls_cert_file="/no/such.pem"),
     "MECHANISM_FILTER": settings(smtp_sasl_mechanism_filter="cram-md5"),
     "EHLO_DISABLED": settings(smtp_never_send_ehlo="yes"),
+    "EHLO_DISABLED_BY_ADDRESS": entry("smtp_discard_ehlo_keyword_address_maps", "192.0.2.1 auth"),
     "AUTH_DISABLED_BY_SERVICE": own("smtp_sasl_auth_enable=no"),
     "AUTH_SOFT_BOUNCE_OFF": settings(smtp_sasl_auth_soft_bounce="no"),
     "OTHER_FLOW": entry("transport_maps", "a.example smtp:[127.0.0.9]:2525"),

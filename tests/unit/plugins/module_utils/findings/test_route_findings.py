@@ -57,6 +57,7 @@ AFTER = {
 WRAPPED = f"[{HOST}]:465"
 SDR, SDT = "sender_dependent_relayhost_maps", "sender_dependent_default_transport_maps"
 TRANSPORTS, T = "transport_maps", "hash:/t"
+EHLO, MAILBOXES = "smtp_discard_ehlo_keyword_address_maps", "mailbox_transport_maps"
 OUT = "out unix - - n - - smtp\n"
 Case = t.Tuple[t.Dict[str, str], t.Dict[str, str], str, t.Set[str]]  # noqa: UP006  # Python 3.7
 
@@ -74,6 +75,10 @@ def judge(
         "static:me": Table("static:me", "static", None, State.OPAQUE, values={b"*": b"me"}),
         "static:me@x": Table("static:me@x", "static", None, State.OPAQUE, values={b"*": b"me@x"}),
         "static:out": Table("static:out", "static", None, State.OPAQUE, values={b"*": b"out"}),
+        "static:auth": Table("static:auth", "static", None, State.OPAQUE, values={b"*": b"Auth"}),
+        "static:smtp:[x]": Table(
+            "static:", "static", None, State.OPAQUE, values={b"*": b"smtp:[x]"}
+        ),
         "ldap:/l": Table("ldap:/l", "ldap", "/l", State.OPAQUE),
         "regexp:/p": Table("regexp:/p", "regexp", "/p", State.OPAQUE),
     }
@@ -155,8 +160,16 @@ CASES: dict[str, Case] = {
     "mechanisms": ({"smtp_sasl_mechanism_filter": "cram-md5, external"}, {}, "", {"sasl_mechanism_filter"}),
     "all but those": ({"smtp_sasl_mechanism_filter": "!plain, !LOGIN"}, {}, "", {"sasl_mechanism_filter"}),
     "one of them": ({"smtp_sasl_mechanism_filter": "!gssapi, Login"}, {}, "", set()),
+    "a table of mechanisms": ({"smtp_sasl_mechanism_filter": T}, {"gssapi": "x"}, "", {"sasl_mechanism_filter"}),
+    "a table with one of them": ({"smtp_sasl_mechanism_filter": f"gssapi, {T}"}, {"login": "x"}, "", set()),
+    "a table without one of them": ({"smtp_sasl_mechanism_filter": f"!{T}, static:me"}, {"plain": "x"}, "", set()),
+    "any mechanism": ({"smtp_sasl_mechanism_filter": "static:me"}, {}, "", set()),
+    "mechanisms of a table that is asked": ({"smtp_sasl_mechanism_filter": "ldap:/l"}, {}, "", {"sasl_mechanism_filter"}),
+    "mechanisms of a file that can't be read": ({"smtp_sasl_mechanism_filter": "/gone"}, {}, "", {"sasl_mechanism_filter"}),
     "no EHLO": ({"smtp_never_send_ehlo": "yes"}, {}, "", {"ehlo_disabled"}),
     "an ignored STARTTLS": ({"smtp_discard_ehlo_keywords": "pipelining STARTTLS"}, {}, "", {"ehlo_disabled"}),
+    "an ignored AUTH at every address": ({EHLO: "static:auth"}, {}, "", {"ehlo_disabled"}),
+    "ignored at every address, but no AUTH": ({EHLO: "static:me"}, {}, "", set()),
     # Other mail.
     "a filter": ({"content_filter": "smtp:[127.0.0.9]:25"}, {}, "", {"other_mail_flow"}),
     "a filter of a service": ({}, {}, "pickup unix n - n 60 1 pickup -o content_filter=smtp:[x]\n", {"other_mail_flow"}),
@@ -172,6 +185,13 @@ CASES: dict[str, Case] = {
     "virtual mailboxes elsewhere": ({"virtual_mailbox_domains": "x.example", "virtual_transport": "smtp:[x]"}, {}, "", {"other_mail_flow"}),
     "no virtual mailboxes": ({"virtual_transport": "smtp:[x]"}, {}, "", set()),
     "mailboxes by LMTP": ({"mailbox_transport": "lmtp:[x]"}, {}, "lmtp unix - - n - - lmtp\n", set()),
+    "some mailboxes elsewhere": ({MAILBOXES: T}, {"me": "smtp:[x]:25"}, "", {"other_mail_flow"}),
+    "unknown users elsewhere, by a table": ({"fallback_transport_maps": T}, {"me": "relay:[x]"}, "", {"other_mail_flow"}),
+    "all mailboxes elsewhere": ({MAILBOXES: "static:smtp:[x]"}, {}, "", {"other_mail_flow"}),
+    "mailboxes of a pattern elsewhere": ({MAILBOXES: "regexp:/p"}, {"p": "smtp:[x]"}, "", {"other_mail_flow"}),
+    "mailboxes by LMTP, by a table": ({MAILBOXES: T}, {"me": "lmtp:[x]"}, "lmtp unix - - n - - lmtp\n", set()),
+    "a client of its own for mailboxes": ({MAILBOXES: T}, {"me": "out:[x]"}, f"{OUT} -o smtp_tls_security_level=none\n", set()),
+    "mailboxes of one local(8), by a table": ({}, {"me": "smtp:[x]"}, f"local unix - n n - - local -o {MAILBOXES}=hash:/t\n", {"other_mail_flow"}),
     "mailboxes elsewhere for one local(8)": ({}, {}, "local unix - n n - - local -o mailbox_transport=smtp:[x]\n", {"other_mail_flow"}),
     "elsewhere with a policy": ({TRANSPORTS: T, "smtp_tls_policy_maps": T}, {"x.example": "smtp:[x]:25", "[x]:25": "may"}, "", set()),
     "elsewhere, strict before": (
@@ -205,11 +225,25 @@ def test_what_blocks(
 
 
 def test_what_only_warns() -> None:
-    found = judge({"smtp_sasl_auth_soft_bounce": "no", TRANSPORTS: "ldap:/l"})
+    found = judge(
+        {
+            "smtp_sasl_auth_soft_bounce": "no",
+            TRANSPORTS: "ldap:/l",
+            EHLO: "regexp:/p, static:me",
+        },
+        {"p": "starttls, chunking"},
+    )
     assert {(each.id, each.blocks) for each in found} == {
         ("auth_soft_bounce_off", False),
+        ("ehlo_disabled", False),
         ("routes_unknown", False),
     }
+
+
+def test_a_table_of_mailboxes_that_cannot_be_listed_is_said() -> None:
+    (found,) = judge({MAILBOXES: "ldap:/l"})
+    assert (found.id, found.blocks) == ("routes_unknown", False)
+    assert MAILBOXES in found.message
 
 
 @pytest.mark.parametrize(
