@@ -141,8 +141,8 @@ options:
     default: 10
   retries:
     description:
-      - How often to try a login again while its refusal may pass, as that of a key that SES does not know yet, and how
-        often to repeat a probe that fails.
+      - How often to try a login, or a probe, again while its failure may pass, for example a connection that fails or
+        the refusal of an access key that SES does not know yet.
     type: int
     default: 0
   delay:
@@ -323,7 +323,9 @@ proof:
       type: str
       sample: postfix
     tls_verified:
-      description: Whether Postfix verifies the certificate of the server before it sends the login. See O(tls_security_level).
+      description:
+        - Whether Postfix verifies the certificate of the server before it sends the login, by C(main.cf), C(master.cf)
+          and TLS policies. See O(tls_security_level).
       type: bool
       sample: true
     reason:
@@ -346,6 +348,7 @@ from ..module_utils._files._attributes import FileAttributes
 from ..module_utils._files._private_directory import make_private_directory
 from ..module_utils._files._safe_walk import Places
 from ..module_utils._findings._probe import RelayProbe, probe_relay
+from ..module_utils._findings._suspects import list_suspects
 from ..module_utils._options import LOGIN_OPTIONS, POSTFIX_RELAY
 from ..module_utils._payload import unpack
 from ..module_utils._postfix._map_entry import PasswordMapError
@@ -361,7 +364,7 @@ from ..module_utils._relay._plan import (
 )
 from ..module_utils._relay._proof import Proof, lack_proof, prove
 from ..module_utils._relay._removal import decide_removal
-from ..module_utils._relay._settings import RelayLogins
+from ..module_utils._relay._settings import NAMES, RelayLogins
 from ..module_utils._relay._setup import complete_request, decide_setup
 from ..module_utils._relay._transaction import Outcome, Transaction
 from ..module_utils._run_module import run_module
@@ -422,11 +425,24 @@ def _set_up(
 
     Returns what came of it, what was shown, and the findings that were accepted.
     """
-    params = module.params
     request = complete_request(request)
     decision = decide_setup(request, instance)
-    for warning in decision.warnings:
-        module.warn(warning)
+    try:
+        outcome, proof = _do_set_up(module, request, decision, instance)
+    finally:
+        for warning in decision.warnings:
+            module.warn(warning)
+    return outcome, proof, decision.accepted
+
+
+def _do_set_up(
+    module: AnsibleModule,
+    request: RelayRequest,
+    decision: Decision[RelaySnapshot, RelayPlan],
+    instance: Instance,
+) -> tuple[Outcome[RelayPlan], tuple[Proof, ...]]:
+    """Do what is decided; returns what came of it, and what was shown."""
+    params = module.params
     logins = RelayLogins(request.logins, request.senders)
     again = {"retries": params["retries"], "delay": params["delay"]}
     if params["verify"]:
@@ -435,25 +451,33 @@ def _set_up(
     if module.check_mode:
         outcome = _rehearse(module, decision, instance)
         why = "in check mode, Postfix is not asked" if params["verify"] else _UNVERIFIED
-        shown = lack_proof(logins, request.tls_level, why, logged_in=params["verify"])
-        return outcome, shown, decision.accepted
+        return outcome, lack_proof(logins, decision.unverified, why, logged_in=params["verify"])
     if not params["verify"]:
         outcome = _apply(decision, instance)
-        shown = lack_proof(logins, request.tls_level, _UNVERIFIED, logged_in=False)
-        return outcome, shown, decision.accepted
+        return outcome, lack_proof(logins, decision.unverified, _UNVERIFIED, logged_in=False)
     proof: list[Proof] = []
 
     def ask() -> RelayProbe:
         running = instance.is_running()
         return probe_relay(instance.postfix, instance.directory, params["timeout"], running=running)
 
+    def find_suspects(found: RelayProbe) -> tuple[str, ...]:
+        return list_suspects(instance.postfix, instance.directory, found.transport, NAMES)
+
     def show(afterwards: str) -> None:
-        proof[:] = prove(logins, request.tls_level, ask, afterwards=afterwards, **again)
+        proof[:] = prove(
+            logins,
+            decision.unverified,
+            ask,
+            afterwards=afterwards,
+            find_suspects=find_suspects,
+            **again,
+        )
 
     outcome = _apply(decision, instance, lambda: show("Everything was rolled back"))
     if not proof:
         show("Nothing was changed")
-    return outcome, tuple(proof), decision.accepted
+    return outcome, tuple(proof)
 
 
 def _remove(module: AnsibleModule, request: RelayRequest, instance: Instance) -> Outcome[RelayPlan]:

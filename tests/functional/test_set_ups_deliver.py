@@ -111,7 +111,7 @@ def assert_refused(
     assert host.contents() == before
     if not case.needs_proof:
         assert predicted.get("msg") == done["msg"]
-        assert_named(case.names, done["msg"])
+    assert_named(case.names, done["msg"])
     assert_delivered(host, case.flows, "before")
     # A relay by hand may well give its login away.
     if "unverified" not in case.flows[-1].before[-1]:

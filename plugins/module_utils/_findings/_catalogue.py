@@ -12,7 +12,14 @@ The functions that find something name a kind, a file, a key and values; see fin
 
 from __future__ import annotations
 
-from . import _entry_kinds, _host_kinds, _relay_kinds, _route_kinds, _table_kinds
+from . import (
+    _connection_kinds,
+    _entry_kinds,
+    _host_kinds,
+    _relay_kinds,
+    _route_kinds,
+    _table_kinds,
+)
 from ._finding import Kind
 
 __all__ = ["KINDS"]
@@ -20,7 +27,14 @@ __all__ = ["KINDS"]
 #: Every kind by the name of its constant.
 KINDS = {
     name: kind
-    for module in (_entry_kinds, _host_kinds, _relay_kinds, _route_kinds, _table_kinds)
+    for module in (
+        _connection_kinds,
+        _entry_kinds,
+        _host_kinds,
+        _relay_kinds,
+        _route_kinds,
+        _table_kinds,
+    )
     for name, kind in vars(module).items()
     if isinstance(kind, Kind)
 }

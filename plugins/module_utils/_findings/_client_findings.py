@@ -22,6 +22,7 @@ from .._postfix._tls_policy import LEVEL, PER_SITE, POLICIES, find_tls
 from .._ses._mail_manager import is_mail_manager_host
 from .._ses._redaction import redact
 from .._smtp._server import PORTS_OF_TLS
+from ._connection_findings import connection_findings
 from ._finding import find
 from ._relay_kinds import (
     AUTH_DISABLED,
@@ -112,6 +113,8 @@ class _Client:
         if self._tls.level is not None and self._tls.level != "none":
             yield from self._tls_settings(self._tls)
         yield from self._ehlo()
+        for kind, name in connection_findings(self._configuration, self._destination):
+            yield self._finds(kind, name)
 
     def _finds(self, kind: Kind, name: str, **values: t.Any) -> Finding:
         """A finding about a setting of the client."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from .._postfix._configuration import ROUTING_TABLES
 from .._postfix._destination import destinations
 from .._postfix._flows import FlowKind
-from .._postfix._tls import MANDATORY_LEVELS
+from .._postfix._tls import CHECKED_LEVELS, MANDATORY_LEVELS
 from .._postfix._tls_policy import LEVEL, find_tls
 from .._ses._redaction import redact
 from .._smtp._server import PORTS_OF_TLS
@@ -42,7 +42,7 @@ if t.TYPE_CHECKING:
     from .._postfix._routing import Decision
     from ._finding import Finding
 
-__all__ = ["Relay", "relay_findings", "route_findings", "servers_of"]
+__all__ = ["Relay", "find_unverified", "relay_findings", "route_findings", "servers_of"]
 
 #: Without these no mail leaves a host, by their lines in master.cf.
 _NEEDED = {
@@ -134,6 +134,18 @@ def relay_findings(
         for server in servers:
             found += client_findings(configuration, server, relay.level, relay.table)
     return list(dict.fromkeys([*found, *_unlisted(configuration, flows)]))
+
+
+def find_unverified(configuration: Configuration, flows: Flows, relay: Relay) -> set[str]:
+    """The relay's servers, in lower case, whose certificate the client of a flow does not verify."""
+    ours = relay.servers | {*relay.senders.values()}
+    return {
+        server.text.lower()
+        for flow in flows.flows
+        for server in servers_of(flow)
+        if server.text.lower() in ours
+        and find_tls(configuration, server.client, server).level not in CHECKED_LEVELS
+    }
 
 
 def _is_ses(destination: Destination) -> bool:

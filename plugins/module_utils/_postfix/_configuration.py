@@ -11,11 +11,12 @@ from __future__ import annotations
 import errno
 import os
 import re
+import socket
 import typing as t
 from dataclasses import dataclass, field, replace
 
 from .._files._secret_file import SecretFileError, read_if_there
-from ._destination import CLIENT_SETTINGS, Client
+from ._destination import BIND_ADDRESSES, CLIENT_SETTINGS, Client
 from ._lines import logical_lines, setting_lines
 from ._lookup_table import Table, read_table
 from ._main_cf import read_settings, tokens
@@ -148,7 +149,8 @@ class Configuration:
     """One instance, frozen. All values have their parameters expanded.
 
     `results` has the right-hand sides of tables with patterns, by table. `missing` has the files that
-    settings of SMTP clients name, and that are not there. `filters` are those that tables name.
+    settings of SMTP clients name, and that are not there, `foreign` the addresses for their side of
+    a connection that this host does not have. `filters` are those that tables name.
     `settings` are main.cf's effective ones, `lines` those of main.cf by the settings that it has,
     `services` those of master.cf by name/type. `tables` are by their names in settings, `files`
     has the entries of files with patterns, None for one that can't be read. `answers` is what
@@ -164,6 +166,7 @@ class Configuration:
     answers: t.Mapping[tuple[str, str], str | None] = field(default_factory=dict)
     results: t.Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     missing: frozenset[str] = frozenset()
+    foreign: frozenset[str] = frozenset()
     filters: tuple[Filter, ...] = ()
 
     @property
@@ -269,6 +272,7 @@ def read_configuration(
         missing=frozenset(
             path for client in found.clients() for path in _named_files(client) if _is_missing(path)
         ),
+        foreign=frozenset(filter(_is_foreign, _bind_addresses(found))),
         filters=tuple(_read_filters(found)),
     )
 
@@ -297,6 +301,23 @@ def _found_filters(path: str) -> t.Iterable[str]:
 def _named_files(client: Client) -> t.Iterator[str]:
     for name in (*FILE_SETTINGS, "smtp_tls_CAfile"):
         yield from tokens(client.says(name))
+
+
+def _bind_addresses(configuration: Configuration) -> t.Iterator[str]:
+    for client in configuration.clients():
+        yield from filter(None, map(client.says, BIND_ADDRESSES))
+
+
+def _is_foreign(address: str) -> bool:
+    """Whether this host does not have an address; False if it is none."""
+    literal = address.strip("[]")
+    family = socket.AF_INET6 if ":" in literal else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as one:
+            one.bind((literal, 0))
+    except OSError as exc:
+        return exc.errno == errno.EADDRNOTAVAIL
+    return False
 
 
 def _is_missing(path: str) -> bool:

@@ -19,9 +19,12 @@ from ._main_cf import tokens
 from ._tls import tls_level
 
 __all__ = [
+    "BIND_ADDRESSES",
     "CLIENT_SETTINGS",
     "MECHANISMS",
     "MECHANISM_FILTER",
+    "PROTOCOLS",
+    "TIMEOUTS",
     "Client",
     "Destination",
     "destinations",
@@ -32,8 +35,26 @@ __all__ = [
 MECHANISMS = ("PLAIN", "LOGIN")
 MECHANISM_FILTER = "smtp_sasl_mechanism_filter"
 
+#: The protocols of IP, ipv4 and ipv6, and the local address for each.
+PROTOCOLS = "inet_protocols"
+BIND_ADDRESSES = {"smtp_bind_address": "ipv4", "smtp_bind_address6": "ipv6"}
+#: How long the client waits for each step of a delivery.
+TIMEOUTS = (
+    "smtp_connect_timeout",
+    "smtp_helo_timeout",
+    "smtp_starttls_timeout",
+    "smtp_mail_timeout",
+    "smtp_rcpt_timeout",
+    "smtp_data_init_timeout",
+    "smtp_data_xfer_timeout",
+    "smtp_data_done_timeout",
+)
 #: What decides how a client connects and logs in. A service of master.cf may have its own.
 CLIENT_SETTINGS = (
+    PROTOCOLS,
+    *BIND_ADDRESSES,
+    *TIMEOUTS,
+    "smtp_bind_address_enforce",
     "smtp_discard_ehlo_keyword_address_maps",
     "smtp_discard_ehlo_keywords",
     "smtp_enforce_tls",
@@ -48,6 +69,7 @@ CLIENT_SETTINGS = (
     "smtp_sasl_tls_verified_security_options",
     "smtp_sasl_type",
     "smtp_sender_dependent_authentication",
+    "smtp_tcp_port",
     "smtp_tls_CAfile",
     "smtp_tls_CApath",
     "smtp_tls_cert_file",
@@ -164,13 +186,12 @@ def destinations(value: str, client: Client) -> tuple[Destination, ...]:
         match = _DESTINATION.match(text)
         if match:
             host = match.group("literal") or match.group("name")
-            found.append(Destination(text, host.lower(), _port(match.group("port")), client))
+            port = match.group("port") or client.says("smtp_tcp_port")
+            found.append(Destination(text, host.lower(), _port(port), client))
     return tuple(found)
 
 
-def _port(port: str | None) -> int:
-    if port is None:
-        return _SMTP_PORT
+def _port(port: str) -> int:
     if port.isdigit():
         return int(port)
     try:

@@ -17,7 +17,7 @@ import re
 import typing as t
 from dataclasses import replace
 
-from .._findings._route_findings import Relay, relay_findings
+from .._findings._route_findings import Relay, find_unverified, relay_findings
 from .._postfix._asking import ask_tables
 from .._postfix._configuration import ROUTING_SETTINGS, read_configuration
 from .._postfix._destination import CLIENT_SETTINGS
@@ -68,10 +68,15 @@ _WAY_OUT = "To set up the relay in spite of this, add {} to accept_findings"
 
 
 class RouteCheck(t.NamedTuple):
-    """What a check has found: the IDs of findings that were accepted, and what to warn of."""
+    """What a check has found: the IDs of findings that were accepted, and what to warn of.
+
+    `unverified` has those servers of the relay, in lower case, whose certificate a client of Postfix's
+    does not verify.
+    """
 
     accepted: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    unverified: frozenset[str] = frozenset()
 
 
 def check_routing(values: t.Mapping[str, str], servers: int) -> None:
@@ -163,6 +168,7 @@ def check_routes(
             for each in found
             if not each.blocks or each in accepted
         ),
+        frozenset(find_unverified(changed, flows, relay)),
     )
 
 

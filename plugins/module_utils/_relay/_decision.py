@@ -46,10 +46,11 @@ _P = t.TypeVar("_P", bound="Plan")
 class Decision(t.Generic[_S, _P]):
     """What a task is to do on a host: the `plan` that was made last, and its checks' `warnings`.
 
-    `accepted` has the IDs of findings in spite of which it is done.
+    `accepted` has the IDs of findings in spite of which it is done, `unverified` the servers whose
+    certificate Postfix does not verify. What `check` finds counts until `check_staged` knows better.
 
     `read` reads a snapshot; `make_plan` is pure; `check` raises what would keep the plan from working,
-    and returns what it has found; `check_staged` looks at the new main.cf.
+    and returns what it has found; `check_staged` does the same with the new main.cf.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Decision(t.Generic[_S, _P]):
         read: t.Callable[[], _S],
         make_plan: t.Callable[[_S], _P],
         check: t.Callable[[_S, _P], RouteCheck] | None = None,
-        check_staged: t.Callable[[_S, MainCf, SafePath], None] | None = None,
+        check_staged: t.Callable[[_S, MainCf, SafePath], RouteCheck] | None = None,
     ) -> None:
         self._tools = tools
         self._instance = instance
@@ -70,6 +71,7 @@ class Decision(t.Generic[_S, _P]):
         self._check_staged = check_staged
         self.accepted: tuple[str, ...] = ()
         self.warnings: tuple[str, ...] = ()
+        self.unverified: frozenset[str] = frozenset()
         self._snapshot = read()
         self.plan = self._decide(self._snapshot)
 
@@ -86,16 +88,19 @@ class Decision(t.Generic[_S, _P]):
     def check_staged(self, main_cf: MainCf, staged: SafePath) -> None:
         """Raise what would keep the new main.cf, which is not active yet, from working."""
         if self._check_staged:
-            self._check_staged(self._snapshot, main_cf, staged)
+            self._keep(self._check_staged(self._snapshot, main_cf, staged))
 
     def _decide(self, snapshot: _S) -> _P:
         plan = self._make_plan(snapshot)
         for each in plan.transaction.maps:
             MapFiles.of(self._tools, each.now).check(each)
         if self._check:
-            self.accepted, self.warnings = self._check(snapshot, plan)
+            self._keep(self._check(snapshot, plan))
         if self._instance:
             for file in (self._instance.main_cf, self._instance.master_cf):
                 if plan.transaction.find_config(file.name):
                     check_replaceable(file.path)
         return plan
+
+    def _keep(self, found: RouteCheck) -> None:
+        self.accepted, self.warnings, self.unverified = found

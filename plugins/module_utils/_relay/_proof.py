@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import typing as t
 from dataclasses import asdict, dataclass
@@ -20,6 +21,11 @@ if t.TYPE_CHECKING:
 
 __all__ = ["Proof", "lack_proof", "prove"]
 
+# Of what a server has answered, and of connections: see smtp_connect.c and smtp_trouble.c.
+_ANSWER = re.compile(r"\b(?:said|refused to talk to me): ([45]\d\d)[ -](.*)", re.DOTALL)
+_CONNECTION = re.compile(
+    r"connect to |lost connection |conversation with .* timed out|.*\btry again", re.IGNORECASE
+)
 _OF_SENDER = (
     "Postfix's probe has a sender of its own, double-bounce, so it can't show the login of another"
     " sender"
@@ -48,28 +54,35 @@ class Proof:
 
 def prove(
     logins: RelayLogins,
-    tls_level: str,
+    unverified: t.Container[str],
     ask: t.Callable[[], RelayProbe],
     *,
     retries: int = 0,
     delay: float = 0.0,
     afterwards: str = "Nothing was changed",
+    find_suspects: t.Callable[[RelayProbe], t.Sequence[str]] = lambda _found: (),
     sleep: t.Callable[[float], None] = time.sleep,
 ) -> tuple[Proof, ...]:
     """Have Postfix probe its relay, once our own logins were accepted.
 
-    `ask` makes one probe. While it fails it is made again, `retries` times and `delay` seconds apart.
-    Raises RelayError with Postfix's reason if mail would not reach the relay, and with the host's
-    state `afterwards`. A Postfix that can't be asked is no failure: then the proof says why.
+    `unverified` has the servers whose certificate Postfix does not verify. `ask` makes one probe.
+    While it fails with what may pass, as for our own login, it is made again, `retries` times and
+    `delay` seconds apart. Raises RelayError with Postfix's reason if mail would not reach the relay,
+    with the settings that may be the cause, and with the host's state `afterwards`. A Postfix that
+    can't be asked is no failure: then the proof says why.
     """
     found = ask()
     for _attempt in range(retries):
-        if not _is_failure(found):
+        if not _may_pass(found, logins):
             break
         sleep(delay)
         found = ask()
     if _is_failure(found):
-        raise RelayError(f"Postfix's own probe of the relay failed: {found.reason}. {afterwards}")
+        suspects = "; ".join(find_suspects(found))
+        cause = f". The cause may be one of these settings: {suspects}" if suspects else ""
+        raise RelayError(
+            f"Postfix's own probe of the relay failed: {found.reason}{cause}. {afterwards}"
+        )
     reason = found.reason
     by_postfix = found.accepted and len(logins.logins) == 1
     if found.accepted and not by_postfix:
@@ -78,28 +91,51 @@ def prove(
             " servers and does not say which"
         )
     of_all = ("postfix" if by_postfix else "login", reason)
-    return _proofs(logins, tls_level, of_all, ("login", _OF_SENDER))
+    return _proofs(logins, unverified, of_all, ("login", _OF_SENDER))
 
 
 def lack_proof(
-    logins: RelayLogins, tls_level: str, reason: str, *, logged_in: bool
+    logins: RelayLogins, unverified: t.Container[str], reason: str, *, logged_in: bool
 ) -> tuple[Proof, ...]:
     """The proof of a run that does not ask Postfix, for a `reason`."""
     shown = ("login" if logged_in else "nothing", reason)
-    return _proofs(logins, tls_level, shown, shown)
+    return _proofs(logins, unverified, shown, shown)
 
 
 def _is_failure(found: RelayProbe) -> bool:
     return found.accepted is False or found.is_late
 
 
+def _may_pass(found: RelayProbe, logins: RelayLogins) -> bool:
+    """Whether a probe has failed, and the next one may not: the rule of our own login."""
+    if found.is_late or not _is_failure(found):
+        return found.is_late
+    answer = _ANSWER.search(found.reason)
+    if not answer:
+        return _CONNECTION.match(found.reason) is not None
+    # Only now: a probe that is accepted has no use for it.
+    from .._smtp._answers import login_answered  # noqa: PLC0415
+    from .._smtp._client import Reply  # noqa: PLC0415
+
+    reply = Reply(int(answer.group(1)), answer.group(2))
+    return login_answered(logins.logins[0].login, reply).may_pass
+
+
 def _proofs(
-    logins: RelayLogins, tls_level: str, of_all: tuple[str, str], of_senders: tuple[str, str]
+    logins: RelayLogins,
+    unverified: t.Container[str],
+    of_all: tuple[str, str],
+    of_senders: tuple[str, str],
 ) -> tuple[Proof, ...]:
     """A proof of each server; `of_all` and `of_senders` have what it was shown by, and the reason."""
-    is_verified = tls_level != "encrypt"
     return tuple(
-        Proof(each.destination, each.sender or None, shown_by, is_verified, reason)
+        Proof(
+            each.destination,
+            each.sender or None,
+            shown_by,
+            each.destination.lower() not in unverified,
+            reason,
+        )
         for group, (shown_by, reason) in ((logins.logins, of_all), (logins.senders, of_senders))
         for each in group
     )

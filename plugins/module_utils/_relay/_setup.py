@@ -82,7 +82,7 @@ def _check_staged(
     now: RelaySnapshot,
     main_cf: MainCf,
     staged: SafePath,
-) -> None:
+) -> RouteCheck:
     """Raise RelayError if the new main.cf would not have the effect that it is to have."""
     values = main_cf.read_staged(staged, (*NAMES, *ALSO_READ))
     for setting in now.settings:
@@ -93,7 +93,7 @@ def _check_staged(
                 f" {setting.value!r}. Look at how main.cf sets it"
             )
     _check(instance, request, now, values, thoroughly=True)
-    _check_routes(instance, request, now, values, is_final=True)
+    return _check_routes(instance, request, now, values, is_final=True)
 
 
 def _check(

@@ -170,6 +170,18 @@ def test_passwords_in_main_cf_are_not_shown(module: Module) -> None:
     assert "passwords in main.cf itself" in module.run(WEST)["msg"]
 
 
+@pytest.mark.parametrize("check", [False, True])
+def test_a_warning_about_the_new_main_cf_is_shown_in_the_first_run(
+    module: Module, check: bool
+) -> None:
+    main_cf = module.relay.directory / "main.cf"
+    text = "smtp_tls_wrappermode = yes\nsmtp_sasl_auth_soft_bounce = $smtp_tls_wrappermode\n"
+    main_cf.write_text(main_cf.read_text("utf-8") + text, "utf-8")
+    assert module.run(WEST, check=check)["changed"]
+    (warning,) = module.warnings
+    assert "smtp_sasl_auth_soft_bounce = no" in warning
+
+
 def test_warnings_are_the_modules(module: Module) -> None:
     (module.relay.directory / "sasl_passwd.lmdb").touch()
     module.run(WEST)

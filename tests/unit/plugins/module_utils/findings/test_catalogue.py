@@ -267,6 +267,13 @@ MISTAKES: dict[str, Mistake] = {
     "MECHANISM_FILTER": settings(smtp_sasl_mechanism_filter="cram-md5"),
     "EHLO_DISABLED": settings(smtp_never_send_ehlo="yes"),
     "EHLO_DISABLED_BY_ADDRESS": entry("smtp_discard_ehlo_keyword_address_maps", "192.0.2.1 auth"),
+    "ADDRESS_FAMILY": settings(inet_protocols="ipv6"),
+    "BIND_ADDRESS_INVALID": settings(smtp_bind_address="eth0"),
+    "BIND_ADDRESS_LOOPBACK": settings(smtp_bind_address="127.0.0.1"),
+    "BIND_ADDRESS_MISSING": settings(
+        smtp_bind_address="192.0.2.1", smtp_bind_address_enforce="yes"
+    ),
+    "TIMEOUT_SHORT": settings(smtp_connect_timeout="1s"),
     "AUTH_DISABLED_BY_SERVICE": own("smtp_sasl_auth_enable=no"),
     "AUTH_SOFT_BOUNCE_OFF": settings(smtp_sasl_auth_soft_bounce="no"),
     "OTHER_FLOW": entry("transport_maps", "a.example smtp:[127.0.0.9]:2525"),

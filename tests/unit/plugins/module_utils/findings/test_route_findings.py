@@ -91,6 +91,7 @@ def judge(
         tables,
         results=results,
         missing=frozenset({"/gone.pem"}),
+        foreign=frozenset({"192.0.2.1"}),
     )
     after = before.changed({**AFTER, **{k: v for k, v in settings.items() if k in AFTER}})
     before = before.changed({"smtp_tls_wrappermode": "no"})
@@ -170,6 +171,13 @@ CASES: dict[str, Case] = {
     "an ignored STARTTLS": ({"smtp_discard_ehlo_keywords": "pipelining STARTTLS"}, {}, "", {"ehlo_disabled"}),
     "an ignored AUTH at every address": ({EHLO: "static:auth"}, {}, "", {"ehlo_disabled"}),
     "ignored at every address, but no AUTH": ({EHLO: "static:me"}, {}, "", set()),
+    # The connection.
+    "no address": ({"smtp_bind_address": "eth0"}, {}, "", {"bind_address"}),
+    "another host's address": ({"smtp_bind_address": "192.0.2.1", "smtp_bind_address_enforce": "yes"}, {}, "", {"bind_address"}),
+    "another host's address, if possible": ({"smtp_bind_address": "192.0.2.1"}, {}, "", set()),
+    "one of the host's addresses": ({"smtp_bind_address": "192.0.2.2", "smtp_bind_address_enforce": "yes"}, {}, "", set()),
+    "an address of another family": ({"smtp_bind_address6": "eth0"}, {}, "", set()),
+    "an address that is not used": ({"smtp_bind_address": "eth0", "inet_protocols": "ipv6"}, {}, "", set()),
     # Other mail.
     "a filter": ({"content_filter": "smtp:[127.0.0.9]:25"}, {}, "", {"other_mail_flow"}),
     "a filter of a service": ({}, {}, "pickup unix n - n 60 1 pickup -o content_filter=smtp:[x]\n", {"other_mail_flow"}),
@@ -238,6 +246,33 @@ def test_what_only_warns() -> None:
         ("ehlo_disabled", False),
         ("routes_unknown", False),
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("inet_protocols", "ipv6", {"address_family"}),
+        ("inet_protocols", "ipv6, IPv4", set()),
+        ("inet_protocols", "all", set()),
+        ("smtp_bind_address", "127.0.0.1", {"bind_address"}),
+        ("smtp_bind_address", "192.0.2.2", set()),
+        ("smtp_bind_address6", "::1", set()),  # the endpoint has no IPv6
+        ("smtp_connect_timeout", "0", set()),  # no limit
+        ("smtp_connect_timeout", "4", {"timeout_short"}),
+        ("smtp_connect_timeout", "5s", set()),
+        ("smtp_data_done_timeout", "1s", {"timeout_short"}),
+        ("smtp_data_done_timeout", "1m", set()),
+        ("smtp_helo_timeout", "0", {"timeout_short"}),
+        ("smtp_helo_timeout", "soon", set()),  # the client does not start
+    ],
+)
+def test_what_may_keep_the_client_from_a_connection(
+    name: str, value: str, expected: set[str]
+) -> None:
+    found = judge({name: value})
+    assert {each.id for each in found} == expected
+    assert not any(each.blocks for each in found)
+    assert all(f"{name} = {value}" in each.message for each in found)
 
 
 def test_a_table_of_mailboxes_that_cannot_be_listed_is_said() -> None:

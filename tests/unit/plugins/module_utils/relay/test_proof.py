@@ -18,10 +18,11 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay._settings impor
     RelayError,
     RelayLogins,
 )
+from ansible_collections.mailops.ses.tests.support.example_key import PASSWORD_OF
 from ansible_collections.mailops.ses.tests.support.in_process.fake_relay import login, sender
 
 WEST, CENTRAL = "eu-west-1", "eu-central-1"
-ONE = RelayLogins((login(WEST),))
+ONE = RelayLogins((login(WEST, PASSWORD_OF[WEST]),))
 TWO = RelayLogins((login(WEST), login(CENTRAL)))
 WITH_SENDER = RelayLogins((login(WEST),), (sender("@example.com", CENTRAL),))
 ACCEPTED = RelayProbe(True, "250 OK")
@@ -43,9 +44,14 @@ class Asked:
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
     def prove(
-        self, logins: RelayLogins, retries: int = 0, tls_level: str = "secure"
+        self,
+        logins: RelayLogins,
+        retries: int = 0,
+        unverified: t.Collection[str] = (),
+        **more: t.Any,
     ) -> list[dict[str, t.Any]]:
-        proofs = prove(logins, tls_level, self, retries=retries, delay=3.0, sleep=self.slept.append)
+        sleep = self.slept.append
+        proofs = prove(logins, unverified, self, retries=retries, delay=3.0, sleep=sleep, **more)
         return [each.shown() for each in proofs]
 
 
@@ -82,7 +88,55 @@ def test_a_probe_that_fails_is_an_error_with_the_reason(answer: RelayProbe) -> N
     assert asked.times == 1
 
 
-@pytest.mark.parametrize("first", [REFUSED, LATE])
+def test_settings_that_may_be_the_cause_are_named() -> None:
+    def find_suspects(found: RelayProbe) -> list[str]:
+        assert found == REFUSED
+        return ["smtp_reply_filter = x (main.cf, line 1)", "tls_config_name = y"]
+
+    with pytest.raises(RelayError) as raised:
+        Asked(REFUSED).prove(ONE, find_suspects=find_suspects)
+    assert str(raised.value).endswith(
+        "failed: SASL authentication failed. The cause may be one of these settings:"
+        " smtp_reply_filter = x (main.cf, line 1); tls_config_name = y. Nothing was changed"
+    )
+
+
+NAMED = f"email-smtp.{WEST}.amazonaws.com[192.0.2.1]"
+PASSING = [
+    f"SASL authentication failed; server {NAMED} said: 535 Authentication Credentials Invalid",
+    f"SASL authentication failed; server {NAMED} said: 454 Temporary authentication failure",
+    f"host {NAMED} refused to talk to me: 421 Too many concurrent SMTP connections",
+    f"host {NAMED} said: 451 Timeout waiting for data from client. (in reply to EHLO command)",
+    f"connect to {NAMED}:587: Connection refused",
+    f"connect to {NAMED}:587: Connection timed out",
+    f"lost connection with {NAMED} while performing the EHLO handshake",
+    f"conversation with {NAMED} timed out while receiving the initial server greeting",
+    "Host or domain name not found. Name service error for name=x type=A: Host not found, try again",
+]
+LASTING = [
+    "mail does not go through the relay: Postfix hands it to the transport error",
+    "deferred transport",
+    "Server certificate not trusted",
+    f"TLS is required, but was not offered by host {NAMED}",
+    f"SASL authentication failed; cannot authenticate to server {NAMED}: no mechanism available",
+    f"SASL authentication failed; server {NAMED} said: 535 Account not subscribed to SES",
+    f"SASL authentication failed; server {NAMED} said: 535 Signature Version 2 is deprecated",
+    f"host {NAMED} said: 454 Throttling failure: Daily message quota exceeded",
+    f"host {NAMED} said: 530 Must issue a STARTTLS command first (in reply to MAIL FROM command)",
+    f"host {NAMED} refused to talk to me: 554 no",
+    "Host or domain name not found. Name service error for name=x type=A: Host not found",
+]
+
+
+@pytest.mark.parametrize("reason", LASTING)
+def test_a_probe_is_not_made_again_for_what_does_not_pass(reason: str) -> None:
+    asked = Asked(RelayProbe(False, reason))
+    with pytest.raises(RelayError):
+        asked.prove(ONE, retries=5)
+    assert (asked.times, asked.slept) == (1, [])
+
+
+@pytest.mark.parametrize("first", [*(RelayProbe(False, each) for each in PASSING), LATE])
 def test_a_probe_is_made_again(first: RelayProbe) -> None:
     asked = Asked(first, first, ACCEPTED)
     assert asked.prove(ONE, retries=5)[0]["shown_by"] == "postfix"
@@ -99,10 +153,11 @@ def test_a_postfix_that_cannot_be_asked_is_said() -> None:
 
 
 def test_tls_that_verifies_nothing_is_said() -> None:
-    assert Asked(ACCEPTED).prove(ONE, tls_level="encrypt")[0]["tls_verified"] is False
+    proofs = Asked(ACCEPTED).prove(TWO, unverified={f"[email-smtp.{WEST}.amazonaws.com]:587"})
+    assert [each["tls_verified"] for each in proofs] == [False, True]
 
 
 @pytest.mark.parametrize(("logged_in", "shown_by"), [(True, "login"), (False, "nothing")])
 def test_a_run_that_does_not_ask(logged_in: bool, shown_by: str) -> None:
-    proofs = lack_proof(WITH_SENDER, "secure", "verify is false", logged_in=logged_in)
+    proofs = lack_proof(WITH_SENDER, frozenset(), "verify is false", logged_in=logged_in)
     assert [(each.shown_by, each.reason) for each in proofs] == [(shown_by, "verify is false")] * 2

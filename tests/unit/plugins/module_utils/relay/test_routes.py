@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import RelayError
 from ansible_collections.mailops.ses.tests.support.in_process.fake_relay import (
     FakeRelay,
+    login,
     sender,
     trust_any_file,
 )
@@ -93,6 +94,29 @@ def test_a_warning_does_not_stop_a_run(relay: FakeRelay) -> None:
         work.run()
         (warning,) = work.decision.warnings
         assert "mail is returned to its sender" in warning
+
+
+def test_what_only_the_new_main_cf_shows_is_said_in_the_run_that_makes_it(
+    relay: FakeRelay,
+) -> None:
+    """Before, smtp_sasl_auth_soft_bounce is yes, and the plan does not tell that it will be no."""
+    add(relay, "smtp_tls_wrappermode = yes\nsmtp_sasl_auth_soft_bounce = $smtp_tls_wrappermode\n")
+    work = relay.setup(WEST)
+    assert not work.decision.warnings
+    work.run()
+    (warning,) = work.decision.warnings
+    assert "smtp_sasl_auth_soft_bounce = no" in warning
+
+
+def test_tls_that_is_not_verified_is_known_by_server(relay: FakeRelay) -> None:
+    west, central = (login(region).destination for region in (WEST, CENTRAL))
+    add(relay, f"smtp_tls_policy_maps = inline:{{ {west}=secure }}\n")
+    work = relay.setup(WEST, CENTRAL, tls_level="encrypt", ca_file=None)
+    work.run()
+    assert work.decision.unverified == {central}
+    assert relay.setup(WEST, CENTRAL, tls_level="encrypt", ca_file=None).decision.unverified == {
+        central
+    }
 
 
 def test_what_a_parameter_stands_for_afterwards_counts(relay: FakeRelay) -> None:
