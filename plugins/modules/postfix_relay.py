@@ -331,7 +331,7 @@ proof:
     reason:
       description: What the server answered to the probe, or why there is no better proof, for example a stopped Postfix.
       type: str
-      sample: 250 OK
+      sample: 250 Ok
 backup_files:
   description: The copies of former files.
   type: list

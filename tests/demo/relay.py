@@ -24,8 +24,10 @@ from ..support.ses.records import Message
 from ..support.ses.stand_in import SesStandIn
 from .scratch import HERE, HOST, PUBLISHED, REGION, SCRATCH, prepare, run, step, vaults
 
-FIRST = Account(ACCESS_KEY, SECRET_KEY)
-SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
+FIRST = Account(ACCESS_KEY, SECRET_KEY, ("example.com",))
+SECOND = Account(
+    "AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002", ("example.com",)
+)
 FIRST_VAULT, SECOND_VAULT = "vault.yml", "vault-second-key.yml"
 DELIVERED_WITHIN = 30.0  # seconds
 SETTINGS = (

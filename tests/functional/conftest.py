@@ -86,5 +86,5 @@ def fixture_ses(sandbox: Sandbox, authority: CertificateAuthority) -> t.Iterator
     ca_file = sandbox.etc / "ssl" / "certs" / "ca-certificates.crt"
     ca_file.parent.mkdir(parents=True)
     shutil.copy(authority.ca_file, ca_file)
-    with SesStandIn(listeners, [Account(ACCESS_KEY, SECRET_KEY)]) as stand_in:
+    with SesStandIn(listeners, [Account(ACCESS_KEY, SECRET_KEY, ("example.com",))]) as stand_in:
         yield stand_in

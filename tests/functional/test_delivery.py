@@ -89,7 +89,8 @@ TASKS = """
 
 def account(number: int) -> Account:
     """The access key of a number, of the form that AWS gives them."""
-    return Account(f"AKIAEXAMPLE{number:09d}", f"secret/access+key/of+the+number/{number:08d}")
+    access_key = f"AKIAEXAMPLE{number:09d}"
+    return Account(access_key, f"secret/access+key/of+the+number/{number:08d}", ("example.com",))
 
 
 class Rotator(t.Protocol):

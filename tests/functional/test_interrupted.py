@@ -33,8 +33,10 @@ from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.slow, pytest.mark.every_minor]
 
 REGION = "eu-west-1"
-FIRST = Account(ACCESS_KEY, SECRET_KEY)
-SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
+FIRST = Account(ACCESS_KEY, SECRET_KEY, ("example.com",))
+SECOND = Account(
+    "AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002", ("example.com",)
+)
 PASSWORD = password_v4(SECRET_KEY, REGION)
 LOOK = "Look"
 PING = {

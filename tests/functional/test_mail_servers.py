@@ -47,8 +47,10 @@ pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.slow]
 REGION = REGIONS[0]
 SERVER = f"email-smtp.{REGION}.amazonaws.com"
 #: With a "+" and a "/" in its password, as most keys have.
-FIRST = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
-SECOND = Account(ACCESS_KEY, SECRET_KEY)
+FIRST = Account(
+    "AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002", ("example.com",)
+)
+SECOND = Account(ACCESS_KEY, SECRET_KEY, ("example.com",))
 _PLAYS_AT_ONCE = 4
 _TRIED_WITHIN = 120.0  # seconds
 

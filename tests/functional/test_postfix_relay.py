@@ -41,8 +41,12 @@ pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 WEST, CENTRAL = "eu-west-1", "eu-central-1"
 # Where there is no Postfix, conftest.py has these tests left out; collecting must not fail there.
 TYPES = table_types() if shutil.which("postconf", path="/usr/sbin:/usr/bin:/sbin:/bin") else []
-FIRST = Account("AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001")
-SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
+FIRST = Account(
+    "AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001", ("example.com",)
+)
+SECOND = Account(
+    "AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002", ("example.com",)
+)
 RELOADED = "reload -- version"
 
 

@@ -37,7 +37,11 @@ KEY = f"[{HOST}]:587"
 # Where there is no Postfix, conftest.py has these tests left out; collecting must not fail there.
 TYPES = table_types() if shutil.which("postconf", path="/usr/sbin:/usr/bin:/sbin:/bin") else []
 ACCOUNTS = [
-    Account(f"AKIAEXAMPLE00000000{number}", f"secret/access+key/of+the+number/0000000{number}")
+    Account(
+        f"AKIAEXAMPLE00000000{number}",
+        f"secret/access+key/of+the+number/0000000{number}",
+        ("example.com",),
+    )
     for number in range(1, 5)
 ]
 FIRST, SECOND, THIRD, FOURTH = ACCOUNTS

@@ -29,8 +29,10 @@ from ansible_collections.mailops.ses.tests.support.ses.accounts import (
 
 pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.slow]
 
-FIRST = Account(ACCESS_KEY, SECRET_KEY)
-SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
+FIRST = Account(ACCESS_KEY, SECRET_KEY, ("example.com",))
+SECOND = Account(
+    "AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002", ("example.com",)
+)
 SERVERS = [f"email-smtp.{region}.amazonaws.com" for region in REGIONS]
 KEYS = [f"[{server}]:587" for server in SERVERS]
 PASSWORDS = [password_v4(SECRET_KEY, region) for region in REGIONS]

@@ -42,9 +42,13 @@ from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.slow, pytest.mark.oldest_too]
 
-FIRST = Account(ACCESS_KEY, SECRET_KEY)
-SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
-THIRD = Account("AKIAEXAMPLE000000003", "secret/access+key/of+the+number/00000003")
+FIRST = Account(ACCESS_KEY, SECRET_KEY, ("example.com",))
+SECOND = Account(
+    "AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002", ("example.com",)
+)
+THIRD = Account(
+    "AKIAEXAMPLE000000003", "secret/access+key/of+the+number/00000003", ("example.com",)
+)
 ENDPOINTS = [f"email-smtp.{region}.amazonaws.com" for region in REGIONS]
 
 #: Most tasks of the role that run where all is as it should be.

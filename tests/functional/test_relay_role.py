@@ -27,8 +27,10 @@ from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 pytestmark = pytest.mark.on_hosts
 
-FIRST = Account(ACCESS_KEY, SECRET_KEY)
-SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
+FIRST = Account(ACCESS_KEY, SECRET_KEY, ("example.com",))
+SECOND = Account(
+    "AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002", ("example.com",)
+)
 TEST_MESSAGE = {"test_message": True, "test_message_sender": "sender@example.com"}
 INSTALL = "Install the packages on Debian"
 INSTALL_AFRESH = f"{INSTALL}, with fresh package lists"

@@ -20,8 +20,10 @@ from ansible_collections.mailops.ses.tests.support.ses.accounts import Account
 
 pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.slow, pytest.mark.oldest_too]
 
-FIRST = Account(ACCESS_KEY, SECRET_KEY)
-SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
+FIRST = Account(ACCESS_KEY, SECRET_KEY, ("example.com",))
+SECOND = Account(
+    "AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002", ("example.com",)
+)
 TEST_MESSAGE = {"test_message": True, "test_message_sender": "sender@example.com"}
 RELAY = "Relay through Amazon SES"
 PROBE = "Have Postfix probe its relay"

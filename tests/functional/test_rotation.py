@@ -32,8 +32,8 @@ from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 
-OLD = Account("AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001")
-NEW = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
+OLD = Account("AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001", ("example.com",))
+NEW = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002", ("example.com",))
 REGION = "eu-west-1"
 LOCAL = 6
 #: One host; the other three, of which one can't reach SES; a local relay; the others.

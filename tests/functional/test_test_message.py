@@ -31,7 +31,9 @@ SCRIPT = Path(__file__).parents[2] / "roles/postfix_relay/files/send_test_messag
 REGION = "eu-west-1"
 HOST = f"email-smtp.{REGION}.amazonaws.com"
 KEY = f"[{HOST}]:587"
-ACCOUNT = Account("AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001")
+ACCOUNT = Account(
+    "AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001", ("example.com",)
+)
 SENDER = "sender@example.com"
 SIMULATOR = "success@simulator.amazonses.com"
 LABELLED = re.compile(r"success\+\w+@simulator\.amazonses\.com")
@@ -203,7 +205,7 @@ def test_what_a_probe_finds(relay: Relay, regional_ses: SesStandIn) -> None:
     """One Postfix, through all that can be: the verdict is about how it is now."""
     probe = relay.probe()
     assert LABELLED.fullmatch(probe.pop("recipient"))
-    assert probe == {"accepted": True, "reason": "250 OK", "transport": "smtp", "nexthop": KEY}
+    assert probe == {"accepted": True, "reason": "250 Ok", "transport": "smtp", "nexthop": KEY}
     assert relay.probe(_ansible_check_mode=True) is None
 
     set_back = {"transport_maps": "", "address_verify_relayhost": "$relayhost"}

@@ -34,7 +34,7 @@ OFFERED = (
 
 
 _SENDMAIL = r"""
-printf 'From: sender@example.com\nSubject: %s\n\n%s\n' "$1" "$1" |
+printf 'From: sender@example.com\nTo: to@example.net\nSubject: %s\n\n%s\n' "$1" "$1" |
 sendmail -f sender@example.com to@example.net
 """
 

@@ -106,7 +106,7 @@ class LocalRelays:
 
     def send(self, name: str, subject: str) -> None:
         """Hand in a message on one of them."""
-        letter = f"From: sender@example.com\nSubject: {subject}\n\n{subject}\n"
+        letter = f"From: sender@example.com\nTo: to@example.net\nSubject: {subject}\n\n{subject}\n"
         self.relays[name].run("sendmail", "-f", "sender@example.com", "to@example.net", text=letter)
 
     def kept(self) -> set[str]:

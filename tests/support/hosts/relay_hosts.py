@@ -239,7 +239,7 @@ class RelayHosts:
     def send(self, host: Host, subject: str, sender: str = "sender@example.com") -> str:
         """Hand in a message on ``host``, with a subject that tells it from all others."""
         subject = f"{host.name} {subject}"
-        letter = f"From: {sender}\nSubject: {subject}\n\n{subject}\n"
+        letter = f"From: {sender}\nTo: to@example.net\nSubject: {subject}\n\n{subject}\n"
         host.run("sendmail", "-f", sender, "to@example.net", text=letter)
         return subject
 

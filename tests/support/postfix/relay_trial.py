@@ -26,8 +26,12 @@ from .scratch_postfix import SAME_ORDER, Delivery, ScratchPostfix, program
 
 WEST, CENTRAL = "eu-west-1", "eu-central-1"
 ACCOUNTS = {
-    WEST: Account("AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001"),
-    CENTRAL: Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002"),
+    WEST: Account(
+        "AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001", ("example.com",)
+    ),
+    CENTRAL: Account(
+        "AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002", ("example.com",)
+    ),
 }
 PASSWORDS = {
     region: password_v4(account.secret_key, region) for region, account in ACCOUNTS.items()

@@ -258,8 +258,8 @@ class ScratchPostfix:
         """Hand in messages by SMTP, each with the subject and the body ``BODY``."""
         with smtplib.SMTP(self.address, _SMTPD_PORT, timeout=30) as client:
             for body in bodies:
-                text = f"From: {sender}\r\nSubject: {body}\r\n\r\n{body}\r\n"
-                client.sendmail(sender, ["recipient@example.net"], text)
+                header = f"From: {sender}\r\nTo: recipient@example.net\r\nSubject: {body}\r\n"
+                client.sendmail(sender, ["recipient@example.net"], f"{header}\r\n{body}\r\n")
 
     def queue(self) -> list[Queued]:
         """What is in the queue now."""

@@ -84,7 +84,7 @@ class SetUpHost:
         company_authority = CertificateAuthority(company, "a company's authority")
         self.company_ca_file = company_authority.ca_file
         self.company_ca_file.parent.chmod(0o755)
-        account = Account(ACCESS_KEY, SECRET_KEY)
+        account = Account(ACCESS_KEY, SECRET_KEY, ("example.com",))
         certificate = company_authority.issue("company.example")
         self.others = stack.enter_context(OtherServers(certificate))
         listeners = [
@@ -290,7 +290,10 @@ class SetUpHost:
         """
         message_id = f"{next(self._numbers)}.{os.getpid()}@set-up.example"
         recipient = flow.to if not flow.to.startswith("@") else f"someone{flow.to}"
-        text = f"Message-ID: <{message_id}>\nSubject: hello\n\nhello\n"
+        header = (
+            f"From: {flow.sender}\nTo: {recipient}\nMessage-ID: <{message_id}>\nSubject: hello\n"
+        )
+        text = f"{header}\nhello\n"
         self._offset = self.postfix.log_file.stat().st_size
         if flow.by_smtp:
             with smtplib.SMTP(self.postfix.address, _SMTPD_PORT, timeout=30) as client:

@@ -2,206 +2,151 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which credentials the stand-in for SES accepts, and which faults are switched on.
-
-The passwords come from botocore's own SigV4 signer, never from this collection's code.
-"""
+"""Who may send what: AWS accounts with their access keys, and Mail Manager's ingress endpoints."""
 
 from __future__ import annotations
 
-import base64
-import enum
-import functools
-import hashlib
-import hmac
-import json
-import threading
+import dataclasses
+import fnmatch
 import typing as t
 from dataclasses import dataclass
-from pathlib import Path
 
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
+from .passwords import SMTP_REGIONS, password_v2, password_v4
 
-from .answers import FAULTS, Fault, Stage
+__all__ = [
+    "ANY_IDENTITY",
+    "SMTP_REGIONS",
+    "Account",
+    "IngressEndpoint",
+    "Permission",
+    "password_v2",
+    "password_v4",
+]
 
-#: AWS General Reference, "Amazon Simple Email Service endpoints and quotas".
-SMTP_REGIONS: tuple[str, ...] = (
-    "us-east-1",
-    "us-east-2",
-    "us-west-1",
-    "us-west-2",
-    "ca-central-1",
-    "eu-central-1",
-    "eu-west-1",
-    "eu-west-2",
-    "eu-west-3",
-    "eu-north-1",
-    "sa-east-1",
-    "ap-south-1",
-    "ap-northeast-1",
-    "ap-northeast-2",
-    "ap-northeast-3",
-    "ap-southeast-1",
-    "ap-southeast-2",
-    "us-gov-west-1",
-    "us-gov-east-1",
-)
+#: For a test that says by this name that it does not care about identities: all addresses are verified.
+ANY_IDENTITY: tuple[str, ...] = ("*",)
 
 
-class Verdict(enum.Enum):
-    """What a user name and password turned out to be; the reason is for tests, not for clients."""
+@dataclass(frozen=True)
+class Permission:
+    """A statement of an IAM policy that allows ses:SendRawEmail.
 
-    ACCEPTED = "accepted"
-    UNKNOWN_USER = "unknown user"
-    VERSION_2 = "version 2 password"
-    OTHER_REGION = "password of another region"
-    RAW_SECRET = "the secret access key itself"
-    WRONG_PASSWORD = "wrong password"
+    All are patterns with ``*`` and ``?``. ``resources`` are ARNs of identities; the others are
+    conditions, each on a key of the same name: ses:FromAddress, ses:FromDisplayName, ses:Recipients,
+    ses:FeedbackAddress. None is no condition.
+    """
+
+    resources: tuple[str, ...] = ("*",)
+    from_address: tuple[str, ...] | None = None
+    from_display_name: tuple[str, ...] | None = None
+    recipients: tuple[str, ...] | None = None
+    feedback_address: tuple[str, ...] | None = None
+
+    def allows(self, resource: str, values: t.Mapping[str, t.Sequence[str]]) -> bool:
+        """Whether it allows sending from ``resource`` with these values of the conditions' keys."""
+        return _match(self.resources, resource) and all(
+            patterns is None or all(_match(patterns, value) for value in values[name])
+            for name in ("from_address", "from_display_name", "recipients", "feedback_address")
+            for patterns in (getattr(self, name),)
+        )
 
 
 @dataclass(frozen=True)
 class Account:
-    """An IAM user's access key that may send through SES, in every region."""
+    """An IAM user's access key, and the AWS account that it belongs to.
+
+    ``identities`` are addresses and domains that are verified: a plain name in every region, an ARN
+    such as ``arn:aws:ses:eu-west-1:123456789012:identity/example.com`` in one. Without any, SES refuses
+    every message.
+
+    ``configuration_sets`` are those that exist; the ``default_configuration_set`` is used for a message
+    that names none. A domain in ``broken_mail_from`` has a custom MAIL FROM domain without an MX record,
+    and "reject the message" was chosen for it. ``daily_quota`` and ``rate`` (each second) count
+    recipients, per region; accounts with the same ``number`` share them.
+    """
 
     access_key: str
     secret_key: str
+    identities: tuple[str, ...] = ()
+    permissions: tuple[Permission, ...] = (Permission(),)
+    configuration_sets: tuple[str, ...] = ()
+    default_configuration_set: str | None = None
+    broken_mail_from: tuple[str, ...] = ()
+    sandbox: bool = False
+    paused: bool = False
+    daily_quota: int | None = None
+    rate: float | None = None
+    number: str = "123456789012"
+    user: str = "mail"
 
+    @property
+    def user_arn(self) -> str:
+        return f"arn:aws:iam::{self.number}:user/{self.user}"
 
-@functools.lru_cache(maxsize=4096)
-def password_v4(secret_key: str, region: str) -> str:
-    """The SMTP password of ``secret_key`` in ``region``, as botocore signs it.
+    def identity_arn(self, region: str, identity: str) -> str:
+        return f"arn:aws:ses:{region}:{self.number}:identity/{identity}"
 
-    Returns 44 characters: base64 of the version byte 4 and the 32 bytes of the signature.
-    """
-    request = AWSRequest(method="GET", url="https://email.example.com/")
-    request.context["timestamp"] = "11111111T000000Z"
-    signer = SigV4Auth(Credentials("AKIAIOSFODNN7EXAMPLE", secret_key), "ses", region)
-    signature: str = signer.signature("SendRawEmail", request)
-    return base64.b64encode(b"\x04" + bytes.fromhex(signature)).decode()
+    def find_identity(self, address: str, region: str) -> str | None:
+        """The verified identity that covers ``address`` in ``region``, or None.
 
-
-def password_v2(secret_key: str) -> str:
-    """The SMTP password of the 2018 format, which SES refuses since 2021."""
-    signature = hmac.new(secret_key.encode(), b"SendRawEmail", hashlib.sha256).digest()
-    return base64.b64encode(b"\x02" + signature).decode()
-
-
-@dataclass
-class _SwitchedOn:
-    """A fault that is on, for one user or for all, and how often it is still given."""
-
-    fault: Fault
-    username: str | None
-    times: int | None
-
-    def applies(self, stage: Stage, username: str | None) -> bool:
-        return (
-            self.fault.stage is stage
-            and self.username in (None, username)
-            and (self.times is None or self.times > 0)
-        )
-
-
-class AccountBook:
-    """The accounts and faults of a stand-in; may be changed from any thread while it runs."""
-
-    def __init__(self, accounts: t.Iterable[Account] = ()) -> None:
-        self._lock = threading.RLock()
-        self._accounts = {account.access_key: account for account in accounts}
-        self._faults: list[_SwitchedOn] = []
-
-    def add(self, account: Account) -> None:
-        """Accept this key from now on (next to the others: an IAM user has up to two)."""
-        with self._lock:
-            self._accounts[account.access_key] = account
-
-    def remove(self, access_key: str) -> None:
-        """Refuse this key from now on. Sessions that are logged in stay so, as with SES.
-
-        Raises KeyError if there is no such account.
+        An address counts as written, upper and lower case. A domain covers its sub-domains.
         """
-        with self._lock:
-            del self._accounts[access_key]
+        _local, _at, domain = address.rpartition("@")
+        verified = [name for name in map(self._in_region(region), self.identities) if name]
+        if address in verified:
+            return address
+        labels = domain.lower().split(".")
+        for start in range(len(labels)):
+            for name in verified:
+                if name.lower() == ".".join(labels[start:]):
+                    return name
+        return domain if "*" in verified else None
 
-    def switch_on(
-        self, fault: str | Fault, *, username: str | None = None, times: int | None = None
-    ) -> None:
-        """Answer with ``fault`` (a name in FAULTS, or one's own) at its stage.
+    def _in_region(self, region: str) -> t.Callable[[str], str | None]:
+        def read(identity: str) -> str | None:
+            if not identity.startswith("arn:"):
+                return identity
+            _arn, _aws, _ses, its_region, _number, resource = identity.split(":", 5)
+            return resource.partition("/")[2] if its_region == region else None
 
-        Only for the account ``username`` if given; only ``times`` times if given. Before the
-        login no user name is known, so a fault at CONNECT can only be for all.
+        return read
 
-        Raises KeyError for a name that is not in FAULTS.
-        """
-        chosen = FAULTS[fault] if isinstance(fault, str) else fault
-        with self._lock:
-            self._faults.append(_SwitchedOn(chosen, username, times))
-
-    def switch_off_all(self) -> None:
-        """Answer normally again."""
-        with self._lock:
-            self._faults.clear()
-
-    def take_fault(self, stage: Stage, username: str | None) -> Fault | None:
-        """The fault to answer with at ``stage``, if one is on; counts it as given."""
-        with self._lock:
-            self._refresh()
-            for switched_on in self._faults:
-                if switched_on.applies(stage, username):
-                    if switched_on.times is not None:
-                        switched_on.times -= 1
-                    return switched_on.fault
-            return None
-
-    def judge(self, username: str, password: str, region: str) -> Verdict:
-        """What SES in ``region`` makes of these credentials, and why."""
-        with self._lock:
-            self._refresh()
-            account = self._accounts.get(username)
-        if account is None:
-            return Verdict.UNKNOWN_USER
-        if password == password_v4(account.secret_key, region):
-            return Verdict.ACCEPTED
-        if password == password_v2(account.secret_key):
-            return Verdict.VERSION_2
-        if password == account.secret_key:
-            return Verdict.RAW_SECRET
-        if any(password == password_v4(account.secret_key, other) for other in SMTP_REGIONS):
-            return Verdict.OTHER_REGION
-        return Verdict.WRONG_PASSWORD
-
-    def _refresh(self) -> None:
-        """Where the book is kept elsewhere, read it again; called with the lock held."""
+    def with_changes(self, **changes: t.Any) -> Account:
+        """The same with other values of these fields."""
+        return dataclasses.replace(self, **changes)
 
 
-class AccountFile(AccountBook):
-    """An account book that follows a JSON file, so that another process can change it.
+@dataclass(frozen=True)
+class IngressEndpoint:
+    """An ingress endpoint of Mail Manager, AWS's second SMTP system: a chosen password, no derivation.
 
-    The file holds ``accounts``, a list of ``{"access_key", "secret_key"}``, and ``faults``, a list
-    of ``{"fault": NAME, "username": ..., "times": ...}``. Replace it by a rename: from then on
-    every login and every command sees the new one.
+    For a time after a change its ``passwords`` are two.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
-        self._seen: tuple[int, int] | None = None
-        with self._lock:
-            self._refresh()
+    username: str
+    passwords: tuple[str, ...]
 
-    def _refresh(self) -> None:
-        status = self._path.stat()
-        if self._seen == (status.st_ino, status.st_mtime_ns):
-            return
-        content = json.loads(self._path.read_text("utf-8"))
-        self._accounts = {
-            entry["access_key"]: Account(entry["access_key"], entry["secret_key"])
-            for entry in content["accounts"]
-        }
-        self._faults = [
-            _SwitchedOn(FAULTS[entry["fault"]], entry.get("username"), entry.get("times"))
-            for entry in content.get("faults", ())
-        ]
-        self._seen = (status.st_ino, status.st_mtime_ns)
+
+def _match(patterns: t.Sequence[str], value: str) -> bool:
+    return any(fnmatch.fnmatchcase(value, pattern) for pattern in patterns)
+
+
+_R = t.TypeVar("_R", Account, IngressEndpoint, Permission)
+
+
+def dump(item: Account | IngressEndpoint) -> dict[str, t.Any]:
+    """As JSON has it; ``load`` reads it."""
+    return dataclasses.asdict(item)
+
+
+def load(kind: type[_R], content: t.Mapping[str, t.Any]) -> _R:
+    """An account, endpoint or permission from JSON; what is not there has its default.
+
+    Raises TypeError for a name that is no field.
+    """
+    values: dict[str, t.Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+    }
+    if "permissions" in values:
+        values["permissions"] = tuple(load(Permission, item) for item in values["permissions"])
+    return kind(**values)

@@ -9,6 +9,7 @@ For where a thread of the test will not do: in another network namespace, or bes
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ import typing as t
 from pathlib import Path
 
 from ..waiting import SECONDS
-from .accounts import Account
+from .accounts import Account, IngressEndpoint, dump
 from .protocol import Listener, Mode
 from .records import Message, Session, read_records
 
@@ -89,9 +90,12 @@ class StandInProgram:
                 self._process.wait()
 
     def configure(
-        self, accounts: t.Iterable[Account], faults: t.Sequence[dict[str, t.Any]] = ()
+        self,
+        accounts: t.Iterable[Account],
+        faults: t.Sequence[dict[str, t.Any]] = (),
+        ingress_endpoints: t.Iterable[IngressEndpoint] = (),
     ) -> None:
-        """Replace accounts and faults; in force for the next command of any client.
+        """Replace accounts, faults and ingress endpoints; in force for the next command of any client.
 
         ``faults`` is a list of ``{"fault": NAME, "username": ..., "times": ...}``.
         """
@@ -104,13 +108,13 @@ class StandInProgram:
                     "address": listener.address,
                     "port": listener.port,
                     "mode": listener.mode.value,
+                    "system": listener.system.value,
+                    "behaviour": dataclasses.asdict(listener.behaviour),
                 }
                 for listener in self._listeners
             ],
-            "accounts": [
-                {"access_key": account.access_key, "secret_key": account.secret_key}
-                for account in accounts
-            ],
+            "accounts": [dump(account) for account in accounts],
+            "ingress_endpoints": [dump(endpoint) for endpoint in ingress_endpoints],
             "faults": list(faults),
         }
         new = self._config.with_suffix(".new")

@@ -51,7 +51,8 @@ class Session:
     """One connection, from the first byte to the last.
 
     ``clear_text`` is everything that arrived outside TLS, ``commands`` every command with its
-    argument (that of AUTH cut down to the mechanism), ``replies`` every line that was answered.
+    argument (that of AUTH cut down to the mechanism), ``replies`` every line that was answered, and
+    ``dialogue`` both in order, each after a sign.
     """
 
     number: int
@@ -63,6 +64,7 @@ class Session:
     auth_seen: bool = False
     commands: list[str] = field(default_factory=list)
     replies: list[str] = field(default_factory=list)
+    dialogue: list[str] = field(default_factory=list)
     auth_attempts: list[AuthAttempt] = field(default_factory=list)
     clear_text: bytes = b""
     errors: list[str] = field(default_factory=list)
@@ -77,6 +79,7 @@ class Recorder:
         self._changed = threading.Condition()
         self._sessions: list[Session] = []
         self._messages: list[Message] = []
+        self._watchers: list[t.Callable[[Session], None]] = []
         self._file = spool / RECORDS_FILE if spool is not None else None
 
     def open_session(self, region: str, port: int, mode: str, client: str) -> Session:
@@ -87,11 +90,17 @@ class Recorder:
             self._changed.notify_all()
             return session
 
+    def watch(self, look: t.Callable[[Session], None]) -> None:
+        """Call ``look`` with every session that ends from now on."""
+        self._watchers.append(look)
+
     def close_session(self, session: Session) -> None:
         with self._changed:
             session.ended = True
             self._write("session", dataclasses.asdict(session))
             self._changed.notify_all()
+        for look in self._watchers:
+            look(session)
 
     def add_message(self, message: Message) -> int:
         """Keep an accepted message; returns how many there are now."""

@@ -32,8 +32,10 @@ import threading
 import typing as t
 from pathlib import Path
 
-from .accounts import Account, AccountBook, AccountFile
-from .protocol import Listener, Mode, SesProtocol
+from .account_book import AccountBook, AccountFile
+from .accounts import Account
+from .behaviour import Behaviour
+from .protocol import Connection, Listener, Mode, System
 from .records import Message, Recorder, Session
 
 _START_TIMEOUT = 60.0  # seconds; binding a few ports takes none
@@ -102,9 +104,9 @@ class SesStandIn:
             port = server.sockets[0].getsockname()[1]
             self.listeners[index] = dataclasses.replace(listener, port=port)
 
-    def _factory(self, listener: Listener) -> t.Callable[[], SesProtocol]:
+    def _factory(self, listener: Listener) -> t.Callable[[], Connection]:
         context = listener.tls_context()
-        return lambda: SesProtocol(listener, context, self.accounts, self.recorder, self._loop)
+        return lambda: Connection(listener, context, self.accounts, self.recorder)
 
     async def _hang_up(self) -> None:
         for server in self._servers:
@@ -116,8 +118,15 @@ class SesStandIn:
 
 
 def _listener(entry: dict[str, t.Any]) -> Listener:
-    mode = Mode(entry.get("mode", Mode.STARTTLS.value))
-    return Listener(**{**entry, "certificate": Path(entry["certificate"]), "mode": mode})
+    return Listener(
+        **{
+            **entry,
+            "certificate": Path(entry["certificate"]),
+            "mode": Mode(entry.get("mode", Mode.STARTTLS.value)),
+            "system": System(entry.get("system", System.SES.value)),
+            "behaviour": Behaviour(**entry.get("behaviour", {})),
+        }
+    )
 
 
 def main(arguments: t.Sequence[str]) -> None:
