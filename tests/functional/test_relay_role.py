@@ -150,7 +150,7 @@ def test_a_stopped_postfix_is_started_unless_told_not_to(relays: RelayHosts, boo
 @pytest.mark.slow
 def test_a_test_message_that_ses_refuses(relays: RelayHosts, booted: Host) -> None:
     options = {**relays.key_of(FIRST), "region": REGIONS[0], **TEST_MESSAGE}
-    relays.ses.configure([FIRST, SECOND], [{"fault": "not_verified"}])
+    relays.ses.configure([FIRST.with_changes(identities=("example.org",))])
     play = relays.role(options, hosts=booted.name)
     relays.ses.configure([FIRST, SECOND])
     assert play.status != 0

@@ -114,6 +114,8 @@ HOSTS: dict[str, dict[str, t.Any]] = {
     "verify": {"verify": None, "endpoint": "localhost", "port": 1},
     "typo": {"tls": "startls"},
     "misplaced": {"tls": SECRET_KEY},
+    "without_sender": {"test_message": True},
+    "local_sender": {"test_message": True, "test_message_sender": "root"},
 }
 VAULTED = f"""
 postfix_relay_access_key: {vaulted(ACCESS_KEY)}
@@ -201,6 +203,15 @@ def test_inline_vault_values(results: dict[str, dict[str, t.Any]], host: str) ->
     assert not results[host]["failed"], results[host]["msg"]
     keys = [f"[email-smtp.{REGION}.amazonaws.com]:587", "@example.com", "@example.net"]
     assert results[host]["entries_added"] == keys[: 3 if host == "vaulted" else 1]
+
+
+@pytest.mark.parametrize(("host", "given"), [("without_sender", ""), ("local_sender", "root")])
+def test_a_test_message_needs_a_sender(
+    results: dict[str, dict[str, t.Any]], host: str, given: str
+) -> None:
+    assert results[host]["failed"]
+    assert "needs postfix_relay_test_message_sender, an address like" in results[host]["msg"]
+    assert f"(given: '{given}')" in results[host]["msg"]
 
 
 @pytest.mark.parametrize("host", ["typo", "misplaced"])

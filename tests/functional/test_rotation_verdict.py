@@ -239,6 +239,16 @@ def test_a_pattern_without_hosts(hosts: Hosts, pattern: str, limit: str | None) 
     assert not VERDICT.search(said.output)
 
 
+@pytest.mark.parametrize("sender", [None, "root"])
+def test_a_test_message_needs_a_sender(hosts: Hosts, sender: str | None) -> None:
+    variables = {"rotate_test_message": True, "rotate_test_sender": sender or ""}
+    said = hosts.rotate(f"--extra-vars={json.dumps(variables)}", hosts="good:third")
+    assert said.status != 0
+    assert "rotate_test_message needs rotate_test_sender" in said.output
+    assert f"(given: '{sender or ''}')" in said.output
+    assert not VERDICT.search(said.output)
+
+
 def test_a_rotation_that_fails(hosts: Hosts) -> None:
     """Of two batches: nothing of the first can be replaced, and the second never comes."""
     said = hosts.rotate(

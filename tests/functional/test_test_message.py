@@ -99,11 +99,12 @@ class Relay:
         seconds: float = 60,
         directory: str | None = None,
         recipient: str = SIMULATOR,
+        sender: str = SENDER,
         prefix: t.Sequence[str] = (),
     ) -> Said:
         """Run the script as the role does, with ``prefix`` before it."""
         of_instance = str(self.postfix.config_directory) if directory is None else directory
-        command = [sys.executable, str(SCRIPT), of_instance, SENDER, recipient, str(seconds)]
+        command = [sys.executable, str(SCRIPT), of_instance, sender, recipient, str(seconds)]
         done = subprocess.run(
             [*prefix, *command], capture_output=True, text=True, check=False, timeout=120
         )
@@ -272,7 +273,7 @@ def test_a_message_that_leaves_the_queue(
     assert LABELLED.fullmatch(recipient)
     arguments = "\n".join([*neighbour.arguments, programs.read_text("utf-8")])
     assert "send_test_message.py" in arguments
-    assert f'sendmail", "-i", "-t", "-f", "{SENDER}"' in arguments
+    assert f'sendmail", "-i", "-t", "-N", "never", "-f", "{SENDER}"' in arguments
     assert recipient.partition("@")[0].partition("+")[2] not in arguments
 
 
@@ -298,13 +299,18 @@ def test_what_others_do_decides_nothing(relay: Relay) -> None:
 
 
 def test_a_message_that_ses_refuses(relay: Relay, regional_ses: SesStandIn) -> None:
-    """The probe proves the login, and the log says what became of the message."""
-    regional_ses.accounts.switch_on("not_verified")
+    """The probe proves the login, and the log says what became of the message. There is no bounce."""
+    regional_ses.accounts.add(ACCOUNT.with_changes(identities=("example.org",)))
     assert relay.probe()["accepted"] is True
     said = relay.send()
     assert said.status == 1
     assert "The log says that it was refused.\nAs logged: " in said.text
     assert "554 Message rejected: Email address is not verified" in said.text
+    assert said.text.endswith("there, or send the test message from another address.")
+    assert relay.postfix.queue() == []
+    assert "notification" not in relay.postfix.log()
+    regional_ses.accounts.add(ACCOUNT.with_changes(permissions=()))
+    assert relay.send().text.endswith("Allow ses:SendRawEmail for it.")
 
 
 def test_a_message_that_stays(relay: Relay) -> None:
@@ -327,6 +333,9 @@ def test_what_is_refused(relay: Relay, tmp_path: Path) -> None:
         ({"recipient": "x@example.com\nBcc: y@example.com"}, "is no address like"),
         ({"recipient": "x@example.com, y@example.com"}, "is no address like"),
         ({"recipient": "x"}, "is no address like"),
+        ({"sender": "x"}, "the sender 'x' is no address like"),
+        ({"sender": ""}, "the sender '' is no address like"),
+        ({"sender": "-x@example.com"}, "is no address like"),
         ({"directory": "-x"}, "is no absolute path"),
         ({"directory": str(tmp_path / "none")}, "No such file or directory"),
         ({"directory": str(folder)}, "can be changed by others than root"),

@@ -6,7 +6,7 @@
 
     python3 send_test_message.py CONFIG_DIRECTORY SENDER RECIPIENT SECONDS
 
-CONFIG_DIRECTORY and SENDER may be empty, for Postfix's defaults. Prints what is known of the message.
+CONFIG_DIRECTORY may be empty, for Postfix's default. Prints what is known of the message.
 The exit status is 0 if it left the queue and the log does not say that it was refused.
 
 The recipient gets a secret label, as in success+LABEL@simulator.amazonses.com, which SES's mailbox
@@ -49,9 +49,19 @@ SHOWN_CHARACTERS = 1000
 _CONSONANTS = "0-9BCDFGHJ-NP-TV-Zbcdfghj-np-tv"
 QUEUE_ID = re.compile(rf"[0-9A-F]{{6,40}}|[{_CONSONANTS}w-z]{{10,40}}z[{_CONSONANTS}w-y]{{1,40}}")
 _PLAIN = r"[^\s<>,;:\"()\\\x00-\x1f\x7f@]"
-RECIPIENT = re.compile(rf"{_PLAIN}+@{_PLAIN}+")
-SENDER = re.compile(rf"(?:(?!-){_PLAIN}+(?:@{_PLAIN}+)?)?")
+ADDRESS = re.compile(rf"(?!-){_PLAIN}+@{_PLAIN}+")
 REFUSED = ("bounced", "expired", "undeliverable")
+#: Words of SES after a message, which it says to a login that it has accepted, and the remedy.
+REMEDIES = {
+    "Email address is not verified": (
+        "the access key is valid, but the sender is not a verified identity in this region. Verify the"
+        " sender's address or domain there, or send the test message from another address"
+    ),
+    "is not authorized to perform": (
+        "the access key is valid, but its IAM user may not send from this identity. Allow"
+        " ses:SendRawEmail for it"
+    ),
+}
 
 
 class TestError(Exception):
@@ -130,8 +140,9 @@ class Postfix:
         """Hand in a message. Its recipient is on standard input only. Raises TestError."""
         header = {"To": f"<{recipient}>", "Subject": "Test", "Auto-Submitted": "auto-generated"}
         text = "".join(f"{name}: {value}\n" for name, value in header.items()) + "\nTest\n"
-        envelope = ["-f", sender] if sender else []
-        done = self.run(self.get("sendmail_path") or "sendmail", "-i", "-t", *envelope, text=text)
+        # A bounce would go to SES, which refuses its sender, or into a mailbox that nobody reads.
+        options = ["-i", "-t", "-N", "never", "-f", sender]
+        done = self.run(self.get("sendmail_path") or "sendmail", *options, text=text)
         if done.returncode != 0:
             raise TestError(f"Postfix does not accept the message: {done.stdout}{done.stderr}")
 
@@ -254,9 +265,9 @@ def labelled(recipient: str) -> str:
     return f"{user}+{secrets.token_hex(8)}@{domain}"
 
 
-def check_address(name: str, address: str, form: t.Pattern[str]) -> None:
-    """Raise TestError for what would be more than an address in a header or as an argument."""
-    if not form.fullmatch(address):
+def check_address(name: str, address: str) -> None:
+    """Raise TestError for what is more or less than an address in a header or as an argument."""
+    if not ADDRESS.fullmatch(address):
         raise TestError(f"the {name} {address!r} is no address like user@example.com")
 
 
@@ -307,13 +318,22 @@ def gone(log: Log, recipient: str, was_seen: bool, queue_id: str) -> tuple[bool,
     refused = [match for match in found if match.group(1) in REFUSED]
     quoted = "".join(f"\nAs logged: {match.string}" for match in (refused or found)[-3:])
     if refused:
-        return False, f"The message left the queue. The log says that it was refused.{quoted}"
+        said = f"The message left the queue. The log says that it was refused.{quoted}"
+        return False, said + remedy(refused[-1].string)
     if found or was_seen:
         return True, f"The message left the queue.{quoted or ' The log does not say why.'}"
     return False, (
         "The message was not seen in the queue, and there is no log of Postfix that has it."
         " Have the journal, syslog or maillog_file keep one"
     )
+
+
+def remedy(line: str) -> str:
+    """What to do about a refusal that the log has, which anybody may have written there."""
+    for words, text in REMEDIES.items():
+        if words in line:
+            return f"\nIf SES says so, {text}."
+    return ""
 
 
 def shown(text: str) -> str:
@@ -327,8 +347,8 @@ def main(config_directory: str, sender: str, recipient: str, seconds: str) -> in
         timeout = float(seconds)
         if not 0 < timeout < math.inf:
             raise TestError(f"the timeout must be greater than 0 (given: {seconds})")
-        check_address("recipient", recipient, RECIPIENT)
-        check_address("sender", sender, SENDER)
+        check_address("recipient", recipient)
+        check_address("sender", sender)
         postfix = Postfix(config_directory)
         log = Log(postfix)
         recipient = labelled(recipient)
