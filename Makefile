@@ -10,7 +10,7 @@ NOX := $(VENV)/bin/nox
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help unit test docs demo bench mutation release-check released-api findings facts pins clean system
+.PHONY: help unit test docs demo bench mutation release-check released-api findings answers facts pins clean system
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1  \t/p' Makefile
@@ -46,6 +46,9 @@ findings:  ## write the catalogue of findings into the guide about the audit
 
 facts: $(NOX)  ## the lists of regions and partitions are those of the pinned botocore
 	@$(NOX) --session facts
+
+answers:  ## write the table of SES's answers into the guide to them
+	@$(PYTHON) -B -m tests.tooling.answers_section
 
 pins: $(NOX)  ## set every pin in tests/requirements to the newest version
 	@$(VENV)/bin/python -m tests.tooling.update_pins

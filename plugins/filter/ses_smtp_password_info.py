@@ -30,7 +30,7 @@ seealso:
   - plugin: mailops.ses.ses_smtp_password
     plugin_type: filter
   - module: mailops.ses.postfix_relay_info
-  - ref: ansible_collections.mailops.ses.docsite.guide_535
+  - ref: ansible_collections.mailops.ses.docsite.guide_answers
     description: Which password SES refuses, and why.
 """
 

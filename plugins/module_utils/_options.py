@@ -90,6 +90,9 @@ SES_SMTP_PING: Options = {
     **LOGIN_OPTIONS,
     **_CONNECTION,
     "ca_path": {"type": "path"},
+    "sender": {"type": "str"},
+    "recipient": {"type": "str"},
+    "headers": {"type": "dict"},
     "fail": {"type": "bool", "default": True},
 }
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ses_smtp_ping
-short_description: Check whether Amazon SES accepts an SMTP login from this host
+short_description: Check whether Amazon SES accepts an SMTP login, and mail of a sender
 version_added: 0.1.0
 author:
   - mailops contributors (@mailops)
 description:
   - Logs in to the SMTP endpoint of Amazon SES from the managed host, whose firewall, name server and CA certificates
-    count, and takes leave. It sends no mail.
+    count, and quits.
+  - With O(sender) it sends one message, too, and reports what becomes of it. This shows that the sender is a verified
+    identity and that the IAM user may send from it, which SES checks for each message and not at login. Without
+    O(sender), and in check mode, it sends no mail.
   - The password is derived from the access key of an IAM user on the controller, or given. The AWS secret never leaves
     the controller.
   - The certificate is always verified. Neither the user name nor the password is sent to a server that does not offer
@@ -26,9 +29,34 @@ extends_documentation_fragment:
   - mailops.ses._credentials
   - mailops.ses._credentials.smtp_login
 options:
+  sender:
+    description:
+      - The address to send one message from. It is both the envelope sender and the header C(From).
+      - SES accepts the message if the address or its domain is a verified identity in the region of the endpoint, the
+        IAM user of the access key may send from it, and the account may send at all.
+      - This does not show that SES accepts other recipients. The mailbox simulator is exempt from the sandbox, in which
+        recipients have to be verified as well.
+      - Every run sends a message, and every retry after a refusal tries to. In check mode none is sent.
+    type: str
+  recipient:
+    description:
+      - The address to send the message to. Give a mailbox of your own to see what arrives, or to check that the account
+        is out of the sandbox.
+      - Without it, the message goes to the mailbox simulator of SES, V(success@simulator.amazonses.com).
+      - Needs O(sender).
+    type: str
+  headers:
+    description:
+      - More headers of the message, by their names, for example C(X-SES-CONFIGURATION-SET) to check that the configuration
+        set exists in the region.
+      - The module writes C(From), C(To), C(Subject), C(Date), C(Message-ID), C(Auto-Submitted) and the headers of MIME
+        itself. It is an error to give one of them, an address header such as C(Sender), a header twice, or a value with a
+        line break or characters outside ASCII.
+      - Needs O(sender).
+    type: dict
   timeout:
     description:
-      - How many seconds one login may take from the connection to the end.
+      - How many seconds one attempt may take from the connection to the end, the message included.
       - The look-up of the host's name comes before that, and is limited by the managed host's resolver.
     type: float
     default: 10
@@ -45,9 +73,10 @@ options:
   retries:
     description:
       - How often to try again after a refusal that may pass.
-      - That is a connection that failed or timed out, an answer that calls itself temporary, throttling other than that
-        of a used-up daily quota, and the refusal of a well-formed user name and password, because SES needs up to half
-        a minute to learn of a new access key. Everything else fails at once.
+      - That is a connection that failed or timed out, a temporary answer other than that of a used-up daily quota, and the
+        refusal of a well-formed user name and password, because SES needs up to half a minute to learn of a new access
+        key. Everything else fails at once.
+      - If the connection fails after the whole message was sent, SES may have accepted it. It is not sent again then.
     type: int
     default: 0
   delay:
@@ -64,12 +93,13 @@ options:
 attributes:
   check_mode:
     support: full
-    details: The module changes nothing. It logs in in C(check_mode) too.
+    details: The module changes nothing. It logs in in C(check_mode) too, but sends no message.
   diff_mode:
     support: none
     details: The module changes nothing.
   idempotent:
-    support: full
+    support: partial
+    details: The module changes nothing. With O(sender), every run sends a message.
   platform:
     support: full
     platforms: posix
@@ -78,14 +108,16 @@ attributes:
 notes:
   - When a login with O(username) and O(password) is refused, and the secret of that access key is in O(secret_key) or
     in the controller's environment, the message says which region the password belongs to.
-  - That SES accepts the login does not mean that it takes mail. It checks the permission C(ses:SendRawEmail) and the
-    sender's identity with each message.
+  - That SES accepts the login does not mean that it accepts mail. It checks the permission C(ses:SendRawEmail) and the
+    sender's identity for each message. Give O(sender) to check them.
+  - The module checks one login. To find out which of several access keys a host uses, see the option O(mailops.ses.postfix_relay_info#module:candidates)
+    of M(mailops.ses.postfix_relay_info). To check a sender with several keys, use C(loop).
 seealso:
   - module: mailops.ses.ses_smtp_credentials
   - module: mailops.ses.postfix_relay
   - module: mailops.ses.postfix_sasl_passwd
-  - ref: ansible_collections.mailops.ses.docsite.guide_535
-    description: Every answer and every cause, and how to tell them apart.
+  - ref: ansible_collections.mailops.ses.docsite.guide_answers
+    description: Every answer of SES, every cause of a rejected login, and how to tell them apart.
   - name: Troubleshooting SMTP
     description: What SES answers, and what AWS says about it.
     link: https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-smtp.html
@@ -116,6 +148,15 @@ EXAMPLES = r"""
   loop: [587, 2587, 465, 2465]
   register: ports
 
+- name: Check that SES accepts mail of this sender, with the configuration set of the shop
+  mailops.ses.ses_smtp_ping:
+    access_key: "{{ ses_access_key_id }}"
+    secret_key: "{{ ses_secret_access_key }}"
+    region: eu-west-1
+    sender: orders@example.com
+    headers:
+      X-SES-CONFIGURATION-SET: shop
+
 - name: Check a login that was derived elsewhere
   mailops.ses.ses_smtp_ping:
     username: "{{ billing_smtp_username }}"
@@ -125,7 +166,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ping:
-  description: Whether SES accepted the login.
+  description: Whether SES accepted the login and, with O(sender) and outside check mode, the message.
   type: bool
   returned: always
   sample: true
@@ -154,6 +195,18 @@ mechanism:
   type: str
   returned: always
   sample: PLAIN
+logged_in:
+  description: Whether SES accepted the login, whatever became of the message.
+  type: bool
+  returned: always
+  sample: true
+message_id:
+  description:
+    - The ID that SES gave the message. SES writes it into the header C(Message-ID), its logs and its events.
+    - It is null if no message was accepted, which includes check mode, or if the server told none.
+  type: str
+  returned: when O(sender) is given
+  sample: 0102017033dbb64d-be13a01e-dbf1-44b7-b876-3622165dacc1-000000
 elapsed:
   description: How many seconds the last attempt took.
   type: float
@@ -166,25 +219,34 @@ attempts:
   sample: 1
 reason:
   description:
-    - Why the login failed.
+    - Why the login or the message failed. The R(guide to SES's answers,ansible_collections.mailops.ses.docsite.guide_answers)
+      has the text, the meaning and the remedy of each.
     - V(credentials_invalid), V(version_2) (an outdated password), V(not_subscribed) (an AWS account without SES),
-      V(throttled), V(too_many_connections), V(temporary_failure) or V(answer) (any other) is what SES answered.
+      V(too_many_connections), V(temporary_failure), V(tls_unavailable), V(protocol_error) and V(idle_timeout) are answers
+      to the connection or the login.
+    - V(identity_not_verified), V(permission_missing), V(configuration_set), V(account_paused), V(throttled),
+      V(quota_exceeded), V(mail_from_domain), V(invalid_sender), V(invalid_recipient), V(invalid_address),
+      V(duplicate_header), V(missing_header), V(malformed_header), V(message_too_large), V(too_many_recipients) and
+      V(too_many_messages) are answers to the message.
+    - V(login_required), V(tls_required) and V(tls_too_old) are answers to a client without a login or TLS, which this module
+      does not cause.
+    - V(unknown_answer) is an answer in no list. RV(answer) has its text.
     - V(name_resolution), V(port_blocked) (no answer to the connection), V(connection_refused), V(unreachable),
       V(timeout) (connected, but too slow) or V(connection_closed) is about the network.
     - V(tls_not_offered), V(tls), V(certificate) (can't be trusted), V(ca) (O(ca_file) or O(ca_path) can't be used),
       V(no_mechanism) or V(not_smtp) is about what the server speaks.
   type: str
-  returned: when the login failed
-  sample: credentials_invalid
+  returned: when the login or the message failed
+  sample: identity_not_verified
 answer:
-  description: What the server answered, null if it is not the answer that made the login fail.
+  description: What the server answered, without secrets, null if it is not an answer that made the attempt fail.
   type: str
-  returned: when the login failed
+  returned: when the login or the message failed
   sample: 535 Authentication Credentials Invalid
 msg:
   description: What happened, what it usually means, and the remedy.
   type: str
-  returned: when the login failed
+  returned: when the login or the message failed
   sample: email-smtp.eu-west-1.amazonaws.com port 587 answered "535 Authentication Credentials Invalid". Usual causes...
 """
 
@@ -200,6 +262,7 @@ from ..module_utils._smtp._login import (
     log_in,
     log_in_with_retries,
 )
+from ..module_utils._smtp._message import MessageError, make_message
 from ..module_utils._smtp._server import SmtpLogin
 
 
@@ -222,9 +285,14 @@ def main() -> None:
         module.fail_json(
             msg="timeout must be more than 0, retries and delay at least 0", invocation=invocation
         )
+    try:
+        message = make_message(params["sender"], params["recipient"], params["headers"])
+    except MessageError as exc:
+        module.fail_json(msg=f"{exc}. Nothing was sent", invocation=invocation)
     attempt = functools.partial(
         log_in,
         login,
+        message=None if module.check_mode else message,
         timeout=params["timeout"],
         ca_file=params["ca_file"],
         ca_path=params["ca_path"],
@@ -241,6 +309,8 @@ def main() -> None:
         **refusal,
     }
     result["ping"] = result.pop("accepted")
+    if message is None:
+        del result["message_id"]
     if refusal and params["fail"]:
         module.fail_json(**result)
     module.exit_json(**result)

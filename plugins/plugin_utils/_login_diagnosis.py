@@ -15,6 +15,7 @@ from ..module_utils._ses._smtp_password import (
     derive_password,
     region_of_password,
 )
+from ..module_utils._smtp._login_mistakes import usual_causes
 from ..module_utils._smtp._server import region_of_endpoint
 from ._credentials import SmtpCredentials
 from ._login_places import (
@@ -25,6 +26,11 @@ from ._login_places import (
 )
 
 __all__ = ("diagnose", "find_login_and_key")
+
+_ABOUT_THE_KEY = (
+    "the access key may be deactivated or deleted, or not the one that the secret key belongs to."
+    " If it is new, SES knows it only after half a minute (retries helps)"
+)
 
 
 def find_login_and_key(*places: Place) -> tuple[dict[str, t.Any], dict[str, t.Any] | None]:
@@ -50,13 +56,13 @@ def find_login_and_key(*places: Place) -> tuple[dict[str, t.Any], dict[str, t.An
 def diagnose(credentials: SmtpCredentials, key: t.Mapping[str, t.Any] | None) -> str | None:
     """Tell why SES may refuse ``credentials``, None if ``key`` can't help.
 
-    ``key`` is of find_login_and_key(). The text holds no secret.
+    ``key`` is of find_login_and_key(). The text holds no secret. It stands in place of the usual
+    causes, because it rules some of them out: so it has those that are left.
     """
     login, region = credentials.login, credentials.region
     host = login.server.host
     if key is None:
-        of_region = f"region {region}" if credentials.version == 4 else "no region (version 2)"
-        return f"The password was derived for {of_region} and offered to {host}"
+        return _diagnose_derived(credentials)
     secret_key = key.get("secret_key")
     if secret_key is None or key.get("access_key") != login.username:
         return None
@@ -66,7 +72,7 @@ def diagnose(credentials: SmtpCredentials, key: t.Mapping[str, t.Any] | None) ->
         found = region_of_password(secret_key, login.password, [region] if region else [])
         version_2 = derive_password(secret_key, version=2)
     except SesSmtpError as exc:
-        return f"Whether it is the password for another region can't be told: {exc}"
+        return f"{usual_causes(host)}. Whether it is the password for another region can't be told: {exc}"
     if login.password == version_2:
         return "This is the version 2 password of the secret key"
     if found is None:
@@ -76,8 +82,17 @@ def diagnose(credentials: SmtpCredentials, key: t.Mapping[str, t.Any] | None) ->
         )
     wanted = region_of_endpoint(host) or region
     if found == wanted or wanted is None:
-        return (
-            f"This is the password of the secret key for {found}, so that the access key may be "
-            "new, deactivated or deleted, or not the one that the secret key belongs to"
-        )
+        return f"This is the password of the secret key for {found}, so that {_ABOUT_THE_KEY}"
     return f"This is the password for {found}; region says {wanted}. Derive it for {wanted}"
+
+
+def _diagnose_derived(credentials: SmtpCredentials) -> str:
+    """Tell why SES may refuse a password that was derived here."""
+    host = credentials.login.server.host
+    if credentials.version != 4:
+        return f"The password was derived for no region (version 2) and offered to {host}"
+    derived = f"The password was derived for region {credentials.region} and offered to {host}"
+    if region_of_endpoint(host) is None:
+        return f"{derived}. {usual_causes(host)}"
+    # Another region than the endpoint's is an error of find_credentials().
+    return f"{derived}, so that {_ABOUT_THE_KEY}"

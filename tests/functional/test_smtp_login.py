@@ -113,7 +113,7 @@ def test_accepted(ses: SesStandIn, authority: CertificateAuthority, mode: Mode, 
     )
     port = ses.port(REGION, mode)
     assert accepted == LoginOutcome(
-        True, host, port, "127.0.0.1", "TLSv1.3", "PLAIN", accepted.elapsed, attempts=1
+        True, host, port, "127.0.0.1", "TLSv1.3", "PLAIN", accepted.elapsed, logged_in=True
     )
     assert 0 < accepted.elapsed < 10
     session = only_session(ses)
@@ -211,6 +211,42 @@ def test_an_expired_certificate(tmp_path: Path) -> None:
         assert_saw_no_login(only_session(ses))
     assert got.reason == "certificate"
     assert "clock" in got.message
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_certificate_without_a_subject_alt_name(tmp_path: Path, mode: Mode) -> None:
+    """Its common name is the host's, and its authority is trusted."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "certificate.pem",
+        ],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    both = tmp_path / "both.pem"
+    both.write_bytes(key.read_bytes() + certificate.read_bytes())
+    with SesStandIn([Listener(REGION, both, mode=mode)]) as ses:
+        got = refused(server(ses, mode), certificate)
+        assert_saw_no_login(only_session(ses))
+    assert got.reason == "certificate"
+    assert "subjectAltName" in got.message
 
 
 def test_stripped_starttls(ses: SesStandIn, authority: CertificateAuthority) -> None:

@@ -64,16 +64,16 @@ def write_section(kinds: t.Iterable[Kind]) -> str:
     return "\n".join(_definition(name, by_id[name]) for name in sorted(by_id))
 
 
-def replace_section(guide: str, section: str) -> str:
-    """The guide with this section in place of its own.
+def replace_section(guide: str, section: str, begin: str = BEGIN, end: str = END) -> str:
+    """The guide with this section in place of its own, between the comments ``begin`` and ``end``.
 
     :raises ValueError: if it does not have the comments that mark the section, once each.
     """
-    before, _begin, rest = guide.partition(BEGIN)
-    _section, end, after = rest.partition(END)
-    if not end or guide.count(BEGIN) != 1 or guide.count(END) != 1:
-        raise ValueError(f"the guide has not one {BEGIN.strip()!r} before one {END.strip()!r}")
-    return f"{before}{BEGIN}{section}\n{END}{after}"
+    before, _begin, rest = guide.partition(begin)
+    _section, found, after = rest.partition(end)
+    if not found or guide.count(begin) != 1 or guide.count(end) != 1:
+        raise ValueError(f"the guide has not one {begin.strip()!r} before one {end.strip()!r}")
+    return f"{before}{begin}{section}\n{end}{after}"
 
 
 def _definition(name: str, kinds: t.Sequence[Kind]) -> str:

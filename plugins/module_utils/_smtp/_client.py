@@ -4,7 +4,7 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""An SMTP client for one login: one connection, one deadline for all of it.
+"""An SMTP client for one login and one message: one connection, one deadline for all of it.
 
 The standard library's smtplib is not used: its timeout is for each read, so that a server that
 sends a byte now and then holds it for ever; it hides what ended a connection; it keeps user name
@@ -19,13 +19,19 @@ import ssl
 import time
 import typing as t
 
-__all__ = ("NotSmtpError", "Reply", "SmtpClient")
+__all__ = ("NoNamesError", "NotSmtpError", "Reply", "SmtpClient")
 
 # RFC 5321, section 4.2
 _REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?")
 # RFC 5321, section 4.5.3.1.5, has 512 for a line. A greeting or an EHLO reply has a dozen lines.
 _MAXIMUM_LINE_BYTES = 4096
 _MAXIMUM_LINES = 100
+# As ssl.SSLSocket.getpeercert() calls them.
+_KINDS_OF_NAMES = frozenset({"DNS", "IP Address"})
+
+
+class NoNamesError(Exception):
+    """The server's certificate has no subjectAltName with a host's name or address."""
 
 
 class NotSmtpError(Exception):
@@ -94,12 +100,20 @@ class SmtpClient:
         raise min(errors, key=_dullness)
 
     def start_tls(self, context: ssl.SSLContext) -> None:
-        """Begin TLS. What ``context`` demands of the certificate is checked for the host's name."""
+        """Begin TLS. What ``context`` demands of the certificate is checked for the host's name.
+
+        Raises NoNamesError if the certificate has no subjectAltName for hosts. Python 3.7 and some
+        later ones accept the subject's common name then, whatever the context says.
+        """
         if self._received:
             # Sent in the clear, it would pass for the server's own (RFC 3207, section 4.2).
             raise NotSmtpError("data before TLS")
         wrapped = context.wrap_socket(self._connected(), server_hostname=self._host)
         self._socket = wrapped
+        certificate = wrapped.getpeercert() or {}
+        names = t.cast("t.Tuple[t.Tuple[str, str], ...]", certificate.get("subjectAltName", ()))
+        if not any(kind in _KINDS_OF_NAMES for kind, _name in names):
+            raise NoNamesError("no subjectAltName")
         self.tls_version = wrapped.version()
         self.extensions = {}
 
@@ -119,6 +133,12 @@ class SmtpClient:
     def command(self, line: str) -> Reply:
         """Send ``line`` and return the reply."""
         self._connected().sendall(line.encode("ascii") + b"\r\n")
+        return self.reply()
+
+    def send_message(self, message: bytes) -> Reply:
+        """Send a message, whose lines end with CRLF, after a 354, and return the reply."""
+        stuffed = re.sub(rb"^\.", b"..", message, flags=re.MULTILINE)  # RFC 5321, section 4.5.2
+        self._connected().sendall(stuffed + b".\r\n")
         return self.reply()
 
     def ehlo(self) -> Reply:

@@ -4,7 +4,7 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""A login that failed before the server was told a user name: what that means, and the remedy.
+"""What fails without an answer of the server's that means it: what that is, and the remedy.
 
 Source of the ports: "Connecting to an Amazon SES SMTP endpoint"
 (https://docs.aws.amazon.com/ses/latest/dg/smtp-connect.html).
@@ -21,8 +21,10 @@ from ._outcome import LoginRefused
 from ._server import SmtpServer
 
 __all__ = (
+    "accepted_too_early",
     "ca_unusable",
     "certificate_not_trusted",
+    "certificate_without_names",
     "connection_lost",
     "name_not_resolved",
     "no_mechanism",
@@ -94,23 +96,35 @@ def not_connected(
 # While it should speak
 
 
-def connection_lost(server: SmtpServer, error: OSError, stage: str, timeout: float) -> LoginRefused:
-    """The connection timed out or ended during ``stage``; ``timeout`` is in seconds."""
+def connection_lost(
+    server: SmtpServer,
+    error: OSError,
+    stage: str,
+    timeout: float,
+    *,
+    message_is_sent: bool = False,
+) -> LoginRefused:
+    """The connection timed out or ended during ``stage``; ``timeout`` is in seconds.
+
+    If the whole message is sent, the server may have accepted it, so that it is not sent again.
+    """
     hint = ""
-    if stage == "the greeting" and server.tls == "starttls":
+    if message_is_sent:
+        hint = ". Whether it accepted the message is unknown, so it is not sent again"
+    elif stage == "the greeting" and server.tls == "starttls":
         hint = ". If the port speaks TLS from the first byte, tls must be 'wrapper'"
     if _timed_out(error):
         return LoginRefused(
             server,
             "timeout",
             f"{server} took the connection, but {stage} was not over after {timeout:g} s{hint}",
-            may_pass=True,
+            may_pass=not message_is_sent,
         )
     return LoginRefused(
         server,
         "connection_closed",
         f"{server} closed the connection during {stage}{hint}",
-        may_pass=True,
+        may_pass=not message_is_sent,
     )
 
 
@@ -128,7 +142,7 @@ def not_smtp(server: SmtpServer, stage: str) -> LoginRefused:
 
 
 def starttls_not_offered(server: SmtpServer) -> LoginRefused:
-    """The EHLO reply, or the answer to STARTTLS, says no."""
+    """The EHLO reply has no STARTTLS."""
     return LoginRefused(
         server,
         "tls_not_offered",
@@ -163,7 +177,10 @@ def certificate_not_trusted(
 ) -> LoginRefused:
     """The certificate did not verify against ``ca_file`` and ``ca_path``, or the system's."""
     if error.verify_code in _OTHER_NAME:
-        remedy = "The server is not the one that was meant, or the endpoint is not the name it has"
+        remedy = (
+            "The server is not the one that was meant, or endpoint is not a name in its"
+            " certificate's subjectAltName"
+        )
     elif error.verify_code in _NOT_IN_TIME:
         remedy = "Look at this host's clock first"
     elif ca_file or ca_path:
@@ -186,6 +203,17 @@ def certificate_not_trusted(
     )
 
 
+def certificate_without_names(server: SmtpServer) -> LoginRefused:
+    """The certificate names hosts nowhere but in its subject, if at all."""
+    return LoginRefused(
+        server,
+        "certificate",
+        f"The certificate of {server} can't be trusted: it has no subjectAltName with a host's name"
+        " or address, which every current client demands. Give the server a certificate that has"
+        f" one. {_NOTHING_SENT}",
+    )
+
+
 def ca_unusable(server: SmtpServer, option: str, path: str, error: OSError | None) -> LoginRefused:
     """The file or directory that ``option`` names can't be read or holds no certificate."""
     if error is None:
@@ -199,6 +227,16 @@ def ca_unusable(server: SmtpServer, option: str, path: str, error: OSError | Non
         "ca",
         f"{option} '{path}' {why}. The system's own comes with the package ca-certificates and is "
         f"used without {option}",
+    )
+
+
+def accepted_too_early(server: SmtpServer) -> LoginRefused:
+    """The server accepts the login before it has the password, which proves nothing."""
+    return LoginRefused(
+        server,
+        "not_smtp",
+        f"{server} accepted the login before the password was sent, so it has not checked it. SES"
+        " does not do that. Check host and port",
     )
 
 

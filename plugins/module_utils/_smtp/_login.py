@@ -4,10 +4,10 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""Log in to an SMTP server and take leave: does it accept this user name and password?
+"""Log in to an SMTP server and quit: does it accept this user name and password, and a message?
 
 User name and password are sent inside TLS only, after the certificate was verified for the
-server's name, and after them nothing but QUIT.
+server's name. Without a message, nothing but QUIT comes after them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import os
+import re
 import socket
 import ssl
 import time
@@ -23,9 +24,11 @@ import typing as t
 from .._smtp import _failures as failures
 from ._answers import (
     login_answered,
+    message_answered,
     server_answered,
 )
 from ._client import (
+    NoNamesError,
     NotSmtpError,
     Reply,
     SmtpClient,
@@ -33,21 +36,24 @@ from ._client import (
 from ._outcome import LoginOutcome, LoginRefused
 
 if t.TYPE_CHECKING:
+    from ._message import ProbeMessage
     from ._server import SmtpLogin, SmtpServer
 
 __all__ = ("LoginOutcome", "LoginRefused", "log_in", "log_in_with_retries")
 
 _MECHANISMS = ("PLAIN", "LOGIN")  # SES has these two
+_MESSAGE_ID = re.compile(r"Ok ([\w.-]+)")
 
 
 def log_in(
     login: SmtpLogin,
     *,
+    message: ProbeMessage | None = None,
     timeout: float = 10.0,
     ca_file: str | None = None,
     ca_path: str | None = None,
 ) -> LoginOutcome:
-    """Log in and quit; return how the login was accepted.
+    """Log in, send ``message`` if there is one, and quit; return how it was accepted.
 
     ``timeout``, in seconds, is for all of it together, except for the look-up of the name, which
     the system's resolver limits. Trusted are the authorities in the PEM file ``ca_file`` and in
@@ -55,7 +61,7 @@ def log_in(
 
     :raises LoginRefused: if it is not accepted, for whatever reason.
     """
-    attempt = _Attempt(login, timeout=timeout)
+    attempt = _Attempt(login, message, timeout=timeout)
     return attempt.run(ca_file, ca_path)
 
 
@@ -67,9 +73,9 @@ def log_in_with_retries(
 ) -> LoginOutcome:
     """Return what ``attempt`` returns, called again up to ``retries`` times while it may help.
 
-    It may after a refusal with ``may_pass``: a connection that failed, an answer of 421 or 454
-    other than that of a used-up daily quota, and 535 for a well-formed password, because SES
-    learns of a new access key with some delay. ``delay`` is in seconds.
+    It may after a refusal with ``may_pass``: a connection that failed before a message was sent, an
+    answer that is temporary, other than that of a used-up daily quota, and 535 for a well-formed
+    password, because SES learns of a new access key with some delay. ``delay`` is in seconds.
 
     :raises LoginRefused: the last one.
     """
@@ -85,13 +91,17 @@ def log_in_with_retries(
 
 
 class _Attempt:
-    def __init__(self, login: SmtpLogin, *, timeout: float) -> None:
+    def __init__(self, login: SmtpLogin, message: ProbeMessage | None, *, timeout: float) -> None:
         self._login = login
+        self._message = message
         self._server = server = login.server
         self._timeout = timeout
         self._client = SmtpClient(server.host, server.port, timeout)
         self._mechanism: str | None = None
-        self._stage = ""  # for a message: what was under way when it failed
+        self._stage = ""  # for an error: what was under way when it failed
+        self._logged_in = False
+        self._message_is_sent = False
+        self._message_id: str | None = None
 
     def run(self, ca_file: str | None, ca_path: str | None) -> LoginOutcome:
         started = time.monotonic()
@@ -115,6 +125,8 @@ class _Attempt:
             tls_version=self._client.tls_version,
             mechanism=self._mechanism,
             elapsed=round(time.monotonic() - started, 3),
+            logged_in=self._logged_in,
+            message_id=self._message_id,
         )
 
     def _connect(self) -> None:
@@ -131,10 +143,19 @@ class _Attempt:
         try:
             self._begin(authorities)
             self._authenticate()
+            if self._message is not None:
+                self._send(self._message)
+            self._client.quit()
         except NotSmtpError:
             raise failures.not_smtp(self._server, self._stage) from None
         except OSError as exc:
-            raise failures.connection_lost(self._server, exc, self._stage, self._timeout) from None
+            raise failures.connection_lost(
+                self._server,
+                exc,
+                self._stage,
+                self._timeout,
+                message_is_sent=self._message_is_sent,
+            ) from None
 
     def _begin(self, authorities: _Authorities) -> None:
         """From the first byte to the EHLO reply inside TLS."""
@@ -145,10 +166,10 @@ class _Attempt:
         if self._server.tls == "starttls":
             self._stage = "STARTTLS"
             self._expect(250, self._client.ehlo())
-            offered = "STARTTLS" in self._client.extensions
-            if not offered or self._client.command("STARTTLS").code != 220:
+            if "STARTTLS" not in self._client.extensions:
                 self._client.quit()
                 raise failures.starttls_not_offered(self._server)
+            self._expect(220, self._client.command("STARTTLS"), "STARTTLS")
             self._start_tls(authorities)
         self._stage = "EHLO"
         self._expect(250, self._client.ehlo())
@@ -161,13 +182,15 @@ class _Attempt:
             raise failures.certificate_not_trusted(
                 self._server, exc, authorities.ca_file, authorities.ca_path
             ) from None
+        except NoNamesError:
+            raise failures.certificate_without_names(self._server) from None
         except ssl.SSLError as exc:
             raise failures.tls_failed(self._server, exc) from None
 
-    def _expect(self, code: int, reply: Reply) -> None:
+    def _expect(self, code: int, reply: Reply, to: str = "") -> None:
         if reply.code != code:
             self._client.quit()
-            raise server_answered(self._server, reply)
+            raise server_answered(self._server, reply, to)
 
     def _authenticate(self) -> None:
         self._stage = "the login"
@@ -177,9 +200,10 @@ class _Attempt:
             self._client.quit()
             raise failures.no_mechanism(self._server, offered)
         reply = self._plain() if self._mechanism == "PLAIN" else self._two_steps()
-        self._client.quit()
         if reply.code != 235:
+            self._client.quit()
             raise login_answered(self._login, reply)
+        self._logged_in = True
 
     def _plain(self) -> Reply:
         """AUTH PLAIN with an initial response: RFC 4616 and RFC 4954."""
@@ -190,10 +214,33 @@ class _Attempt:
         """AUTH LOGIN: the server asks for the user name, then for the password."""
         reply = self._client.command("AUTH LOGIN")
         for text in (self._login.username, self._login.password):
+            if reply.code == 235:
+                self._client.quit()
+                raise failures.accepted_too_early(self._server)
             if reply.code != 334:
                 break
             reply = self._client.command(_base64(text))
         return reply
+
+    def _send(self, message: ProbeMessage) -> None:
+        for stage, code, command in (
+            ("MAIL FROM", 250, f"MAIL FROM:<{message.sender}>"),
+            ("RCPT TO", 250, f"RCPT TO:<{message.recipient}>"),
+            ("DATA", 354, "DATA"),
+        ):
+            self._stage = stage
+            self._expect_for_message(code, self._client.command(command), stage)
+        self._stage = "the message"
+        self._message_is_sent = True
+        reply = self._client.send_message(message.content())
+        self._expect_for_message(250, reply, "the message")
+        found = _MESSAGE_ID.fullmatch(reply.text)
+        self._message_id = found.group(1) if found else None
+
+    def _expect_for_message(self, code: int, reply: Reply, to: str) -> None:
+        if reply.code != code:
+            self._client.quit()
+            raise message_answered(self._login, reply, to)
 
 
 class _Authorities:
@@ -209,6 +256,9 @@ class _Authorities:
         except OSError as exc:
             raise failures.ca_unusable(server, "ca_file", str(ca_file), exc) from None
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # Not every OpenSSL that Python 3.7 is built with can do that: see SmtpClient.start_tls().
+        if ssl.HAS_NEVER_CHECK_COMMON_NAME:
+            self.context.hostname_checks_common_name = False
 
 
 def _base64(text: str) -> str:

@@ -35,9 +35,22 @@ SENT = {
     "username": ACCESS_KEY,
     "password": PASSWORD_OF["eu-west-1"],
 }
-OPTIONS = {"timeout": "2", "ca_file": "~/ca.pem", "retries": 3, "delay": 1, "fail": "no"}
+OPTIONS = {
+    "timeout": "2",
+    "ca_file": "~/ca.pem",
+    "retries": 3,
+    "delay": 1,
+    "fail": "no",
+    "sender": "a@example.com",
+    "recipient": "b@example.com",
+    "headers": {"X-SES-CONFIGURATION-SET": "shop"},
+}
 ACCEPTED: t.Mapping[str, t.Any] = types.MappingProxyType({"changed": False, "ping": True})
-DERIVED = f"The password was derived for region eu-west-1 and offered to {HOST}"
+DERIVED = (
+    f"The password was derived for region eu-west-1 and offered to {HOST}, so that the access key may"
+    " be deactivated or deleted, or not the one that the secret key belongs to. If it is new, SES"
+    " knows it only after half a minute (retries helps)"
+)
 OTHER_REGION = "This is the password for eu-west-3; region says eu-west-1. Derive it for eu-west-1"
 
 # case, the task's arguments, what of the login differs from SENT, the module's own options

@@ -13,6 +13,10 @@ from ansible_collections.mailops.ses.plugins.module_utils._smtp._login import (
     LoginOutcome,
     LoginRefused,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._message import (
+    SIMULATOR,
+    ProbeMessage,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import (
     SmtpLogin,
     SmtpServer,
@@ -33,7 +37,9 @@ SERVER = SmtpServer(HOST, 587, "starttls")
 PASSWORD = PASSWORD_OF["eu-west-1"]
 LOGIN = {"host": HOST, "username": ACCESS_KEY, "password": PASSWORD}
 ARGUMENTS: dict[str, t.Any] = {"password": ping_payload(LOGIN)}
-ACCEPTED = LoginOutcome(True, HOST, 587, "192.0.2.25", "TLSv1.3", "PLAIN", 0.25)
+ACCEPTED = LoginOutcome(
+    True, HOST, 587, "192.0.2.25", "TLSv1.3", "PLAIN", 0.25, logged_in=True, message_id="0102-1"
+)
 RESULT = {
     "changed": False,
     "ping": True,
@@ -42,12 +48,14 @@ RESULT = {
     "address": "192.0.2.25",
     "tls_version": "TLSv1.3",
     "mechanism": "PLAIN",
+    "logged_in": True,
     "elapsed": 0.25,
     "attempts": 1,
 }
 REFUSED = {
     **RESULT,
     "ping": False,
+    "logged_in": False,
     "address": None,
     "tls_version": None,
     "mechanism": None,
@@ -110,7 +118,7 @@ def test_accepted(run: Run, check: bool) -> None:
     assert run(logins, ARGUMENTS, check=check) == RESULT
     ((args, kwargs),) = logins.calls
     assert args == (SmtpLogin(SERVER, ACCESS_KEY, PASSWORD),)
-    assert kwargs == {"timeout": 10.0, "ca_file": None, "ca_path": None}
+    assert kwargs == {"message": None, "timeout": 10.0, "ca_file": None, "ca_path": None}
 
 
 def test_options(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +126,34 @@ def test_options(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     logins = Logins()
     run(logins, {**ARGUMENTS, "timeout": 2.5, "ca_file": "~/ca.pem", "ca_path": "/etc/ca"})
     ((_args, kwargs),) = logins.calls
-    assert kwargs == {"timeout": 2.5, "ca_file": "/home/of/the/host/ca.pem", "ca_path": "/etc/ca"}
+    assert kwargs == {
+        "message": None,
+        "timeout": 2.5,
+        "ca_file": "/home/of/the/host/ca.pem",
+        "ca_path": "/etc/ca",
+    }
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_message(run: Run, check: bool) -> None:
+    """In check mode the options are checked, and nothing is sent."""
+    logins = Logins()
+    arguments = {"sender": "a@example.com", "headers": {"X-SES-CONFIGURATION-SET": "shop"}}
+    result = run(logins, {**ARGUMENTS, **arguments}, check=check)
+    assert result == {**RESULT, "message_id": "0102-1"}
+    ((_args, kwargs),) = logins.calls
+    message = ProbeMessage("a@example.com", SIMULATOR, (("X-SES-CONFIGURATION-SET", "shop"),))
+    assert kwargs["message"] == (None if check else message)
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_wrong_message(run: Run, check: bool) -> None:
+    logins = Logins()
+    result = run(logins, {**ARGUMENTS, "sender": "root", "fail": False}, check=check)
+    assert result["failed"]
+    assert result["msg"].startswith("sender 'root' is not an e-mail address. ")
+    assert result["msg"].endswith(". Nothing was sent")
+    assert logins.calls == []
 
 
 @pytest.mark.parametrize("fail", [False, True])

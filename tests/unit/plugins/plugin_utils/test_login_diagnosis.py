@@ -50,13 +50,19 @@ DIAGNOSES: list[tuple[str, dict[str, t.Any], dict[str, str], str]] = [
         "derived",
         {**KEY, "region": "eu-west-1"},
         {},
-        "derived for region eu-west-1 and offered to email-smtp.eu-west-1.amazonaws.com",
+        (
+            "derived for region eu-west-1 and offered to email-smtp.eu-west-1.amazonaws.com, so that the"
+            " access key may be deactivated"
+        ),
     ),
     (
         "derived, for a host elsewhere",
         {**KEY, "region": "eu-west-1", "endpoint": "relay.example.com"},
         {},
-        "derived for region eu-west-1 and offered to relay.example.com",
+        (
+            "derived for region eu-west-1 and offered to relay.example.com. Usual causes: the password is"
+            " for another region"
+        ),
     ),
     (
         "derived, version 2",
@@ -83,7 +89,7 @@ DIAGNOSES: list[tuple[str, dict[str, t.Any], dict[str, str], str]] = [
         "the password for eu-west-1; region says us-east-1",
     ),
     ("no region", {**GIVEN, **KEY, "endpoint": "localhost"}, {}, "of the secret key for eu-west-1"),
-    ("right region", {**GIVEN, **KEY, "region": "eu-west-1"}, {}, "may be new, deactivated"),
+    ("right region", {**GIVEN, **KEY, "region": "eu-west-1"}, {}, "may be deactivated or deleted"),
     (
         "a region that is not known",
         {
@@ -117,7 +123,7 @@ DIAGNOSES: list[tuple[str, dict[str, t.Any], dict[str, str], str]] = [
         "damaged secret",
         {**GIVEN, **KEY, "secret_key": f"{SECRET_KEY}\n", "region": "eu-west-1"},
         {},
-        "can't be told: secret_key has white space after it",
+        "(retries helps). Whether it is the password for another region can't be told: secret_key",
     ),
     ("no key", {**GIVEN, "region": "us-east-1"}, {}, ""),
     ("no secret", {**GIVEN, "access_key": ACCESS_KEY, "region": "us-east-1"}, {}, ""),
@@ -156,6 +162,8 @@ def test_diagnosis(
         return
     assert text is not None
     assert says in text
+    # What the text rules out, it does not name as a cause.
+    assert not (" so that " in text and "another region" in text)
     assert not text.endswith(".")
     for secret in (SECRET_KEY, OTHER_SECRET, PASSWORD, V2_PASSWORD):
         assert len(longest_common_part(text, secret)) < 8

@@ -116,14 +116,14 @@ ANSWERS: list[tuple[str, str, str, Reply, str, bool, list[str]]] = [
         Reply(454, "Throttling failure: Maximum sending rate exceeded"),
         "throttled",
         True,
-        ["slow down"],
+        ["faster than it may", "try again later"],
     ),
     (
         "daily quota",
         ACCESS_KEY,
         PASSWORD,
         Reply(454, "Throttling failure: Daily message quota exceeded"),
-        "throttled",
+        "quota_exceeded",
         False,
         ["24 hours"],
     ),
@@ -134,7 +134,7 @@ ANSWERS: list[tuple[str, str, str, Reply, str, bool, list[str]]] = [
         Reply(454, "Temporary authentication failure"),
         "temporary_failure",
         True,
-        ["try again later"],
+        ["Try again later"],
     ),
     (
         "too many connections",
@@ -150,9 +150,27 @@ ANSWERS: list[tuple[str, str, str, Reply, str, bool, list[str]]] = [
         ACCESS_KEY,
         PASSWORD,
         Reply(504, "Unrecognized authentication type"),
-        "answer",
+        "unknown_answer",
         False,
-        ["another server"],
+        ["This answer is unknown", "ask AWS Support"],
+    ),
+    (
+        "none of SES, temporary",
+        ACCESS_KEY,
+        PASSWORD,
+        Reply(450, "not now"),
+        "unknown_answer",
+        True,
+        ["This answer is unknown", "try again later"],
+    ),
+    (
+        "a text of 535 that nobody has seen",
+        ACCESS_KEY,
+        PASSWORD,
+        Reply(535, "No, sorry"),
+        "credentials_invalid",
+        True,
+        ["in no list of SES's answers; its code rejects the login", "another region"],
     ),
 ]
 # what a server makes of the command that it refuses
@@ -211,8 +229,9 @@ def test_before_the_login() -> None:
     refused = server_answered(SERVER, Reply(421, "Too many concurrent SMTP connections"))
     assert (refused.reason, refused.may_pass) == ("too_many_connections", True)
     refused = server_answered(SERVER, Reply(554, "No SMTP service here"))
-    assert (refused.reason, refused.may_pass) == ("answer", False)
-    assert '"554 No SMTP service here"' in refused.message
+    assert (refused.reason, refused.may_pass) == ("unknown_answer", False)
+    assert '"554 No SMTP service here". This answer is unknown' in refused.message
+    assert "another server" not in refused.message
 
 
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=list(ECHOES))
@@ -250,12 +269,14 @@ def test_no_password_whatever_it_is(password: str, before: str, after: str) -> N
 
 
 def test_a_long_answer_is_cut() -> None:
-    assert len(shown(Reply(535, "no " * 5000), [PASSWORD])) <= 500
+    assert len(shown(Reply(535, "no " * 5000), [PASSWORD])) <= 600
 
 
+DIAGNOSIS = "It is for another region"
 # code and text of the answer, whether the diagnosis of the login explains it
 DIAGNOSED = [
     (535, "Authentication Credentials Invalid", True),
+    (535, "No, sorry", True),
     (535, "Signature Version 2 is deprecated for use with SES", True),
     (535, "Account not subscribed to SES", False),
     (454, "Temporary authentication failure", False),
@@ -267,7 +288,15 @@ def test_a_diagnosis_is_told_where_it_explains_the_answer(
     code: int, text: str, is_explained: bool
 ) -> None:
     """The controller makes it of the key that the password may be of."""
-    plain = login_answered(SmtpLogin(SERVER, ACCESS_KEY, PASSWORD), Reply(code, text))
-    login = SmtpLogin(SERVER, ACCESS_KEY, PASSWORD, diagnosis="It is for another region")
-    added = ". It is for another region" if is_explained else ""
-    assert login_answered(login, Reply(code, text)).message == plain.message + added
+    login = SmtpLogin(SERVER, ACCESS_KEY, PASSWORD, diagnosis=DIAGNOSIS)
+    message = login_answered(login, Reply(code, text)).message
+    assert message.endswith(f". {DIAGNOSIS}") == is_explained
+    # It stands in their place, because it may rule them out.
+    assert "Usual causes" not in message
+
+
+def test_a_diagnosis_beside_a_mistake() -> None:
+    login = SmtpLogin(SERVER, ACCESS_KEY, SECRET_KEY, diagnosis=DIAGNOSIS)
+    message = login_answered(login, INVALID).message
+    assert "looks like a secret access key" in message
+    assert message.endswith(f". {DIAGNOSIS}")

@@ -15,6 +15,7 @@ import typing as t
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._smtp import _client as _smtp_client
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._client import (
+    NoNamesError,
     NotSmtpError,
     Reply,
     SmtpClient,
@@ -236,11 +237,13 @@ def test_quit_passes_over_whatever_comes() -> None:
 class TlsInName:
     """A context whose TLS is only a name, for what a test does not need real TLS for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *names_of_certificate: tuple[str, str]) -> None:
         self.names: list[str] = []
+        self._certificate = {"subjectAltName": names_of_certificate}
 
     def wrap_socket(self, plain: socket.socket, server_hostname: str) -> t.Any:
         self.names.append(server_hostname)
+        certificate = self._certificate
 
         class Wrapped:
             def __getattr__(self, name: str) -> t.Any:
@@ -249,11 +252,15 @@ class TlsInName:
             def version(self) -> str:
                 return "TLSv1.3"
 
+            def getpeercert(self) -> dict[str, t.Any]:
+                return certificate
+
         return Wrapped()
 
 
-def test_start_tls_forgets_the_offers_and_verifies_the_name() -> None:
-    context = TlsInName()
+@pytest.mark.parametrize("name", [("DNS", "localhost"), ("IP Address", "127.0.0.1")])
+def test_start_tls_forgets_the_offers_and_verifies_the_name(name: tuple[str, str]) -> None:
+    context = TlsInName(name)
     script = talk(b"", b"250-a\r\n250 AUTH PLAIN\r\n", b"250 b\r\n")
     with ScriptedServer(script) as server, connected(server) as client:
         client.ehlo()
@@ -262,6 +269,30 @@ def test_start_tls_forgets_the_offers_and_verifies_the_name() -> None:
         client.ehlo()
         assert client.extensions == {}
     assert context.names == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("names", [(), (("email", "a@example.com"),)])
+def test_a_certificate_that_names_no_host(names: tuple[tuple[str, str], ...]) -> None:
+    """As Python 3.7 accepts it, for the common name in the subject."""
+    context = TlsInName(*names)
+    with ScriptedServer(talk(b"", stays=True)) as server, connected(server) as client:
+        with pytest.raises(NoNamesError):
+            client.start_tls(t.cast(ssl.SSLContext, context))
+        assert client.tls_version is None
+
+
+MESSAGES: list[tuple[bytes, bytes]] = [
+    (b"A: b\r\n\r\ntext\r\n", b"A: b\r\n\r\ntext\r\n.\r\n"),
+    (b".\r\n..\r\na.b\r\n", b"..\r\n...\r\na.b\r\n.\r\n"),
+]
+
+
+@pytest.mark.parametrize(("message", "sent"), MESSAGES)
+def test_send_message(message: bytes, sent: bytes) -> None:
+    script = talk(b"", *[b""] * message.count(b"\n"), b"250 Ok 01\r\n")
+    with ScriptedServer(script) as server, connected(server) as client:
+        assert client.send_message(message) == Reply(250, "Ok 01")
+    assert server.conversations[0].received == sent
 
 
 def test_what_was_sent_ahead_of_tls_is_not_taken_for_the_servers() -> None:

@@ -116,6 +116,36 @@ FAILURES: list[tuple[str, LoginRefused, str, bool, list[str]]] = [
         True,
         ["closed the connection during EHLO"],
     ),
+    (
+        "no answer to the message",
+        failures.connection_lost(SERVER, TIMED_OUT, "the message", 10, message_is_sent=True),
+        "timeout",
+        False,
+        ["the message was not over after 10 s. Whether it accepted the message is unknown"],
+    ),
+    (
+        "hung up after the message",
+        failures.connection_lost(
+            SERVER, ConnectionResetError(), "the message", 10, message_is_sent=True
+        ),
+        "connection_closed",
+        False,
+        ["so it is not sent again"],
+    ),
+    (
+        "no names",
+        failures.certificate_without_names(SERVER),
+        "certificate",
+        False,
+        ["no subjectAltName", "every current client", "Neither user name nor password was sent"],
+    ),
+    (
+        "accepted before the password",
+        failures.accepted_too_early(SERVER),
+        "not_smtp",
+        False,
+        ["before the password was sent"],
+    ),
     ("SSH", failures.not_smtp(SERVER, "the greeting"), "not_smtp", False, ["does not speak SMTP"]),
     (
         "no STARTTLS",
@@ -150,7 +180,7 @@ FAILURES: list[tuple[str, LoginRefused, str, bool, list[str]]] = [
         failures.certificate_not_trusted(SERVER, untrusted(62), None, None),
         "certificate",
         False,
-        ["the words of OpenSSL", "not the one that was meant", "Neither user name"],
+        ["the words of OpenSSL", "not the one that was meant", "subjectAltName", "Neither user"],
     ),
     (
         "expired",

@@ -29,6 +29,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     PASSWORD_OF,
     found_in,
 )
+from ansible_collections.mailops.ses.tests.support.in_process.nominal_tls import NominalTls
 from ansible_collections.mailops.ses.tests.support.ses.scripted_server import (
     ScriptedServer,
     talk,
@@ -66,18 +67,39 @@ REFUSED: list[tuple[str, bytes, list[bytes], str, list[bytes]]] = [
         "too_many_connections",
         [b"QUIT"],
     ),
-    ("no service", b"554 no\r\n", [BYE], "answer", [b"QUIT"]),
+    ("no service", b"554 no\r\n", [BYE], "unknown_answer", [b"QUIT"]),
     ("SSH", b"SSH-2.0-OpenSSH_9.2\r\n", [], "not_smtp", []),
     ("hangs up", b"", [], "connection_closed", []),
-    ("no EHLO", HELLO, [b"502 no\r\n", BYE], "answer", [EHLO, b"QUIT"]),
+    ("no EHLO", HELLO, [b"502 no\r\n", BYE], "unknown_answer", [EHLO, b"QUIT"]),
     ("no STARTTLS", HELLO, [b"250 host\r\n", BYE], "tls_not_offered", [EHLO, b"QUIT"]),
     ("AUTH in the clear", HELLO, [BOTH, BYE], "tls_not_offered", [EHLO, b"QUIT"]),
     (
         "STARTTLS refused",
         HELLO,
-        [OFFERS_TLS, b"454 TLS not available\r\n", BYE],
-        "tls_not_offered",
+        [OFFERS_TLS, b"454 TLS not available due to temporary reason\r\n", BYE],
+        "tls_unavailable",
         [EHLO, b"STARTTLS", b"QUIT"],
+    ),
+    (
+        "STARTTLS, and too many connections",
+        HELLO,
+        [OFFERS_TLS, b"421 Too many concurrent SMTP connections\r\n", BYE],
+        "too_many_connections",
+        [EHLO, b"STARTTLS", b"QUIT"],
+    ),
+    (
+        "accepted before the user name",
+        HELLO,
+        [*UP_TO_TLS, b"250-host\r\n250 AUTH LOGIN\r\n", ACCEPTED, BYE],
+        "not_smtp",
+        [EHLO, b"STARTTLS", EHLO, LOGIN[0], b"QUIT"],
+    ),
+    (
+        "accepted before the password",
+        HELLO,
+        [*UP_TO_TLS, b"250-host\r\n250 AUTH LOGIN\r\n", b"334 \r\n", ACCEPTED, BYE],
+        "not_smtp",
+        [EHLO, b"STARTTLS", EHLO, *LOGIN[:2], b"QUIT"],
     ),
     (
         "answers ahead of TLS",
@@ -90,7 +112,7 @@ REFUSED: list[tuple[str, bytes, list[bytes], str, list[bytes]]] = [
         "no EHLO inside TLS",
         HELLO,
         [*UP_TO_TLS, b"421 busy\r\n", BYE],
-        "too_many_connections",
+        "unknown_answer",
         [EHLO, b"STARTTLS", EHLO, b"QUIT"],
     ),
     (
@@ -125,7 +147,7 @@ REFUSED: list[tuple[str, bytes, list[bytes], str, list[bytes]]] = [
         "an answer that goes on",
         HELLO,
         [*UP_TO_TLS, BOTH, b"334 \r\n", BYE],
-        "answer",
+        "unknown_answer",
         [EHLO, b"STARTTLS", EHLO, PLAIN, b"QUIT"],
     ),
     (
@@ -145,38 +167,9 @@ HANDSHAKES: list[tuple[Exception, str]] = [
 ]
 
 
-class Context:
-    """TLS that is none: wraps nothing, or fails with ``error``."""
-
-    def __init__(self) -> None:
-        self.errors: list[Exception] = []
-        self.names: list[str] = []
-        self.minimum_version: ssl.TLSVersion | None = None
-
-    def wrap_socket(self, plain: socket.socket, server_hostname: str) -> t.Any:
-        self.names.append(server_hostname)
-        for error in self.errors:
-            plain.close()
-            raise error
-        return Wrapped(plain)
-
-
-class Wrapped:
-    """A socket in whose name there is TLS."""
-
-    def __init__(self, plain: socket.socket) -> None:
-        self._plain = plain
-
-    def __getattr__(self, name: str) -> t.Any:
-        return getattr(self._plain, name)
-
-    def version(self) -> str:
-        return "TLSv1.3"
-
-
 @pytest.fixture(name="context")
-def fixture_context(monkeypatch: pytest.MonkeyPatch) -> Context:
-    context = Context()
+def fixture_context(monkeypatch: pytest.MonkeyPatch) -> NominalTls:
+    context = NominalTls()
     monkeypatch.setattr(ssl, "create_default_context", lambda **_options: context)
     return context
 
@@ -195,7 +188,7 @@ def lines(server: ScriptedServer) -> list[bytes]:
     ("case", "answers", "sent", "mechanism"), LOGINS, ids=[row[0] for row in LOGINS]
 )
 def test_login(
-    context: Context,
+    context: NominalTls,
     *,
     case: str,
     answers: list[bytes],
@@ -214,17 +207,19 @@ def test_login(
         address="127.0.0.1",
         tls_version="TLSv1.3",
         mechanism=mechanism,
+        logged_in=True,
     )
     assert lines(server) == ([EHLO, b"STARTTLS"] if tls == "starttls" else []) + sent
     assert context.names == ["127.0.0.1"]
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert not context.hostname_checks_common_name
 
 
 @pytest.mark.parametrize(
     ("case", "greeting", "answers", "reason", "sent"), REFUSED, ids=[row[0] for row in REFUSED]
 )
 def test_refused(
-    context: Context,
+    context: NominalTls,
     *,
     case: str,
     greeting: bytes,
@@ -239,7 +234,9 @@ def test_refused(
     assert refused.reason == reason, refused.message
     assert lines(server) == sent
     got = refused.outcome
-    assert (got.accepted, got.port, got.address) == (False, server.port, "127.0.0.1")
+    assert (got.accepted, got.logged_in, got.port) == (False, False, server.port)
+    assert got.address == "127.0.0.1"
+    assert "attacker" not in refused.message or "offers no STARTTLS" in refused.message
     assert got.tls_version == ("TLSv1.3" if sent[2:3] == [EHLO] else None)
     assert (got.mechanism is not None) == any(line.startswith(b"AUTH") for line in sent)
     assert not found_in(refused.message, [PASSWORD])
@@ -250,7 +247,7 @@ def test_refused(
 @pytest.mark.parametrize("tls", ["starttls", "wrapper"])
 @pytest.mark.parametrize(("error", "reason"), HANDSHAKES, ids=[row[1] for row in HANDSHAKES])
 def test_nothing_is_sent_after_a_failed_handshake(
-    context: Context, error: Exception, reason: str, tls: str
+    context: NominalTls, error: Exception, reason: str, tls: str
 ) -> None:
     context.errors = [error]
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -265,14 +262,14 @@ def test_nothing_is_sent_after_a_failed_handshake(
     assert lines(server) == ([EHLO, b"STARTTLS"] if tls == "starttls" else [])
 
 
-def test_a_server_that_answers_nothing(context: Context) -> None:
+def test_a_server_that_answers_nothing(context: NominalTls) -> None:
     with ScriptedServer(talk(b"", stays=True)) as server, pytest.raises(LoginRefused) as caught:
         log_in(SmtpLogin(server_at(server), ACCESS_KEY, PASSWORD), timeout=0.2)
     assert caught.value.reason == "timeout"
     assert 0.15 < caught.value.outcome.elapsed < 2
 
 
-def test_no_connection(context: Context) -> None:
+def test_no_connection(context: NominalTls) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         with pytest.raises(LoginRefused) as caught:
@@ -286,14 +283,14 @@ def test_no_connection(context: Context) -> None:
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 64 + ".example.com"])
-def test_no_address(context: Context, host: str) -> None:
+def test_no_address(context: NominalTls, host: str) -> None:
     with pytest.raises(LoginRefused) as caught:
         log_in(SmtpLogin(SmtpServer(host, 587, "starttls"), ACCESS_KEY, PASSWORD))
     assert caught.value.reason == "name_resolution"
     assert caught.value.outcome.address is None
 
 
-def test_what_has_no_bytes_is_refused_by_the_server(context: Context) -> None:
+def test_what_has_no_bytes_is_refused_by_the_server(context: NominalTls) -> None:
     script = [*UP_TO_TLS, BOTH, b"535 Authentication Credentials Invalid\r\n", BYE]
     with ScriptedServer(talk(HELLO, *script)) as server, pytest.raises(LoginRefused) as caught:
         log_in(SmtpLogin(server_at(server), ACCESS_KEY, "a lone \udcff surrogate"))
@@ -314,6 +311,7 @@ def test_the_context_demands_a_certificate_for_the_name(monkeypatch: pytest.Monk
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert not context.hostname_checks_common_name
 
 
 @pytest.mark.parametrize("option", ["ca_file", "ca_path"])
