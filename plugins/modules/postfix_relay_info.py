@@ -203,7 +203,8 @@ instances:
           type: bool
           sample: true
         reason:
-          description: The reply of the server or the reason that Postfix gives, or why it could not be asked.
+          description: The reply of the server or the reason that Postfix gives, with the meaning of a known refusal of SES
+            and the remedy, or why it could not be asked.
           type: str
           sample: 250 Ok
         recipient:

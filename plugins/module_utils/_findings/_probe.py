@@ -37,6 +37,7 @@ from .._ses._redaction import (
     redact,
     redact_message,
 )
+from .._smtp._replies import explain_postfix
 from .._smtp._server import is_ses_host
 
 if t.TYPE_CHECKING:
@@ -67,7 +68,7 @@ class RelayProbe:
     """What a probe found.
 
     `accepted` is None if Postfix could not be asked; then `reason` says why. Otherwise `reason` is
-    the server's reply, or Postfix's own words. `transport` and `nexthop` are None if unknown.
+    the server's reply, or Postfix's own words; it explains a known refusal of SES. `transport` and `nexthop` are None if unknown.
     `is_late` says that Postfix was asked, and had no answer in time.
     """
 
@@ -129,6 +130,11 @@ def _shown(answer: Probe, route: Resolution) -> str:
     return answer.reason if is_harmless(route.nexthop) else redact_message(answer.reason)
 
 
+def _explained(words: str) -> str:
+    """Postfix's words, and what the answer of SES in them means, if it is a known one."""
+    return ". ".join(filter(None, [words, explain_postfix(words)]))
+
+
 class _Asked:
     """One probe; `found` has what is known so far."""
 
@@ -186,7 +192,7 @@ class _Asked:
             )
             return replace(self.found, accepted=True, reason=reason)
         if answer.status != "deliverable":
-            return replace(self.found, accepted=False, reason=_shown(answer, route))
+            return replace(self.found, accepted=False, reason=_explained(_shown(answer, route)))
         self._refuse_ambiguity(route)
         if not _REPLY.match(answer.reason):
             raise ProbeError(f"the probe was not answered by a server: {_shown(answer, route)}")

@@ -173,6 +173,27 @@ def test_what_is_accepted(relay: FakeSurvey, name: str) -> None:
         assert probe["transport"]
 
 
+#: What Postfix quotes of SES -> a part of its explanation, None if it is not explained
+EXPLAINED = {
+    NO_LOGIN: ". The client has sent mail without a login. In Postfix, set smtp_sasl_auth_enable",
+    WRONG_LOGIN: ". SES rejects the user name or the password",
+    f"{AT_HOST} refused to talk to me: 421 Too many concurrent SMTP connections": ". SES takes no",
+    f"{AT_HOST} said: 530 5.7.0 Who are you? (in reply to MAIL FROM command)": None,
+    "connect to x: Connection refused": None,
+}
+
+
+@pytest.mark.parametrize("words", EXPLAINED)
+def test_a_refusal_of_ses_is_explained(relay: FakeSurvey, words: str) -> None:
+    probe = ask(relay, services(words, "2"), 5)
+    said = EXPLAINED[words]
+    assert probe["accepted"] is False
+    if said is None:
+        assert probe["reason"] == words
+    else:
+        assert probe["reason"].startswith(words + said)
+
+
 def test_a_login_in_the_next_hop(relay: FakeSurvey) -> None:
     """What main.cf or a table has there may be a secret, and Postfix repeats it."""
     hop = f"AKIAIOSFODNN7EXAMPLE:{PASSWORD}@{KEY}"
