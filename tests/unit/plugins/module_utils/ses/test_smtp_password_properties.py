@@ -85,6 +85,7 @@ def test_version_2_ignores_everything_else(secret: str, region: t.Any) -> None:
 @given(SECRETS, REGIONS, REGIONS)
 def test_version_4_is_bound_to_secret_and_region(secret: str, region: str, other: str) -> None:
     assume(region != other)
+    assume(password_version(secret + "A") is None)
     password = derive_password(secret, region, endpoint="mail.example.com")
     assert password != derive_password(secret, other, endpoint="mail.example.com")
     assert password != derive_password(secret + "A", region, endpoint="mail.example.com")
