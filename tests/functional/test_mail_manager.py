@@ -34,6 +34,7 @@ pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 
 HOST, USERNAME, PASSWORD = (MAIL_MANAGER[name] for name in ("endpoint", "username", "password"))
 SERVER = f"[{HOST}]:587"
+LOGIN: dict[str, t.Any] = {**MAIL_MANAGER}
 ACCEPTS = "Mail Manager accepts a message before its rules are applied. A rule may still drop it"
 
 
@@ -68,13 +69,15 @@ def fixture_relay(
 
 
 def test_a_relay(postfix: ScratchPostfix, manager: SesStandIn, relay: RelayRunner) -> None:
-    task = relay.task(**MAIL_MANAGER)
+    task = relay.task(**LOGIN)
     predicted, done, again = relay.run_all({**task, "check_mode": True}, task, task)
     assert predicted["changed"]
     assert not done["failed"], done
     assert not again["changed"]
     (proof,) = done["proof"]
     assert (proof["server"], proof["shown_by"]) == (SERVER, "postfix")
+    assert proof["reason"].startswith("250 ")
+    assert proof["reason"].endswith(f". {ACCEPTS}")
     assert (postfix.config_directory / "sasl_passwd").read_text() == (
         f"{SERVER} {USERNAME}:{PASSWORD}\n"
     )
@@ -91,7 +94,7 @@ def test_a_relay(postfix: ScratchPostfix, manager: SesStandIn, relay: RelayRunne
 
 def test_a_login_that_is_refused(postfix: ScratchPostfix, relay: RelayRunner) -> None:
     there = files(postfix)
-    ran = relay.run(**{**MAIL_MANAGER, "password": "another one"})
+    ran = relay.run(**{**LOGIN, "password": "another one"})
     assert ran["failed"]
     assert f'{HOST} port 587 answered "535' in ran["msg"]
     assert ran["msg"].endswith("Nothing was changed")
@@ -104,7 +107,7 @@ def test_an_access_key_is_refused_before_the_host_is_asked(
     there = files(postfix)
     derived, wrapped = relay.run_all(
         relay.task(key=Account(ACCESS_KEY, SECRET_KEY), endpoint=HOST),
-        relay.task(**MAIL_MANAGER, port=465),
+        relay.task(**LOGIN, port=465),
     )
     assert "whose password is chosen when it is created" in derived["msg"]
     assert "does not support TLS from the first byte" in wrapped["msg"]
@@ -126,7 +129,7 @@ def test_a_rotation_leaves_it_alone(
         },
         "register": "found",
     }
-    done, rotated = relay.run_all(relay.task(**MAIL_MANAGER), rotation)
+    done, rotated = relay.run_all(relay.task(**LOGIN), rotation)
     assert not done["failed"], done
     assert rotated["mail_manager_entries"] == [SERVER]
     assert not rotated["changed"]
@@ -136,10 +139,15 @@ def test_a_rotation_leaves_it_alone(
 def test_the_role(postfix: ScratchPostfix, manager: SesStandIn, relay: RelayRunner) -> None:
     relay.role(
         ["chroot", "distribution", "pkg_mgr", "python", "service_mgr"],
-        **MAIL_MANAGER,
+        **LOGIN,
         packages=[],
         service=False,
+        test_message=True,
+        test_message_sender="sender@example.com",
     )
+    (message,) = manager.recorder.wait_for_messages(1)
+    assert message.username == USERNAME
+    assert ACCEPTS in relay.output
     assert f"{SERVER} {USERNAME}:{PASSWORD}\n" == (
         (postfix.config_directory / "sasl_passwd").read_text()
     )

@@ -32,6 +32,7 @@ from .._postfix._services import (
     resolve,
     rewrite,
 )
+from .._ses._mail_manager import MAIL_MANAGER_ACCEPTS, is_mail_manager_host
 from .._ses._redaction import (
     is_harmless,
     redact,
@@ -135,6 +136,12 @@ def _explained(words: str) -> str:
     return ". ".join(filter(None, [words, explain_postfix(words)]))
 
 
+def _accepted(answer: Probe, route: Resolution) -> str:
+    """The reply of a server that accepts mail, and what that means where it is Mail Manager."""
+    is_manager = any(is_mail_manager_host(host_of(hop) or "") for hop in tokens(route.nexthop))
+    return _shown(answer, route) + (f". {MAIL_MANAGER_ACCEPTS}" if is_manager else "")
+
+
 class _Asked:
     """One probe; `found` has what is known so far."""
 
@@ -196,7 +203,7 @@ class _Asked:
         self._refuse_ambiguity(route)
         if not _REPLY.match(answer.reason):
             raise ProbeError(f"the probe was not answered by a server: {_shown(answer, route)}")
-        return replace(self.found, accepted=True, reason=_shown(answer, route))
+        return replace(self.found, accepted=True, reason=_accepted(answer, route))
 
     def _elsewhere(self, route: Resolution) -> str:
         """Why mail does not go to the relay, empty if it does."""

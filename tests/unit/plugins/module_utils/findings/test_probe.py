@@ -16,6 +16,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._findings._probe impor
 from ansible_collections.mailops.ses.plugins.module_utils._findings._report import report
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.plugins.module_utils._ses._candidate_digests import Candidates
+from ansible_collections.mailops.ses.tests.support.example_key import MAIL_MANAGER
 from ansible_collections.mailops.ses.tests.support.in_process.fake_postfix import CLIENTS, MASTER_CF
 from ansible_collections.mailops.ses.tests.support.in_process.fake_services import (
     Answer,
@@ -81,6 +82,19 @@ def test_accepted(relay: FakeSurvey) -> None:
     assert re.fullmatch(r"success\+[0-9a-f]{16}@simulator\.amazonses\.com", recipient)
     assert probe == {"accepted": True, "reason": "250 OK", "transport": "smtp", "nexthop": KEY}
     assert ask(relay, services())["recipient"] != recipient
+
+
+def test_what_mail_manager_accepts(relay: FakeSurvey) -> None:
+    """Its host is a relay without relayhost, too. That it accepts is not all."""
+    server = f"[{MAIL_MANAGER['endpoint']}]:587"
+    probe = ask(relay, services(of_mail=("smtp", server)))
+    assert probe["accepted"] is True
+    assert probe["reason"] == (
+        "250 OK. Mail Manager accepts a message before its rules are applied. A rule may still drop it"
+    )
+    refused = ask(relay, services(WRONG_LOGIN, "1", ("smtp", server)))
+    assert refused["accepted"] is False
+    assert "rules" not in refused["reason"]
 
 
 #: How the reasons begin that are given in full.
