@@ -36,6 +36,7 @@ options:
         IAM user of the access key may send from it, and the account may send at all.
       - This does not show that SES accepts other recipients. The mailbox simulator is exempt from the sandbox, in which
         recipients have to be verified as well.
+      - Mail Manager accepts a message before its rules are applied. A rule may still drop it, which this does not show.
       - Every run sends a message, and every retry after a refusal tries to. In check mode none is sent.
     type: str
   recipient:
@@ -246,7 +247,7 @@ answer:
 msg:
   description: What happened, what it usually means, and the remedy.
   type: str
-  returned: when the login or the message failed
+  returned: when the login or the message failed, or when Mail Manager accepted the message
   sample: email-smtp.eu-west-1.amazonaws.com port 587 answered "535 Authentication Credentials Invalid". Usual causes...
 """
 
@@ -257,6 +258,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._options import LOGIN_OPTIONS, SES_SMTP_PING
 from ..module_utils._payload import PayloadError, unpack
+from ..module_utils._ses._mail_manager import MAIL_MANAGER_ACCEPTS, is_mail_manager_host
 from ..module_utils._smtp._login import (
     LoginRefused,
     log_in,
@@ -311,6 +313,8 @@ def main() -> None:
     result["ping"] = result.pop("accepted")
     if message is None:
         del result["message_id"]
+    elif not refusal and not module.check_mode and is_mail_manager_host(login.server.host):
+        result["msg"] = f"The message was accepted. {MAIL_MANAGER_ACCEPTS}"
     if refusal and params["fail"]:
         module.fail_json(**result)
     module.exit_json(**result)

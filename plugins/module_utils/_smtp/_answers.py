@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import typing as t
 
+from .._ses._mail_manager import is_mail_manager_host
 from .._ses._smtp_password import password_version
 from ._client import Reply
 from ._login_mistakes import explain_rejection, has_access_key
@@ -35,6 +36,12 @@ def login_answered(login: SmtpLogin, reply: Reply) -> LoginRefused:
     secrets = _secrets_of(login)
     if reply.code != _LOGIN_REJECTED:
         return _answered(login.server, reply, secrets)
+    if is_mail_manager_host(login.server.host):
+        # How it words a refusal is not known, so that its code decides.
+        text, may_pass = explain_rejection(login)
+        answer = shown(reply, secrets)
+        said = f'{login.server} answered "{answer}". {text}'
+        return LoginRefused(login.server, "credentials_invalid", said, answer, may_pass)
     reason = explain_reply(_one_line(reply)).reason
     if reason == "not_subscribed":
         return _answered(login.server, reply, secrets)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from .._ses._mail_manager import find_mail_manager_mistake, is_mail_manager_host
 from .._ses._secret_mistakes import has_iam_form
 from .._ses._smtp_password import password_version
 
@@ -18,6 +19,14 @@ if t.TYPE_CHECKING:
 
 __all__ = ("explain_rejection", "has_access_key", "usual_causes")
 
+# AWS's documentation of ingress endpoints; no transcript of such a refusal is known.
+_USUAL_CAUSES_AT_MAIL_MANAGER = (
+    "Mail Manager rejects this login. Usual causes: the password is not the one that was chosen for"
+    " this ingress endpoint, or it was changed there and the previous one has expired; the user name"
+    " is the ID of another ingress endpoint than the one that has this host; or the ingress endpoint"
+    " is deactivated or deleted, or is not of the type that accepts logins. Look at it in the SES"
+    " console, under Mail Manager"
+)
 _ACCESS_KEY_ID = re.compile(r"[A-Z0-9]{16,128}")
 
 
@@ -26,6 +35,9 @@ def explain_rejection(login: SmtpLogin) -> tuple[str, bool]:
 
     The login's diagnosis, where it has one, rules causes out: then the usual ones are not named.
     """
+    if is_mail_manager_host(login.server.host):
+        mistake = find_mail_manager_mistake(login.username, login.password)
+        return (mistake or _USUAL_CAUSES_AT_MAIL_MANAGER), mistake is None
     mistake = _mistake(login.username, login.password)
     if mistake is None:
         return login.diagnosis or usual_causes(login.server.host), True

@@ -24,6 +24,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import (
 from ansible_collections.mailops.ses.plugins.modules import ses_smtp_ping
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
+    MAIL_MANAGER,
     PASSWORD_OF,
     SECRET_KEY,
 )
@@ -144,6 +145,20 @@ def test_message(run: Run, check: bool) -> None:
     ((_args, kwargs),) = logins.calls
     message = ProbeMessage("a@example.com", SIMULATOR, (("X-SES-CONFIGURATION-SET", "shop"),))
     assert kwargs["message"] == (None if check else message)
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_message_to_mail_manager(run: Run, check: bool) -> None:
+    """That it is accepted is not all, which is said if one was sent."""
+    login = {**LOGIN, "host": MAIL_MANAGER["endpoint"]}
+    arguments = {"password": ping_payload(login), "sender": "a@example.com"}
+    result = run(Logins(), arguments, check=check)
+    said = (
+        "The message was accepted. Mail Manager accepts a message before its rules are applied. A"
+        " rule may still drop it"
+    )
+    assert result.get("msg") == (None if check else said)
+    assert "msg" not in run(Logins(), {"password": ping_payload(login)})
 
 
 @pytest.mark.parametrize("check", [False, True])

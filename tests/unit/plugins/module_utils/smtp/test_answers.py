@@ -20,6 +20,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._smtp._outcome import 
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import SmtpLogin, SmtpServer
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
+    MAIL_MANAGER,
     MISTAKES,
     PASSWORD_OF,
     SECRET_KEY,
@@ -300,3 +301,40 @@ def test_a_diagnosis_beside_a_mistake() -> None:
     message = login_answered(login, INVALID).message
     assert "looks like a secret access key" in message
     assert message.endswith(f". {DIAGNOSIS}")
+
+
+MANAGER = SmtpServer(MAIL_MANAGER["endpoint"], 587, "starttls")
+# user name, password -> whether it may pass, and a part of the message
+AT_MAIL_MANAGER: dict[str, tuple[str, str, bool, str]] = {
+    "well-formed": (
+        MAIL_MANAGER["username"],
+        MAIL_MANAGER["password"],
+        True,
+        "the previous one has expired",
+    ),
+    "a password that looks derived": (MAIL_MANAGER["username"], V2_PASSWORD, True, "expired"),
+    "a password of 40 letters": (MAIL_MANAGER["username"], "a" * 40, True, "Usual causes"),
+    "an access key ID": (ACCESS_KEY, "Sesame123", False, "not the ID of an ingress endpoint"),
+    "too short": (MAIL_MANAGER["username"], "Sesame", False, "8 to 64"),
+}
+
+
+@pytest.mark.parametrize("text", ["Authentication Credentials Invalid", "whatever it says"])
+@pytest.mark.parametrize("case", AT_MAIL_MANAGER)
+def test_a_login_that_mail_manager_rejects(case: str, text: str) -> None:
+    """Nothing is said of regions and access keys, or of lists of SES's answers."""
+    username, password, may_pass, says = AT_MAIL_MANAGER[case]
+    login = SmtpLogin(MANAGER, username, password)
+    refused = login_answered(login, Reply(535, text))
+    assert (refused.reason, refused.may_pass) == ("credentials_invalid", may_pass)
+    assert refused.message.startswith(f'{MANAGER} answered "535 {text}". ')
+    assert says in refused.message
+    for other in ("region", "secret_key", "version", "list of SES"):
+        assert other not in refused.message
+    assert password not in refused.message
+
+
+def test_another_answer_of_mail_manager() -> None:
+    login = SmtpLogin(MANAGER, MAIL_MANAGER["username"], MAIL_MANAGER["password"])
+    refused = login_answered(login, Reply(454, "Temporary authentication failure"))
+    assert (refused.reason, refused.may_pass) == ("temporary_failure", True)
