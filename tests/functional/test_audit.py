@@ -180,8 +180,8 @@ def test_every_host_is_counted(audit: Audit) -> None:
 def test_who_has_which_key(audit: Audit) -> None:
     """Beside a redacted lookup key, a user name is shown only if it is an access key ID."""
     assert audit.report["usernames"] == [
-        {"username": ACCESS_KEY, "hosts": ["good", "sloppy"]},
-        {"username": OTHER_ID, "hosts": ["mixed"]},
+        {"username": ACCESS_KEY, "system": "iam", "hosts": ["good", "sloppy"]},
+        {"username": OTHER_ID, "system": "iam", "hosts": ["mixed"]},
     ]
     assert f"User name {OTHER_ID} (access key): 1 host (mixed)" in audit.table()
     (good,) = (host for host in audit.report["hosts"] if host["host"] == "good")

@@ -19,15 +19,12 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
 from ansible_collections.mailops.ses.tests.support.isolation.hosts_file import loopback_address
 from ansible_collections.mailops.ses.tests.support.postfix.relay_runner import RelayRunner, files
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import ScratchPostfix
-from ansible_collections.mailops.ses.tests.support.ses.accounts import (
-    Account,
-    AccountBook,
-    Verdict,
-)
+from ansible_collections.mailops.ses.tests.support.ses.account_book import AccountBook
+from ansible_collections.mailops.ses.tests.support.ses.accounts import Account, IngressEndpoint
 from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
     CertificateAuthority,
 )
-from ansible_collections.mailops.ses.tests.support.ses.protocol import Listener
+from ansible_collections.mailops.ses.tests.support.ses.protocol import Listener, System
 from ansible_collections.mailops.ses.tests.support.ses.stand_in import SesStandIn
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
@@ -38,20 +35,14 @@ LOGIN: dict[str, t.Any] = {**MAIL_MANAGER}
 ACCEPTS = "Mail Manager accepts a message before its rules are applied. A rule may still drop it"
 
 
-class IngressEndpoint(AccountBook):
-    """Accepts the login that was chosen, and no other."""
-
-    def judge(self, username: str, password: str, region: str) -> Verdict:
-        """Whether it is that login."""
-        chosen = (username, password) == (USERNAME, PASSWORD)
-        return Verdict.ACCEPTED if chosen else Verdict.WRONG_PASSWORD
-
-
 @pytest.fixture(name="manager")
 def fixture_manager(authority: CertificateAuthority) -> t.Iterator[SesStandIn]:
-    """The ingress endpoint, with its only port for TLS that has nothing to do with port 25's limits."""
-    listener = Listener("eu-west-1", authority.issue(HOST), loopback_address(), 587)
-    with SesStandIn([listener], IngressEndpoint()) as manager:
+    """An ingress endpoint that accepts the login that was chosen for it, and no other."""
+    listener = Listener(
+        "eu-west-1", authority.issue(HOST), loopback_address(), 587, system=System.MAIL_MANAGER
+    )
+    accounts = AccountBook(ingress_endpoints=[IngressEndpoint(USERNAME, (PASSWORD,))])
+    with SesStandIn([listener], accounts) as manager:
         yield manager
 
 
@@ -94,9 +85,10 @@ def test_a_relay(postfix: ScratchPostfix, manager: SesStandIn, relay: RelayRunne
 
 def test_a_login_that_is_refused(postfix: ScratchPostfix, relay: RelayRunner) -> None:
     there = files(postfix)
-    ran = relay.run(**{**LOGIN, "password": "another one"})
+    ran = relay.run(**{**LOGIN, "password": "another-one"})
     assert ran["failed"]
     assert f'{HOST} port 587 answered "535' in ran["msg"]
+    assert "Mail Manager rejects this login. Usual causes" in ran["msg"]
     assert ran["msg"].endswith("Nothing was changed")
     assert ran.files == there
 
