@@ -78,10 +78,10 @@ class KnownReply:
 def postfix_status(command: str, reply: str) -> str:
     """Return what Postfix does with a message after ``reply``: "deferred" or "bounced".
 
-    Postfix bounces for a code of 5xx that answers MAIL FROM, RCPT TO, DATA or the message. Before,
-    it defers for every code (its defaults of smtp_sasl_auth_soft_bounce and smtp_skip_5xx_greeting).
+    Postfix bounces for a code of 5xx, except for one to the connection or the login, for which it
+    defers (its defaults of smtp_skip_5xx_greeting and smtp_sasl_auth_soft_bounce).
     """
-    return "deferred" if reply[:1] == "4" or command in (CONNECT, STARTTLS, AUTH) else "bounced"
+    return "deferred" if reply[:1] == "4" or command in (CONNECT, AUTH) else "bounced"
 
 
 def log_line(command: str, reply: str, host: str = "HOST[ADDRESS]") -> str:
