@@ -26,6 +26,8 @@ from ansible_collections.mailops.ses.tests.support.ses.protocol import Listener,
 from ansible_collections.mailops.ses.tests.support.ses.stand_in import SesStandIn
 
 SES_REGIONS = ("eu-west-1", "eu-central-1")
+#: Of the examples.
+ACCOUNT = Account(ACCESS_KEY, SECRET_KEY, ("example.com",), configuration_sets=("shop",))
 
 
 @pytest.fixture(name="authority", scope="session")
@@ -86,5 +88,5 @@ def fixture_ses(sandbox: Sandbox, authority: CertificateAuthority) -> t.Iterator
     ca_file = sandbox.etc / "ssl" / "certs" / "ca-certificates.crt"
     ca_file.parent.mkdir(parents=True)
     shutil.copy(authority.ca_file, ca_file)
-    with SesStandIn(listeners, [Account(ACCESS_KEY, SECRET_KEY, ("example.com",))]) as stand_in:
+    with SesStandIn(listeners, [ACCOUNT]) as stand_in:
         yield stand_in

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import re
 import socket
-import subprocess
 import sys
 import typing as t
 import zipfile
 from pathlib import Path
 
 import pytest
-import yaml
 from ansible.release import __version__ as ansible_version
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
@@ -27,7 +24,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     found_in,
 )
 from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli, squeezed
-from ansible_collections.mailops.ses.tests.support.running.vaulted import vaulted
+from ansible_collections.mailops.ses.tests.support.running.pings import REGION, Pings, write_vault
 from ansible_collections.mailops.ses.tests.support.ses.accounts import Account
 from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
     CertificateAuthority,
@@ -39,7 +36,6 @@ from ansible_collections.mailops.ses.tests.tooling.interpreters import as_tuple,
 
 pytestmark = [pytest.mark.every_minor, pytest.mark.slow]
 
-REGION = "eu-west-1"
 PASSWORD = PASSWORD_OF[REGION]
 OTHER_PASSWORD = PASSWORD_OF["us-east-1"]
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
@@ -62,79 +58,8 @@ def fixture_ses(authority: CertificateAuthority) -> t.Iterator[SesStandIn]:
 @pytest.fixture(name="cli")
 def fixture_cli(tmp_path: Path) -> AnsibleCli:
     cli = AnsibleCli(tmp_path / "ansible")
-    cli.environment["ANSIBLE_STDOUT_CALLBACK"] = "json_lines"
-    password = cli.write("vault-password", "for a test\n").read_text()
-    login = {"key_id": ACCESS_KEY, "secret": SECRET_KEY}
-    cli.write("vaulted.yml", vaulted(yaml.safe_dump(login), password))
+    write_vault(cli)
     return cli
-
-
-class Pings:
-    """Runs tasks of ses_smtp_ping in one playbook."""
-
-    def __init__(self, cli: AnsibleCli, ca_file: Path) -> None:
-        self._cli = cli
-        self._defaults = {
-            "access_key": "{{ key_id }}",
-            "secret_key": "{{ secret }}",
-            "region": REGION,
-            "endpoint": "localhost",
-            "ca_file": str(ca_file),
-            "timeout": 60,
-        }
-
-    def run(
-        self,
-        *tasks: dict[str, t.Any],
-        arguments: tuple[str, ...] = (),
-        environment: dict[str, str] | None = None,
-        python: str = sys.executable,
-    ) -> tuple[list[dict[str, t.Any]], str]:
-        """The results of the tasks, which have their options besides the defaults; the output."""
-        done = self.play(*tasks, arguments=arguments, environment=environment, python=python)
-        assert done.returncode == 0, done.stdout
-        lines = [line for line in done.stdout.splitlines() if line.startswith('{"event"')]
-        results = [json.loads(line) for line in lines]
-        assert [row["task"] for row in results] == [f"Task {n}" for n in range(len(tasks))]
-        # Callbacks of some ansible-cores don't get it in the result.
-        results = [{**row["result"], "failed": row["event"] == "failed"} for row in results]
-        return results, done.stdout
-
-    def play(
-        self,
-        *tasks: dict[str, t.Any],
-        arguments: tuple[str, ...] = (),
-        environment: dict[str, str] | None = None,
-        python: str = sys.executable,
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the tasks, whatever comes of it."""
-        play = {
-            "hosts": "localhost",
-            "connection": "local",
-            "gather_facts": False,
-            "vars_files": ["vaulted.yml"],
-            "vars": {"ansible_python_interpreter": python},
-            "tasks": [
-                {
-                    "name": f"Task {number}",
-                    "mailops.ses.ses_smtp_ping": {
-                        name: value
-                        for name, value in {**self._defaults, **options}.items()
-                        if value is not None
-                    },
-                    "ignore_errors": True,
-                }
-                for number, options in enumerate(tasks)
-            ],
-        }
-        (self._cli.folder / "playbook.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
-        return self._cli.run(
-            "ansible-playbook",
-            "--vault-password-file=vault-password",
-            *arguments,
-            "playbook.yml",
-            environment=environment,
-        )
 
 
 @pytest.fixture(name="pings")

@@ -176,8 +176,8 @@ MESSAGE_REPLIES = (
     ),
     KnownReply(
         "invalid_address",
-        r"554 Transaction failed: (?:Address contains illegal|Invalid domain name|Missing final"
-        r"|Domain contains illegal|Local address contains)",
+        r"554 Transaction failed: (?:Address contains|Empty address|Invalid domain name"
+        r"|Missing (?:final|local|domain)|Domain |Local address |Illegal |Quote not at)",
         (
             Example(
                 END_OF_DATA,
