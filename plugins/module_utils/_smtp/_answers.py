@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
+
 """A server's refusal, in words for the operator: its answer without secrets, its meaning, the remedy."""
 
 from __future__ import annotations

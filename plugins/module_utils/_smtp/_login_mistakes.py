@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
+
 """Why SES rejects a user name and a password, as far as their shape and the controller tell."""
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
+
 """The message by which ses_smtp_ping shows that SES accepts mail of a sender.
 
 SES accepts most headers once only, and demands From and To ("Header fields",

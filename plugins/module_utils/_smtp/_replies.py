@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
+
 """All answers of SES in one table, and where to find one of them."""
 
 from __future__ import annotations
