@@ -24,7 +24,7 @@ from ._lines import logical_lines
 if t.TYPE_CHECKING:
     from ._programs import Postfix
 
-__all__ = ["Override", "Service", "overrides", "parse_services", "read_services"]
+__all__ = ["Override", "Service", "overrides", "parse_services", "read_services", "split_line"]
 
 _FIELDS = 8
 # After an option without a value, like -v, too.
@@ -70,13 +70,17 @@ class _Word(t.NamedTuple):
     line: int
 
 
-def read_services(postfix: Postfix, directory: str) -> dict[str, Service]:
+def read_services(
+    postfix: Postfix, directory: str, content: bytes | None = None
+) -> dict[str, Service]:
     """The services of the instance in `directory`, by name/type, with all parameters expanded.
 
-    Asks postconf only if a service has a parameter in a setting of its own. Raises PostfixError.
+    `content` is that of another master.cf. Asks postconf only if a service has a parameter in a
+    setting of its own. Raises PostfixError.
     """
-    content = os.fsdecode(read_if_there(os.path.join(directory, "master.cf")) or b"")
-    services = parse_services(content)
+    if content is None:
+        content = read_if_there(os.path.join(directory, "master.cf")) or b""
+    services = parse_services(os.fsdecode(content))
     values = {
         (path, name): override.value
         for path, service in services.items()
@@ -123,6 +127,13 @@ def parse_services(content: str) -> dict[str, Service]:
         own = {each.name: each for each in _overrides(path, words[_FIELDS:])}
         services[path] = Service(name, type_name, first, program, chroot, own)
     return services
+
+
+def split_line(text: str) -> list[str]:
+    """The words of a logical line of master.cf, without the braces around one. Comments are none."""
+    return [
+        word.text for logical, first in logical_lines(text) for word in _words(logical, first)
+    ]
 
 
 def _words(text: str, first: int) -> t.Iterator[_Word]:
