@@ -120,6 +120,7 @@ POSTFIX_RELAY: Options = {
         "options": {**LOGIN_OPTIONS, "sender": {"type": "str", "required": True}},
     },
     "tls_security_level": {"type": "str", "choices": ["encrypt", "secure"], "default": "secure"},
+    "transport": {"type": "str", "default": "smtp"},
     "accept_findings": {"type": "list", "elements": "str", "default": []},
     "verify": {"type": "bool", "default": True},
     "state": {"type": "str", "choices": _STATES, "default": "present"},

@@ -399,6 +399,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         ca_file=params["ca_file"],
         backup=params["backup"],
         accept_findings=tuple(params["accept_findings"]),
+        transport=params["transport"],
     )
     places = Places(module.warn, removing=params["state"] == "absent")
     postfix = Postfix(module, params["config_directory"])

@@ -32,13 +32,6 @@ pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 
 CASES = read_cases()
 PREDICTED = ("changed", "settings", "relayhost", "path", "table", "reloaded")
-#: What the set-up does not do yet, by case: what happens today.
-NOT_YET = {
-    **dict.fromkeys(
-        [name for name in CASES if name.startswith("own-client-")],
-        "there is no option transport",
-    ),
-}
 
 
 @pytest.fixture(scope="module", name="host")
@@ -47,19 +40,6 @@ def fixture_host(
 ) -> t.Iterator[SetUpHost]:
     with SetUpHost(tmp_path_factory.mktemp("set-ups"), authority) as host:
         yield host
-
-
-def parameters(names: t.Iterable[str], not_yet: t.Mapping[str, str]) -> list[t.Any]:
-    """These names of cases; those that can't pass yet must fail, and are noticed when they pass."""
-    return [
-        pytest.param(
-            name,
-            marks=[pytest.mark.xfail(raises=AssertionError, reason=not_yet[name])]
-            if name in not_yet
-            else [],
-        )
-        for name in names
-    ]
 
 
 def assert_delivered(host: SetUpHost, flows: t.Sequence[Flow], when: str) -> None:
@@ -85,7 +65,7 @@ def is_found(finding: str, findings: t.Sequence[dict[str, t.Any]]) -> bool:
     return any(finding == each["id"] or finding in each["message"] for each in findings)
 
 
-@pytest.mark.parametrize("name", parameters(CASES, NOT_YET))
+@pytest.mark.parametrize("name", CASES)
 def test_a_set_up(host: SetUpHost, name: str) -> None:
     case = CASES[name]
     host.configure(case.set_up)

@@ -65,13 +65,15 @@ class Relay:
     """What a relay is to be: its servers, like [host]:587, and what their clients need.
 
     `servers` are for all mail, `senders` has those that have a server of their own, with that.
-    `table` is the password map with the logins, None if any will do.
+    `table` is the password map with the logins, None if any will do. `transport` is the service that
+    delivers to them.
     """
 
     servers: frozenset[str]
     level: str = "secure"
     senders: t.Mapping[str, str] = field(default_factory=dict)
     table: str | None = None
+    transport: str = "smtp"
 
 
 def servers_of(flow: Flow) -> tuple[Destination, ...]:

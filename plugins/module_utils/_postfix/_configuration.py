@@ -215,9 +215,12 @@ class Configuration:
         found = (self.client(name) for name in names)
         return tuple(client for client in found if client)
 
-    def changed(self, settings: t.Mapping[str, str]) -> Configuration:
-        """The same with other settings in main.cf."""
-        return replace(self, settings={**self.settings, **settings})
+    def changed(
+        self, settings: t.Mapping[str, str], services: t.Mapping[str, Service] | None = None
+    ) -> Configuration:
+        """The same with other settings in main.cf and, if they are given, other services."""
+        its = self.services if services is None else services
+        return replace(self, settings={**self.settings, **settings}, services=its)
 
     def answered(self, answers: t.Mapping[tuple[str, str], str | None]) -> Configuration:
         """The same with more answers of tables."""
@@ -241,11 +244,13 @@ def read_configuration(
     directory: str,
     settings: t.Mapping[str, str] | None = None,
     coming: t.Mapping[str, str] | None = None,
+    coming_services: t.Mapping[str, Service] | None = None,
 ) -> Configuration:
     """Read the instance in `directory`. Raises PostfixError.
 
     `settings` are effective ones that were read before; those of ROUTING_SETTINGS and
-    CLIENT_SETTINGS must be among them. The tables in settings that are `coming` are read as well.
+    CLIENT_SETTINGS must be among them. What settings and services name that are `coming` is read as
+    well.
     """
     if settings is None:
         settings = read_settings(postfix, (*ROUTING_SETTINGS, *CLIENT_SETTINGS))
@@ -256,7 +261,8 @@ def read_configuration(
     files: dict[str, tuple[str, ...] | None] = {}
     lists = (*DOMAIN_LISTS, *_CLIENT_LISTS)
     for name in (*lists, *ROUTING_TABLES, *RECIPIENT_TABLES, *MAILBOX_TABLES, *CLIENT_TABLES):
-        values = [one.overrides[name].value for one in services.values() if name in one.overrides]
+        both = [*services.values(), *(coming_services or {}).values()]
+        values = [one.overrides[name].value for one in both if name in one.overrides]
         values += [settings.get(name, ""), (coming or {}).get(name, "")]
         for token in (token for value in values for token in tokens(value)):
             _read_token(postfix, token, utf8, tables, files, is_list=name in lists)
@@ -270,7 +276,10 @@ def read_configuration(
             if values is not None and tables[token].type in _WITH_PATTERNS
         },
         missing=frozenset(
-            path for client in found.clients() for path in _named_files(client) if _is_missing(path)
+            path
+            for client in (*found.clients(), *found.changed({}, coming_services).clients())
+            for path in _named_files(client)
+            if _is_missing(path)
         ),
         foreign=frozenset(filter(_is_foreign, _bind_addresses(found))),
         filters=tuple(_read_filters(found)),

@@ -55,6 +55,7 @@ CLIENT_SETTINGS = (
     *BIND_ADDRESSES,
     *TIMEOUTS,
     "smtp_bind_address_enforce",
+    "smtp_cname_overrides_servername",
     "smtp_discard_ehlo_keyword_address_maps",
     "smtp_discard_ehlo_keywords",
     "smtp_enforce_tls",

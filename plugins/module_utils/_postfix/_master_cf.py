@@ -131,9 +131,7 @@ def parse_services(content: str) -> dict[str, Service]:
 
 def split_line(text: str) -> list[str]:
     """The words of a logical line of master.cf, without the braces around one. Comments are none."""
-    return [
-        word.text for logical, first in logical_lines(text) for word in _words(logical, first)
-    ]
+    return [word.text for logical, first in logical_lines(text) for word in _words(logical, first)]
 
 
 def _words(text: str, first: int) -> t.Iterator[_Word]:

@@ -25,7 +25,7 @@ from .._postfix._flows import find_flows
 from .._postfix._lookup_table import State, Table
 from .._postfix._main_cf import tokens
 from .._postfix._map_entry import fold
-from .._postfix._master_cf import Override
+from .._postfix._master_cf import Override, read_services
 from .._postfix._programs import (
     TABLE_TYPES,
     Postfix,
@@ -37,6 +37,7 @@ from .._postfix._tls_policy import LEVEL
 from .._ses._redaction import is_harmless, redact
 from ._settings import (
     MAPS,
+    ROUTING,
     RelayError,
     RelayLogin,
     RelayLogins,
@@ -59,7 +60,7 @@ ALSO_READ = ("mail_version", *ROUTING_SETTINGS, *CLIENT_SETTINGS)
 
 # The service that finds the next hop.
 _REWRITE = "rewrite/unix"
-_READ_BY_REWRITE = frozenset({"relayhost", "sender_dependent_relayhost_maps"})
+_READ_BY_REWRITE = ROUTING
 
 
 # Findings with which a login would go out over unverified TLS.
@@ -129,17 +130,21 @@ def check_routes(
     tls_level: str,
     table: str,
     sender_table: str,
+    master_cf: bytes | None = None,
+    transport: str = "smtp",
     accept: t.Collection[str] = (),
     is_final: bool = True,
 ) -> RouteCheck:
     """Raise RelayError if mail would not reach the relay, or other mail would stop to arrive.
 
     `before` and `after` are the effective settings, `table` is the password map with the logins and
-    `sender_table` that with the senders' servers. `accept` has the IDs of findings that do not
+    `sender_table` that with the senders' servers. `master_cf` is its new content, if that changes,
+    `transport` the service that delivers to the relay. `accept` has the IDs of findings that do not
     matter. Where the settings are not final, nothing is raised.
     """
-    previous = read_configuration(postfix, directory, before, after)
-    changed = previous.changed(after)
+    services = None if master_cf is None else read_services(postfix, directory, master_cf)
+    previous = read_configuration(postfix, directory, before, after, services)
+    changed = previous.changed(after, services)
     senders = {login.sender.lower(): login.destination for login in logins.senders}
     if senders:
         own = {fold(os.fsencode(key), changed.utf8): value for key, value in senders.items()}
@@ -154,6 +159,7 @@ def check_routes(
         level=tls_level,
         senders={sender: server.lower() for sender, server in senders.items()},
         table=table,
+        transport=transport,
     )
     found = relay_findings(changed, flows, relay, previous)
     accepted = [each for each in found if each.blocks and each.id in accept]

@@ -18,7 +18,6 @@ from .._postfix._map_files import MapFiles
 
 if t.TYPE_CHECKING:
     from .._files._safe_path import SafePath
-    from .._postfix._main_cf import MainCf
     from .._postfix._map_files import Tools
     from ._checks import RouteCheck
     from ._instance import Instance
@@ -38,7 +37,7 @@ if t.TYPE_CHECKING:
 
 __all__ = ["CheckStaged", "Decision"]
 
-CheckStaged = t.Callable[["MainCf", "SafePath"], None]
+CheckStaged = t.Callable[["SafePath"], None]
 _S = t.TypeVar("_S")
 _P = t.TypeVar("_P", bound="Plan")
 
@@ -61,7 +60,7 @@ class Decision(t.Generic[_S, _P]):
         read: t.Callable[[], _S],
         make_plan: t.Callable[[_S], _P],
         check: t.Callable[[_S, _P], RouteCheck] | None = None,
-        check_staged: t.Callable[[_S, MainCf, SafePath], RouteCheck] | None = None,
+        check_staged: t.Callable[[_S, _P, SafePath], RouteCheck] | None = None,
     ) -> None:
         self._tools = tools
         self._instance = instance
@@ -85,10 +84,10 @@ class Decision(t.Generic[_S, _P]):
             self._snapshot = snapshot
         return self.plan
 
-    def check_staged(self, main_cf: MainCf, staged: SafePath) -> None:
+    def check_staged(self, staged: SafePath) -> None:
         """Raise what would keep the new main.cf, which is not active yet, from working."""
         if self._check_staged:
-            self._keep(self._check_staged(self._snapshot, main_cf, staged))
+            self._keep(self._check_staged(self._snapshot, self.plan, staged))
 
     def _decide(self, snapshot: _S) -> _P:
         plan = self._make_plan(snapshot)

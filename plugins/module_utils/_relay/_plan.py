@@ -8,11 +8,12 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import typing as t
 from dataclasses import dataclass, field
 
-from .._ses._redaction import redact
+from .._ses._redaction import redact, redact_service_line
 
 if t.TYPE_CHECKING:
     from .._postfix._map_plan import MapPlan
@@ -44,22 +45,27 @@ class RelayRequest:
     ca_file: str | None = None
     backup: bool = False
     accept_findings: tuple[str, ...] = ()
+    transport: str = "smtp"
 
 
 @dataclass(frozen=True)
 class ContentChange:
-    """A file whose whole content changes."""
+    """A master.cf whose whole content changes."""
 
     before: bytes = field(repr=False)
     after: bytes = field(repr=False)
 
     def list_lines(self) -> tuple[list[str], list[str]]:
-        """The lines that go and those that come, redacted."""
-        old, new = (content.splitlines() for content in (self.before, self.after))
-        return (
-            [redact(os.fsdecode(line)) for line in old if line not in new],
-            [redact(os.fsdecode(line)) for line in new if line not in old],
-        )
+        """The lines of master.cf that go and those that come, redacted."""
+        old, new = (os.fsdecode(content).split("\n") for content in (self.before, self.after))
+        gone: list[str] = []
+        come: list[str] = []
+        matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+        for what, first, last, its_first, its_last in matcher.get_opcodes():
+            if what != "equal":
+                gone += map(redact_service_line, old[first:last])
+                come += map(redact_service_line, new[its_first:its_last])
+        return gone, come
 
 
 @dataclass(frozen=True)

@@ -121,13 +121,14 @@ class MapState:
 class Ours:
     """What is a relay's own once it is set up: the names of its settings, and its keys.
 
-    `keys` has the user name of each key; `routes` is as in Record.
+    `keys` has the user name of each key; `routes` and `services` are as in Record.
     """
 
     map_type: str
     keys: t.Mapping[str, str]
     settings: t.AbstractSet[str]
     routes: str | None
+    services: t.Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ class Record:
     """All of it. `routes` is the path of the table with the senders' servers, if we have entries in it.
 
     `former_routes` has the server that a sender of ours had there before. `master_cf` is None where
-    the relay has changed nothing in master.cf.
+    the relay has changed nothing in master.cf. `services` has the lines of those that are ours there,
+    by name; while a run is under way, the former and the coming ones.
     """
 
     map: MapState
@@ -145,6 +147,7 @@ class Record:
     former_routes: t.Mapping[str, str] = field(default_factory=dict)
     reload_pending: bool = False
     master_cf: FileState | None = None
+    services: t.Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def begin(
         self,
@@ -183,6 +186,8 @@ class Record:
                 key: server for key, server in self.former_routes.items() if key in ours.keys
             },
             reload_pending=False,
+            master_cf=self.master_cf if ours.services else None,
+            services=ours.services,
         )
 
     def states(self) -> list[tuple[str, FileState]]:
@@ -195,7 +200,7 @@ class Record:
         return replace(
             self,
             main_cf=states.get("main.cf", self.main_cf),
-            master_cf=states.get("master.cf", self.master_cf),
+            master_cf=states.get("master.cf", self.master_cf) if self.master_cf else None,
             map=replace(self.map, file=states.get("map", self.map.file)),
         )
 
@@ -324,7 +329,7 @@ class RecordStore:
 def _format_record(record: Record) -> dict[str, t.Any]:
     said = asdict(record)
     if record.master_cf is None:
-        del said["master_cf"]
+        del said["master_cf"], said["services"]
     return {"format": _WITH_MASTER_CF if record.master_cf else _FORMAT, **said}
 
 
@@ -333,11 +338,13 @@ def _parse_record(said: t.Any) -> Record:
         raise ValueError("another format")
     its_map = said.pop("map")
     master_cf = said.pop("master_cf", None)
+    services = said.pop("services", {})
     return Record(
         map=MapState(**{**its_map, "file": _parse_state(its_map["file"])}),
         settings={name: RecordedSetting(**value) for name, value in said.pop("settings").items()},
         main_cf=_parse_state(said.pop("main_cf")),
         master_cf=None if master_cf is None else _parse_state(master_cf),
+        services={name: tuple(lines) for name, lines in services.items()},
         **said,
     )
 

@@ -40,6 +40,7 @@ from ._settings import (
     SettingChange,
     restore_setting,
 )
+from ._transport import restore_services
 
 if t.TYPE_CHECKING:
     from .._postfix._map_plan import MapPlan
@@ -145,18 +146,15 @@ def _plan_main_cf(
 
 
 def _plan_master_cf(record: Record, now: RelaySnapshot) -> tuple[ContentChange | None, list[str]]:
-    """The whole previous master.cf, if it can come back, and what to warn of."""
+    """The whole previous master.cf, if it can come back, else without our services; and warnings."""
     previous = now.kept.get(MASTER_CF)
     if record.master_cf is None or previous is None or now.master_cf in (None, previous):
         return None, []
     services = now.master_cf or b""
     if record.master_cf.is_ours(services, previous):
         return ContentChange(services, previous), []
-    warning = (
-        "master.cf was changed by somebody else since, so it stays as it is. Look at the services in it"
-        " that the relay has added, and remove them"
-    )
-    return None, [warning]
+    restored, warnings = restore_services(record, services)
+    return ContentChange(services, restored) if restored != services else None, warnings
 
 
 def _plan_map(

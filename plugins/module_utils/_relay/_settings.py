@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from .._postfix._login_keys import login_keys, sender_keys
 from .._postfix._main_cf import tokens
 from .._postfix._map_entry import PasswordMapError
+from .._postfix._own_client import OwnClient, list_client_settings
 from .._postfix._table_name import parse_table_name
 from .._smtp._server import SmtpLogin
 
@@ -30,8 +31,8 @@ __all__ = [
     "SettingChange",
     "find_dropped",
     "lacks_setting",
+    "list_client",
     "list_settings",
-    "list_transports",
     "plan_settings",
     "predict_values",
     "restore_setting",
@@ -61,10 +62,6 @@ NAMES = (
 )
 #: Those of them that say where mail goes; the others are the client's.
 ROUTING = frozenset({_SENDERS, "relayhost", "default_transport", "relay_transport"})
-# What Debian's installer writes for "Local only", and cloud images have: no relay yet.
-_LOCAL_ONLY = "error"
-# Postfix's own values of these settings (postconf(5)).
-_USUAL_TRANSPORTS = {"default_transport": "smtp", "relay_transport": "relay"}
 _LISTS_OF_MAPS = frozenset({MAPS, _SENDERS})
 # Types of lookup tables whose entries are in main.cf itself.
 _INLINE = ("inline:", "static:")
@@ -180,14 +177,20 @@ def list_settings(
     sender_table: str,
     tls_level: str,
     ca_file: str | None,
+    is_shared: bool = True,
 ) -> list[Setting]:
     """The settings for these logins. `table` and `sender_table` are like hash:/path.
 
+    `is_shared` says that SES has no SMTP client of its own, so that main.cf has what it needs.
     Raises RelayError if the servers can't be had at once.
 
     Sources: SASL_README, TLS_README and facts about SES: no password outside TLS, TLS with a
     certificate that was checked.
     """
+    relayhost = Setting("relayhost", ", ".join(each.destination for each in logins), Kind.LIST)
+    routes = [Setting(_SENDERS, sender_table, Kind.WITH_TABLE)] if senders else []
+    if not is_shared:
+        return [relayhost, *routes]
     settings = [
         Setting(MAPS, table, Kind.WITH_TABLE),
         Setting("smtp_sasl_auth_enable", "yes"),
@@ -195,27 +198,44 @@ def list_settings(
         Setting("smtp_sasl_tls_security_options", "noanonymous", Kind.SET),
         Setting("smtp_tls_security_level", tls_level),
         Setting("smtp_tls_wrappermode", _wrappermode([*logins, *senders])),
-        Setting("relayhost", ", ".join(login.destination for login in logins), Kind.LIST),
+        relayhost,
     ]
     if ca_file:
         settings.append(Setting("smtp_tls_CAfile", ca_file))
     if senders:
-        settings.append(Setting(_SENDERS, sender_table, Kind.WITH_TABLE))
-        settings.append(Setting("smtp_sender_dependent_authentication", "yes"))
+        settings += [*routes, Setting("smtp_sender_dependent_authentication", "yes")]
     return settings
 
 
-def list_transports(effective: t.Mapping[str, str], recorded: t.Container[str]) -> list[Setting]:
-    """The transports that take the place of "no mail leaves this host", with Postfix's own values.
+def list_client(
+    name: str,
+    logins: t.Sequence[RelayLogin],
+    senders: t.Sequence[RelayLogin],
+    values: t.Mapping[str, str],
+    *,
+    table: str,
+    tls_level: str,
+    ca_file: str | None,
+) -> OwnClient:
+    """The SMTP client for these logins alone, `name` in master.cf. `values` are main.cf's.
 
-    Only the exact values of Debian's choice "Local only" mean that. Those that we have replaced, as
-    `recorded`, are ours until somebody changes them.
+    Raises RelayError if the servers can't be had at once, or master.cf can't name a file.
     """
-    return [
-        Setting(name, usual)
-        for name, usual in _USUAL_TRANSPORTS.items()
-        if effective.get(name) == _LOCAL_ONLY or (name in recorded and effective.get(name) == usual)
-    ]
+    if ca_file and (tokens(ca_file) != (ca_file,) or "{" in ca_file):
+        raise RelayError(
+            f"ca_file {ca_file!r} has white space, a comma or a brace in it, which master.cf can't"
+            " have in a setting of a service. Set ca_file to a path without, or transport to smtp."
+            " Nothing was changed"
+        )
+    settings = list_client_settings(
+        values,
+        table=table,
+        tls_level=tls_level,
+        ca_file=ca_file,
+        wrappermode=_wrappermode([*logins, *senders]) == "yes",
+        has_senders=bool(senders),
+    )
+    return OwnClient(name, settings)
 
 
 def lacks_setting(wanted: t.Iterable[Setting], effective: t.Mapping[str, str]) -> bool:

@@ -30,10 +30,10 @@ from ._decision import Decision
 from ._settings import MAPS, NAMES, RelayError, RelayLogins
 from ._setup_plan import plan_setup
 from ._snapshot import RelaySnapshot, read_for_setup
+from ._transport import check_transport
 
 if t.TYPE_CHECKING:
     from .._files._safe_path import SafePath
-    from .._postfix._main_cf import MainCf
     from ._instance import Instance
     from ._plan import RelayPlan, RelayRequest
 
@@ -43,8 +43,9 @@ __all__ = ["complete_request", "decide_setup"]
 def complete_request(request: RelayRequest) -> RelayRequest:
     """The request with the system's CA file, if one is needed and the task gives none.
 
-    Raises PostfixError if the system has none.
+    Raises PostfixError if the system has none, RelayError if no service can have the name.
     """
+    check_transport(request.transport)
     if request.ca_file is None and request.tls_level == "secure":
         return replace(request, ca_file=system_ca_file())
     return request
@@ -70,21 +71,22 @@ def _check_plan(
     instance: Instance, request: RelayRequest, now: RelaySnapshot, plan: RelayPlan
 ) -> RouteCheck:
     check_accepted(request.accept_findings)
-    _check(instance, request, now, plan.values, thoroughly=bool(plan.settings))
+    thoroughly = bool(plan.settings or plan.master_cf)
+    _check(instance, request, now, plan.values, thoroughly=thoroughly)
     # Where settings change, what that comes to is only known once they are staged.
     is_final = not plan.settings
-    return _check_routes(instance, request, now, plan.values, is_final=is_final)
+    return _check_routes(instance, request, now, plan, plan.values, is_final=is_final)
 
 
 def _check_staged(
     instance: Instance,
     request: RelayRequest,
     now: RelaySnapshot,
-    main_cf: MainCf,
+    plan: RelayPlan,
     staged: SafePath,
 ) -> RouteCheck:
     """Raise RelayError if the new main.cf would not have the effect that it is to have."""
-    values = main_cf.read_staged(staged, (*NAMES, *ALSO_READ))
+    values = instance.main_cf.read_staged(staged, (*NAMES, *ALSO_READ))
     for setting in now.settings:
         value = values.get(setting.name, "")
         if not setting.satisfied_by(value):
@@ -93,7 +95,7 @@ def _check_staged(
                 f" {setting.value!r}. Look at how main.cf sets it"
             )
     _check(instance, request, now, values, thoroughly=True)
-    return _check_routes(instance, request, now, values, is_final=True)
+    return _check_routes(instance, request, now, plan, values, is_final=True)
 
 
 def _check(
@@ -109,6 +111,8 @@ def _check(
     The one place for that: before anything is written, with the values that are predicted, and
     again with those of the new main.cf.
     """
+    if now.client:
+        values = {**values, **now.client.settings}
     postfix = instance.postfix
     logins = [*request.logins, *request.senders]
     check_routing(values, len(request.logins))
@@ -125,6 +129,7 @@ def _check_routes(
     instance: Instance,
     request: RelayRequest,
     now: RelaySnapshot,
+    plan: RelayPlan,
     values: t.Mapping[str, str],
     *,
     is_final: bool,
@@ -139,6 +144,8 @@ def _check_routes(
         tls_level=request.tls_level,
         table=now.table,
         sender_table=f"{now.type.name}:{now.routes_path}",
+        master_cf=plan.master_cf.after if plan.master_cf else None,
+        transport=request.transport,
         accept=request.accept_findings,
         is_final=is_final,
     )

@@ -18,8 +18,10 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
+from .._postfix._login_keys import SENDERS_OWN
 from .._postfix._map_entry import fold
 from .._postfix._map_plan import plan_map
+from .._postfix._master_cf import parse_services
 from .._postfix._password_map import read_map
 from ._entries import (
     find_previous_routes,
@@ -39,8 +41,8 @@ from ._phases import (
     order_phases,
     sort_changes,
 )
-from ._plan import RelayPlan
-from ._record import MAIN_CF, MAP, FileState, MapState, Ours, Record
+from ._plan import ContentChange, RelayPlan
+from ._record import MAIN_CF, MAP, MASTER_CF, FileState, MapState, Ours, Record
 from ._settings import (
     RelayError,
     find_dropped,
@@ -49,14 +51,17 @@ from ._settings import (
     predict_values,
     restore_setting,
 )
+from ._transport import plan_service
 
 if t.TYPE_CHECKING:
     from .._postfix._map_entry import Wanted
     from .._postfix._map_plan import MapPlan, MapSnapshot
+    from .._postfix._own_client import OwnClient
     from .._postfix._password_map import PasswordMap
     from ._plan import RelayRequest
     from ._settings import SettingChange
     from ._snapshot import RelaySnapshot
+    from ._transport import ServicePlan
 
 __all__ = ["plan_setup"]
 
@@ -71,6 +76,16 @@ class _MapPlans:
     entries: tuple[Wanted, ...]
 
 
+@dataclass(frozen=True)
+class _Changes:
+    """What changes in main.cf, master.cf, the password map, and the table with senders' servers."""
+
+    settings: tuple[SettingChange, ...]
+    service: ServicePlan
+    maps: _MapPlans
+    routes: MapPlan | None
+
+
 def plan_setup(request: RelayRequest, now: RelaySnapshot) -> RelayPlan:
     """Compare what a task requests with what is there.
 
@@ -83,23 +98,30 @@ def plan_setup(request: RelayRequest, now: RelaySnapshot) -> RelayPlan:
             f" {now.path} is asked for. Take the relay back first (state=absent)"
         )
     settings, values, warnings = _plan_settings(now)
+    service = plan_service(
+        now.client, _keep_senders(now), now.master_cf, record, now.kept.get(MASTER_CF)
+    )
     maps, more = _plan_map(request, now)
     ours = Ours(
         map_type=now.type.name,
         keys={entry.key: entry.username for entry in maps.entries},
         settings={setting.name for setting in now.settings},
         routes=now.routes_path if request.senders else None,
+        services=service.finished,
     )
     routes = _plan_routes(request, now)
     former = record.routes if record and not routes else None
     removes = now.files.get(former, ()) if former else ()
-    reload = _needs_reload(now, settings, maps, routes)
+    changes = _Changes(tuple(settings), service, maps, routes)
+    is_changing = service.last is not None and service.last != now.master_cf
+    reload = is_changing or _needs_reload(now, changes)
     return RelayPlan(
         path=now.path,
         table=now.table,
         relayhost=", ".join(login.destination for login in request.logins),
         settings=tuple(settings),
         values=values,
+        master_cf=ContentChange(now.master_cf or b"", service.last or b"") if is_changing else None,
         map=maps.last,
         routes=routes,
         routes_path=now.routes_path,
@@ -108,24 +130,16 @@ def plan_setup(request: RelayRequest, now: RelaySnapshot) -> RelayPlan:
         interrupted=now.is_left or bool(record and record.is_under_way),
         record=bool(record and record != record.finish(ours)),
         reload=reload,
-        warnings=(*warnings, *more, *maps.last.describe_other_tables()),
+        warnings=(*warnings, *service.warnings, *more, *maps.last.describe_other_tables()),
         transaction=TransactionPlan(
             maps=tuple(each for each in (maps.first, routes) if each),
             locks=(now.path,),
             phases=order_phases(
-                _list_phases(request, settings, ours, maps.first, routes, reload=reload),
+                _list_phases(request, now, ours, changes, reload=reload),
                 reload=reload,
                 pending=bool(record and record.reload_pending),
             ),
-            record=_plan_record(
-                request,
-                now,
-                ours,
-                settings,
-                maps,
-                replaces=any(plan.replaces for plan in (maps.first, routes) if plan),
-                reload=reload,
-            ),
+            record=_plan_record(request, now, ours, changes, reload=reload),
             repairs=True,
             clean_up=CleanUp(
                 "the relay is set up, but what it does not need any more can't be removed",
@@ -206,14 +220,10 @@ def _plan_routes(request: RelayRequest, now: RelaySnapshot) -> MapPlan | None:
     return plan_map(now.routes, entries) if stays else None
 
 
-def _needs_reload(
-    now: RelaySnapshot,
-    settings: t.Sequence[SettingChange],
-    maps: _MapPlans,
-    routes: MapPlan | None,
-) -> bool:
+def _needs_reload(now: RelaySnapshot, changes: _Changes) -> bool:
     """Whether running processes would go on with what they have read."""
-    if settings or (now.record and now.record.reload_pending):
+    maps, routes = changes.maps, changes.routes
+    if changes.settings or (now.record and now.record.reload_pending):
         return True
     writes = [plan.writes_source for plan in (maps.last, routes) if plan]
     # The login for a sender's new server has to be known before mail goes there.
@@ -225,28 +235,46 @@ def _needs_reload(
     return not now.type.suffix and any(writes)
 
 
+def _keep_senders(now: RelaySnapshot) -> OwnClient | None:
+    """The client with the look-up of senders that it has now, while mail is still on its way."""
+    if now.client is None or now.client.settings[SENDERS_OWN] == "yes":
+        return now.client
+    there = parse_services((now.master_cf or b"").decode(errors="surrogateescape"))
+    service = there.get(now.client.path)
+    own = service.overrides.get(SENDERS_OWN) if service else None
+    if own is None or own.value != "yes":
+        return now.client
+    return replace(now.client, settings={**now.client.settings, SENDERS_OWN: "yes"})
+
+
 def _list_phases(
     request: RelayRequest,
-    settings: t.Sequence[SettingChange],
+    now: RelaySnapshot,
     ours: Ours,
-    first: MapPlan,
-    routes: MapPlan | None,
+    changes: _Changes,
     *,
     reload: bool,
 ) -> list[Phase]:
-    needed, routing, rest = sort_changes(settings, ours.settings)
+    needed, routing, rest = sort_changes(changes.settings, ours.settings)
+    first, service = changes.maps.first, changes.service
     phases: list[Phase] = []
     backup = request.backup
-    for name, table, changes in (
-        ("what the client needs", first, needed),
-        ("the routing", routes, routing),
-        ("what the client does not need any more", None, rest),
+    services = now.master_cf
+    for name, table, settings, master_cf in (
+        ("what the client needs", first, needed, service.first),
+        ("the routing", changes.routes, routing, None),
+        ("what the client does not need any more", None, rest, service.last),
     ):
         files: list[MapChange | ConfigChange] = []
         if table and table.replaces:
             files.append(MapChange(table, backup=request.backup and table is first))
-        if changes:
-            files.append(ConfigChange("main.cf", changes, backup=backup))
+        if master_cf is not None and master_cf != services:
+            is_first = services == now.master_cf
+            services = master_cf
+            change = ConfigChange("master.cf", content=services, backup=request.backup and is_first)
+            files.append(change)
+        if settings:
+            files.append(ConfigChange("main.cf", settings, backup=backup))
             backup = False
         phases.append(Phase(name, tuple(files), reload))
     return phases
@@ -256,15 +284,15 @@ def _plan_record(
     request: RelayRequest,
     now: RelaySnapshot,
     ours: Ours,
-    settings: t.Sequence[SettingChange],
-    maps: _MapPlans,
+    changes: _Changes,
     *,
-    replaces: bool,
     reload: bool,
 ) -> RecordPlan:
     """The record with what was there before and what is about to be, and that once it is."""
     record, table = now.record, t.cast("MapSnapshot", now.map)
-    if record is None and not settings and not replaces:
+    settings, service, maps = changes.settings, changes.service, changes.maps
+    replaces = any(plan.replaces for plan in (maps.first, changes.routes) if plan)
+    if record is None and not settings and not replaces and not service.finished:
         return RecordPlan(None, None, None)
     keeps: dict[str, bytes] = {}
     if record is None:
@@ -295,4 +323,11 @@ def _plan_record(
             now.routes.parse_content(),
         )
     begun = record.begin(ours, settings, main_cf, map_file, previous_routes)
+    if service.services:
+        if record.master_cf is None:
+            keeps[MASTER_CF] = now.master_cf or b""
+        state = record.master_cf or FileState()
+        previous = now.kept.get(MASTER_CF) if record.master_cf else now.master_cf
+        state = state.begin(now.master_cf, previous, service.first, service.last)
+        begun = replace(begun, master_cf=state, services=service.services)
     return RecordPlan(now.record, replace(begun, reload_pending=reload), begun.finish(ours), keeps)

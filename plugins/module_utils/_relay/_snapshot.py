@@ -16,11 +16,13 @@ from .._files._safe_walk import MissingDirectoryError
 from .._files._secret_file import kept_name
 from .._postfix._programs import TABLE_TYPES
 from ._record import MAIN_CF, MAP, MASTER_CF
-from ._settings import find_dropped, lacks_setting, list_settings, list_transports
+from ._settings import find_dropped, lacks_setting, list_client, list_settings
+from ._transport import SHARED, list_transports
 
 if t.TYPE_CHECKING:
     from .._files._safe_path import SafePath
     from .._postfix._map_plan import MapSnapshot
+    from .._postfix._own_client import OwnClient
     from .._postfix._programs import TableType
     from ._instance import Instance
     from ._plan import RelayRequest
@@ -35,8 +37,8 @@ class RelaySnapshot:
     """What there is of a relay.
 
     `values` are the effective settings; `explicit` those that main.cf itself has, None if nobody
-    asks for them; `settings` those that the relay needs. `kept` has the files from before the
-    relay, by the names of the record's files.
+    asks for them; `settings` those that the relay needs, `client` the service of master.cf, if SES
+    has one of its own. `kept` has the files from before the relay, by the names of the record's files.
     `path` and `type` are the password map's, `routes_path` is the table with the senders' servers.
     `map` is None where its directory is gone, or another user decides where that is; `routes` is
     also None where the relay has nothing to do with it. `files` has those of both, by the path of
@@ -55,6 +57,7 @@ class RelaySnapshot:
     utf8: bool = True
     explicit: t.Mapping[str, str] | None = None
     settings: tuple[Setting, ...] = ()
+    client: OwnClient | None = None
     record: Record | None = None
     kept: t.Mapping[str, bytes | None] = field(default_factory=dict, repr=False)
     map: MapSnapshot | None = None
@@ -80,6 +83,7 @@ def read_for_setup(instance: Instance, request: RelayRequest) -> RelaySnapshot:
     routes_path = instance.routes_path(path)
     record = instance.store.load()
     recorded = record.settings if record else {}
+    is_shared = request.transport == SHARED
     settings = list_settings(
         request.logins,
         request.senders,
@@ -87,9 +91,10 @@ def read_for_setup(instance: Instance, request: RelayRequest) -> RelaySnapshot:
         sender_table=f"{its_type.name}:{routes_path}",
         tls_level=request.tls_level,
         ca_file=request.ca_file,
+        is_shared=is_shared,
     )
-    settings += list_transports(instance.values, recorded)
-    main_cf = instance.main_cf.read()
+    main_cf, master_cf = instance.main_cf.read(), instance.master_cf.read()
+    settings += list_transports(request.transport, instance.values, recorded, master_cf)
     explicit = None
     if find_dropped(settings, recorded) or lacks_setting(settings, instance.values):
         explicit = instance.main_cf.explicit(())
@@ -103,10 +108,21 @@ def read_for_setup(instance: Instance, request: RelayRequest) -> RelaySnapshot:
         type=its_type,
         routes_path=routes_path,
         main_cf=main_cf,
-        master_cf=instance.master_cf.read(),
+        master_cf=master_cf,
         utf8=instance.utf8,
         explicit=explicit,
         settings=tuple(settings),
+        client=None
+        if is_shared
+        else list_client(
+            request.transport,
+            request.logins,
+            request.senders,
+            instance.values,
+            table=f"{its_type.name}:{path}",
+            tls_level=request.tls_level,
+            ca_file=request.ca_file,
+        ),
         record=record,
         kept=_read_kept(instance, record),
         map=instance.map_files(path, its_type).read(utf8=instance.utf8),

@@ -214,7 +214,7 @@ class Transaction:
     ) -> StagedConfig:
         staged = stage_config(plan, files)
         if staged.main_cf is not None and check:
-            check(files.main_cf, staged.main_cf)
+            check(staged.main_cf)
         return staged
 
     def _stage_record(

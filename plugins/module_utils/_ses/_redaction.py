@@ -24,6 +24,7 @@ __all__ = [
     "redact",
     "redact_entry",
     "redact_message",
+    "redact_service_line",
 ]
 
 #: What stands for everything that may be secret.
@@ -92,6 +93,19 @@ _words = re.compile(
 ).findall
 
 
+# Lines of master.cf: a service with its columns, or an option of one.
+_service_columns = re.compile(
+    r"(?P<name>[\w.-]{1,50})(?:\s+(?:unix|inet|fifo|unix-dgram|pass))(?:\s+[-yn]){3}(?:\s+[-\d?]{1,8}){2}"
+    r"\s+(?P<program>[\w-]{1,50})(?P<rest>.*)"
+).fullmatch
+_service_option = re.compile(
+    r"\s*-o\s*(?P<brace>\{)?\s*(?P<name>[a-z]{2,20}(?:_[A-Za-z]{1,20}){1,8})\s*=\s*(?P<value>.*?)\s*(?(brace)\})\s*"
+).fullmatch
+# Of a service's own settings: TLS protocols, and a table with one TLS level.
+_protocol = re.compile(
+    r"[!<>=]{0,2}(?:TLSv1(?:\.[0-3])?|SSLv[23])|static:(?:secure|encrypt)"
+).fullmatch
+
 _USUAL_WORDS = """
     a an and are as at bad be broken by can cannot command configuration connect create daemon
     database denied dictionary directory does error exist exit failed fatal file for found group has
@@ -145,6 +159,28 @@ def redact_message(line: str) -> str:
         is_harmless_word = bare.lower() in _WORDS_OF_POSTFIX or _is_certain(bare) or is_number
         shown.append(word if is_harmless_word else REDACTED)
     return " ".join(shown)
+
+
+def redact_service_line(line: str) -> str:
+    """A line of master.cf, with REDACTED for what may be secret.
+
+    The columns of a service stay, the names of settings, and of their values what redact() keeps.
+    """
+    service = _service_columns(line)
+    if service:
+        head = line[: service.start("rest")]
+        rest = service.group("rest")
+        is_plain = all(_plain(service.group(part)) for part in ("name", "program"))
+        if is_plain and not rest.strip():
+            return line.rstrip()
+        return f"{head}{redact_service_line(rest)}" if is_plain else redact(line)
+    option = _service_option(line)
+    if option is None:
+        return redact(line)
+    value = option.group("value")
+    words = [word for word in _words(value) if not _protocol(word)]
+    shown = value if is_harmless("".join(words)) else redact(value)
+    return f"{line[: option.start('value')]}{shown}{line[option.end('value') :]}"
 
 
 def redact_entry(key: str, value: str) -> ShownEntry:

@@ -22,6 +22,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix._own_client i
     remove_service,
 )
 
+CNAME = "smtp_cname_overrides_servername"
 CLIENT = OwnClient("ses", {"smtp_tls_security_level": "secure", "smtp_tls_CAfile": "/etc/ca"})
 LINES = """\
 ses       unix   -       -       n       -       -       smtp
@@ -78,25 +79,36 @@ def test_a_service_is_placed(before: str, after: str) -> None:
 def test_only_its_own_lines_go() -> None:
     content = f"# before\n{LINES}\n# after\n{SMTP.format('n')}".encode()
     assert find_service_lines(content, CLIENT.path) == LINES
-    assert remove_service(content, CLIENT.path).decode() == f"# before\n\n# after\n{SMTP.format('n')}"
+    assert (
+        remove_service(content, CLIENT.path).decode() == f"# before\n\n# after\n{SMTP.format('n')}"
+    )
     assert find_service_lines(b"", CLIENT.path) is None
     assert remove_service(b"", CLIENT.path) == b""
 
 
 #: How a relay is -> what its service has
 SETTINGS: dict[str, tuple[dict[str, t.Any], dict[str, str | None]]] = {
-    "usual": ({}, {"smtp_tls_CAfile": "/etc/ca", "smtp_tls_wrappermode": "no", "smtp_tls_policy_maps": "static:secure", "smtp_sender_dependent_authentication": "no", "smtp_cname_overrides_servername": None}),
-    "without verification": ({"tls_level": "encrypt", "ca_file": None}, {"smtp_tls_CAfile": "", "smtp_tls_security_level": "encrypt", "smtp_tls_policy_maps": "static:encrypt"}),
+    "usual": ({}, {"smtp_tls_CAfile": "/etc/ca", "smtp_tls_wrappermode": "no", "smtp_tls_policy_maps": "static:secure"}),
+    "without verification": ({"tls_level": "encrypt", "ca_file": None}, {"smtp_tls_CAfile": "", "smtp_tls_policy_maps": "static:encrypt"}),
+    "a level": ({"tls_level": "encrypt"}, {"smtp_tls_security_level": "encrypt"}),
     "TLS at once": ({"wrappermode": True}, {"smtp_tls_wrappermode": "yes"}),
+    "no senders": ({}, {"smtp_sender_dependent_authentication": "no"}),
     "senders": ({"has_senders": True}, {"smtp_sender_dependent_authentication": "yes"}),
-    "an obsolete setting": ({"values": {"smtp_cname_overrides_servername": "yes"}}, {"smtp_cname_overrides_servername": "no"}),
-    "its default": ({"values": {"smtp_cname_overrides_servername": "no"}}, {"smtp_cname_overrides_servername": None}),
+    "an obsolete setting": ({"values": {CNAME: "yes"}}, {CNAME: "no"}),
+    "its default": ({"values": {CNAME: "no"}}, {CNAME: None}),
+    "not known to this Postfix": ({}, {CNAME: None}),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("options", "expected"), SETTINGS.values(), ids=SETTINGS)
 def test_its_settings(options: dict[str, t.Any], expected: dict[str, str | None]) -> None:
-    usual = {"values": {}, "table": "hash:/p", "tls_level": "secure", "ca_file": "/etc/ca", "wrappermode": False}
+    usual = {
+        "values": {},
+        "table": "hash:/p",
+        "tls_level": "secure",
+        "ca_file": "/etc/ca",
+        "wrappermode": False,
+    }
     settings = list_client_settings(**{**usual, "has_senders": False, **options})
     assert {name: settings.get(name) for name in expected} == expected
     assert settings["smtp_sasl_password_maps"] == "hash:/p"

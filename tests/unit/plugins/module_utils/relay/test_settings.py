@@ -15,7 +15,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay._settings impor
     Setting,
     SettingChange,
     list_settings,
-    list_transports,
     plan_settings,
     predict_values,
     restore_setting,
@@ -231,31 +230,3 @@ def test_a_setting_is_given_back(case: str) -> None:
     change, warning = restore_setting(name, before, wrote, now)
     assert change == (SettingChange(name, now, back[0]) if back else None)
     assert (f"{name} was changed by somebody else" in str(warning)) is warned
-
-
-@pytest.mark.parametrize(
-    ("effective", "recorded", "replaced"),
-    [
-        ("error", (), True),
-        ("error", ("default_transport",), True),
-        ("smtp", ("default_transport",), True),
-        ("smtp", (), False),
-        ("error:outside mail is off", (), False),
-        ("errors", (), False),
-        ("", (), False),
-        ("uucp", ("default_transport",), False),
-    ],
-)
-def test_only_the_values_of_local_only_are_replaced(
-    effective: str, recorded: tuple[str, ...], replaced: bool
-) -> None:
-    found = list_transports({"default_transport": effective}, recorded)
-    assert found == ([Setting("default_transport", "smtp")] if replaced else [])
-
-
-def test_both_transports_of_local_only_are_replaced() -> None:
-    both = {"default_transport": "error", "relay_transport": "error"}
-    assert [(each.name, each.value) for each in list_transports(both, ())] == [
-        ("default_transport", "smtp"),
-        ("relay_transport", "relay"),
-    ]

@@ -52,7 +52,7 @@ def test_what_the_new_main_cf_lacks_is_found_before_it_is_active(relay: FakeRela
     work = relay.setup(WEST)
     before = relay.files()
 
-    def refuse(_now: object, _main_cf: object, staged: str) -> None:
+    def refuse(_now: object, _plan: object, staged: str) -> None:
         with open(staged, encoding="utf-8") as file:
             assert f"relayhost = {key(WEST)}\n" in file.read()
         raise RelayError("it would not work")

@@ -17,6 +17,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses._redaction import
     redact,
     redact_entry,
     redact_message,
+    redact_service_line,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
@@ -155,6 +156,34 @@ def test_values_of_settings(value: str, redacted: str) -> None:
 @pytest.mark.parametrize(("key", "value", "shown_key", "username"), ENTRIES)
 def test_entries(key: str, value: str, shown_key: str, username: str | None) -> None:
     assert redact_entry(key, value) == (shown_key, username)
+
+
+#: A line of master.cf -> what of it is shown.
+SERVICES = {
+    "ses       unix  -       -       n       -       -       smtp": None,
+    "smtp-amavis unix - - n - 2 smtp -o smtp_tls_security_level=none": None,
+    "qmgr unix n - n 300 1 qmgr": None,
+    "tlsmgr unix - - n 1000? 1 tlsmgr": None,
+    "    -o smtp_tls_CAfile=/etc/ssl/certs/ca-certificates.crt": None,
+    "  -o { smtp_sasl_security_options = noanonymous, noplaintext }": None,
+    "    -o smtp_sasl_security_options=noanonymous,noplaintext": None,
+    "    -o smtp_tls_mandatory_protocols=!SSLv2,!SSLv3,!TLSv1,!TLSv1.1": None,
+    "    -o smtp_tls_policy_maps=static:secure": None,
+    "    -o smtp_sasl_password_maps=hash:/etc/postfix/sasl_passwd": None,
+    "    -o smtp_fallback_relay=": None,
+    "": None,
+    "    -v": "    REDACTED",
+    "    -o smtp_sasl_password_maps=static:me:hunter2": "    -o smtp_sasl_password_maps=static:REDACTED",
+    "    -o smtp_tls_mandatory_protocols=!SSLv2,hunter+2": "    -o smtp_tls_mandatory_protocols=REDACTED,REDACTED",
+    "    -o hunter2+=smtp": "    REDACTED REDACTED",
+    "# hunter+2": "REDACTED REDACTED",
+    "hunter+2 unix - - n - - smtp": "REDACTED REDACTED REDACTED REDACTED REDACTED REDACTED REDACTED REDACTED",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "shown_line"), SERVICES.items())
+def test_lines_of_master_cf(line: str, shown_line: str | None) -> None:
+    assert redact_service_line(line) == (line if shown_line is None else shown_line)
 
 
 @pytest.mark.parametrize(("line", "redacted"), MESSAGES)
