@@ -12,8 +12,9 @@ version_added: 0.1.0
 author:
   - mailops contributors (@mailops)
 description:
-  - Sets up the password map and C(main.cf) of a Postfix instance in one transaction, so that it relays all mail through
-    Amazon SES, with a password that it offers inside verified TLS only, and reloads Postfix when that is needed.
+  - Sets up the password map, C(main.cf) and, with O(transport), C(master.cf) of a Postfix instance in one transaction, so
+    that it relays all mail through Amazon SES, with a password that it offers inside verified TLS only, and reloads Postfix
+    when that is needed.
   - Logs in to SES from the managed host first. If SES refuses the credentials, nothing is changed.
   - Afterwards a running Postfix itself probes its relay, see O(verify). If that fails, everything is rolled back.
   - Looks, before the new settings are in force, at what C(postfix check) does not look at, and takes everything back if
@@ -114,6 +115,19 @@ options:
       - The file with the certificates of the authorities to trust. It becomes C(smtp_tls_CAfile).
       - Without it, the one of the system's package C(ca-certificates), unless O(tls_security_level=encrypt).
     type: path
+  transport:
+    description:
+      - The SMTP client of Postfix that delivers to SES, by the name of its service in C(master.cf).
+      - V(smtp) is Postfix's own client for all mail. What SES needs is set in C(main.cf), so it holds for other mail, too.
+      - Any other name, for example V(ses), gives SES a client of its own. Its service has every setting that SES needs,
+        so nothing changes for other mail, and no setting in C(main.cf) can keep mail from SES.
+      - With such a client, C(relayhost) still names the servers. C(default_transport) names the service, and so does
+        C(relay_transport), unless that has a next hop or another delivery agent.
+      - Settings by the name of a service, such as C(ses_destination_rate_delay), then hold for SES alone.
+      - A service of that name that is not this relay's is an error. So are the names of Postfix's own services.
+      - If the task names another client than before, the settings that only the previous one needs are restored.
+    type: str
+    default: smtp
   accept_findings:
     description:
       - The IDs of findings that don't matter on this host. Without them the run is refused if mail would go around SES, or
@@ -151,8 +165,8 @@ options:
     default: 5
   backup:
     description:
-      - Whether to keep the former C(main.cf) and password map, when they change, in files beside them that only their
-        owner can read.
+      - Whether to keep the former C(main.cf), C(master.cf) and password map, when they change, in files beside them that
+        only their owner can read.
     type: bool
     default: false
   state:
@@ -181,7 +195,7 @@ attributes:
 notes:
   - The TLS settings in C(main.cf) hold for all mail that Postfix's SMTP client sends. If some goes to other servers, for
     example by C(transport_maps) or C(content_filter), the run is refused unless these have settings of their own, in
-    C(smtp_tls_policy_maps) or C(master.cf). See O(accept_findings).
+    C(smtp_tls_policy_maps) or C(master.cf). Set O(transport=ses) then, so that SES has a client of its own.
   - Never starts a Postfix that is stopped and never restarts one.
   - An entry for the bare name of the server, which Postfix finds first, gets the same login until O(state=absent).
   - What was there before is kept in the directory C(.mailops-ses) beside C(main.cf), which only root can read, until
@@ -231,6 +245,13 @@ EXAMPLES = r"""
         username: "{{ billing_smtp_username }}"
         password: "{{ billing_smtp_password }}"
         region: eu-west-3
+
+- name: Give Amazon SES an SMTP client of its own, because other mail goes to other servers
+  mailops.ses.postfix_relay:
+    access_key: "{{ ses_access_key_id }}"
+    secret_key: "{{ ses_secret_access_key }}"
+    region: eu-west-1
+    transport: ses
 
 - name: Put everything back as it was before
   mailops.ses.postfix_relay:

@@ -222,7 +222,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         try_logins(
             [login for each in rotated for login in each.logins()],
             params["timeout"],
-            params["ca_file"] or _ca_file(instance.values.get("smtp_tls_CAfile", "")),
+            params["ca_file"] or _ca_file(instance.client_values().get("smtp_tls_CAfile", "")),
             retries=params["retries"],
             delay=params["delay"],
         )

@@ -70,6 +70,7 @@ INHERITED: dict[str, t.Any] = {
     "selevel": "s1",
     "tls_security_level": "encrypt",
     "ca_file": "/no/such/file",
+    "transport": "ses",
     "accept_findings": ["route_elsewhere"],
     "verify": True,
     "timeout": 1,

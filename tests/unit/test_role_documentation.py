@@ -41,6 +41,7 @@ LACKING: dict[str, dict[str, str]] = {
     "tls_security_level": {"choices": NULL, "default": NULL},
     "owner": {"default": NULL},
     "group": {"default": NULL},
+    "transport": {"default": NULL},
     "accept_findings": {"default": NULL},
     "verify": {"default": NULL},
     "timeout": {"default": NULL},

@@ -34,6 +34,7 @@ WIDER = {
     "owner": {"default"},
     "group": {"default"},
     "tls_security_level": {"choices", "default"},
+    "transport": {"default"},
     "accept_findings": {"default"},
     "verify": {"default"},
     "timeout": {"default"},

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from .._postfix._configuration import ROUTING_TABLES
 from .._postfix._destination import destinations
 from .._postfix._flows import FlowKind
+from .._postfix._own_client import is_own_client
 from .._postfix._tls import CHECKED_LEVELS, MANDATORY_LEVELS
 from .._postfix._tls_policy import LEVEL, find_tls
 from .._ses._redaction import redact
@@ -21,7 +22,9 @@ from .._smtp._server import PORTS_OF_TLS
 from ._client_findings import client_findings
 from ._finding import find
 from ._route_kinds import (
+    OTHER_CLIENT,
     OTHER_FLOW,
+    OTHER_FLOW_OF_OWN_CLIENT,
     OTHER_FLOW_WRAPPERMODE,
     ROUTE_BY_RELAYHOST,
     ROUTE_ELSEWHERE,
@@ -31,6 +34,7 @@ from ._route_kinds import (
     ROUTES_UNKNOWN,
     SERVICE_DISABLED,
     SERVICE_MISSING,
+    SERVICE_UNKNOWN,
     TRANSPORT_DEFERRED,
 )
 from ._where import place_of, remove_decision, remove_setting, setting_place, show_value
@@ -65,15 +69,13 @@ class Relay:
     """What a relay is to be: its servers, like [host]:587, and what their clients need.
 
     `servers` are for all mail, `senders` has those that have a server of their own, with that.
-    `table` is the password map with the logins, None if any will do. `transport` is the service that
-    delivers to them.
+    `table` is the password map with the logins, None if any will do.
     """
 
     servers: frozenset[str]
     level: str = "secure"
     senders: t.Mapping[str, str] = field(default_factory=dict)
     table: str | None = None
-    transport: str = "smtp"
 
 
 def servers_of(flow: Flow) -> tuple[Destination, ...]:
@@ -88,6 +90,7 @@ def route_findings(configuration: Configuration, flows: Flows, has_login: bool) 
     if not has_login and not reaching:
         return []
     found = _services(configuration, flows.default)
+    own = _find_own_client(flows)
     # A table that can't be used is a finding of its own.
     is_table = flows.default.route.failed and flows.default.route.failed.setting in ROUTING_TABLES
     found += [] if is_table else _problems(configuration, flows.default)
@@ -97,12 +100,18 @@ def route_findings(configuration: Configuration, flows: Flows, has_login: bool) 
     for flow in reaching:
         if flow is not flows.default:
             found += _problems(configuration, flow)
+            of_client = [
+                finding
+                for server in filter(_is_ses, servers_of(flow))
+                for finding in client_findings(configuration, server)
+            ]
+            found += _other_client(flow, own, of_client)
     found += _unlisted(configuration, flows)
     found += [
         finding
         for flow in flows.flows
         if flow not in reaching
-        for finding in _other_flow(configuration, flow)
+        for finding in _other_flow(configuration, flow, own)
     ]
     return found
 
@@ -116,6 +125,7 @@ def relay_findings(
     delivered under other settings than before.
     """
     found = _services(configuration, flows.default)
+    client = _find_own_client(flows)
     for flow in flows.flows:
         servers = servers_of(flow)
         own = relay.senders.get(flow.key) if flow.kind == FlowKind.SENDER else None
@@ -131,10 +141,15 @@ def relay_findings(
                 found += _elsewhere(configuration, flow, is_partly=False)
         if not is_ours:
             is_sure = previous and not must_reach
-            found += _changed_flow(configuration, flow, previous) if is_sure else []
+            found += _changed_flow(configuration, flow, client, previous) if is_sure else []
             continue
-        for server in servers:
-            found += client_findings(configuration, server, relay.level, relay.table)
+        of_client = [
+            finding
+            for server in servers
+            for finding in client_findings(configuration, server, relay.level, relay.table)
+        ]
+        found += _other_client(flow, client, of_client)
+        found += of_client
     return list(dict.fromkeys([*found, *_unlisted(configuration, flows)]))
 
 
@@ -148,6 +163,34 @@ def find_unverified(configuration: Configuration, flows: Flows, relay: Relay) ->
         if server.text.lower() in ours
         and find_tls(configuration, server.client, server).level not in CHECKED_LEVELS
     }
+
+
+def _find_own_client(flows: Flows) -> str:
+    """The service that all mail goes through, if it is a client for SES alone, else empty."""
+    route = flows.default.route
+    is_own = f"{route.transport}/unix" not in _CLIENTS and is_own_client(route.service)
+    return route.transport if is_own else ""
+
+
+def _other_client(flow: Flow, own: str, of_client: t.Iterable[Finding]) -> list[Finding]:
+    """That mail to SES does not go through its own client, if it has one and that matters."""
+    problems = [finding.message for finding in of_client if finding.blocks]
+    by = flow.route.transport_by
+    if not own or flow.route.transport == own or not problems or by is None:
+        return []
+    return [
+        find(
+            OTHER_CLIENT,
+            by.file,
+            mail=_mail(flow),
+            nexthop=redact(flow.route.nexthop),
+            transport=redact(flow.route.transport),
+            setting=by.setting,
+            where=place_of(by),
+            service=redact(own),
+            problem=problems[0],
+        )
+    ]
 
 
 def _is_ses(destination: Destination) -> bool:
@@ -170,7 +213,9 @@ def _services(configuration: Configuration, default: Flow) -> list[Finding]:
     path = f"{default.route.transport}/unix"
     if path in _CLIENTS and default.route.service is None:
         needed[path] = _CLIENTS[path]
-    found = []
+    elif path in configuration.services:
+        needed[path] = ""
+    found = _unknown_service(configuration, default) if path not in needed else []
     for service, line in needed.items():
         if configuration.transport(service.partition("/")[0]):
             continue
@@ -183,6 +228,25 @@ def _services(configuration: Configuration, default: Flow) -> list[Finding]:
                 find(SERVICE_MISSING, file, service=service, line=line, directory=directory)
             )
     return found
+
+
+def _unknown_service(configuration: Configuration, default: Flow) -> list[Finding]:
+    """That a setting names a service that master.cf does not have."""
+    route, by = default.route, default.route.transport_by
+    if route.service or by is None or by.table is not None or not route.transport:
+        return []
+    return [
+        find(
+            SERVICE_UNKNOWN,
+            by.file,
+            mail=_mail(default),
+            setting=by.setting,
+            where=place_of(by),
+            transport=redact(route.transport),
+            command=remove_decision(configuration, by),
+            directory=configuration.directory,
+        )
+    ]
 
 
 def _problems(configuration: Configuration, flow: Flow) -> list[Finding]:
@@ -260,8 +324,11 @@ def _decisive(flow: Flow) -> Decision | None:
     return route.nexthop_by
 
 
-def _other_flow(configuration: Configuration, flow: Flow) -> list[Finding]:
-    """That main.cf's strict TLS settings hold for another server as well."""
+def _other_flow(configuration: Configuration, flow: Flow, own: str) -> list[Finding]:
+    """That SES's strict TLS settings hold for another server as well.
+
+    `own` is the service for SES alone, if there is one.
+    """
     route = flow.route
     client, by = route.client, route.nexthop_by
     if client is None or by is None or not _is_own_flow(flow):
@@ -273,6 +340,8 @@ def _other_flow(configuration: Configuration, flow: Flow) -> list[Finding]:
         "where": place_of(by),
         "transport": redact(route.transport),
     }
+    if own and route.transport == own:
+        return [find(OTHER_FLOW_OF_OWN_CLIENT, by.file, **values)]
     servers = servers_of(flow)
     if client.tls == "wrapper" and _WRAPPERMODE not in client.own:
         ports = {each.port for each in servers}
@@ -292,17 +361,22 @@ def _is_own_flow(flow: Flow) -> bool:
 
 
 def _changed_flow(
-    configuration: Configuration, flow: Flow, previous: Configuration | None
+    configuration: Configuration, flow: Flow, own: str, previous: Configuration | None
 ) -> list[Finding]:
     """That other mail would be delivered under other settings than before."""
-    client = flow.route.client
-    before = previous.client(flow.route.transport) if previous and client else None
-    if client is None or before is None:
+    client, by = flow.route.client, flow.route.transport_by
+    if client is None or previous is None:
+        return []
+    if by and previous.says(by.setting) != configuration.says(by.setting):
+        # It had another client: the one that main.cf named before.
+        return _other_flow(configuration, flow, own)
+    before = previous.client(flow.route.transport)
+    if before is None:
         return []
     names = {*client.settings, *before.settings} & _BREAKING
     if all(client.says(name) == before.says(name) for name in names):
         return []
-    return _other_flow(configuration, flow)
+    return _other_flow(configuration, flow, own)
 
 
 #: Settings of a relay that may keep mail from other servers.

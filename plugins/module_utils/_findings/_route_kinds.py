@@ -24,7 +24,9 @@ __all__ = [
     "EHLO_DISABLED_BY_ADDRESS",
     "MECHANISM_FILTER",
     "NOT_RUNNING",
+    "OTHER_CLIENT",
     "OTHER_FLOW",
+    "OTHER_FLOW_OF_OWN_CLIENT",
     "OTHER_FLOW_WRAPPERMODE",
     "OTHER_PASSWORD_MAPS",
     "PROTOCOLS",
@@ -37,12 +39,17 @@ __all__ = [
     "SASL_TYPE",
     "SERVICE_DISABLED",
     "SERVICE_MISSING",
+    "SERVICE_UNKNOWN",
     "TLS_NOT_VERIFIED_BY_SERVICE",
     "TLS_NOT_VERIFIED_PER_SITE",
     "TLS_OPTIONAL_BY_SERVICE",
     "TRANSPORT_DEFERRED",
 ]
 
+_OWN_CLIENT = (
+    "Run mailops.ses.postfix_relay with transport=ses: then SES has an SMTP client of its own in"
+    " master.cf, and other mail keeps its settings"
+)
 _RELOAD = "Then run: postfix -c {directory} reload"
 
 ROUTE_ELSEWHERE = Kind(
@@ -119,6 +126,15 @@ SERVICE_DISABLED = replace(
     meaning="master_service_disable turns off a service that mail needs to leave the host.",
     message="master_service_disable turns off the service {service}, so no mail leaves this host",
     remedy=f"Run: postconf -c {{directory}} -X master_service_disable. {_RELOAD}",
+)
+SERVICE_UNKNOWN = replace(
+    SERVICE_MISSING,
+    meaning="The same, because default_transport or another setting names a service that master.cf does"
+    " not have.",
+    message="{mail} waits in the queue: {setting} ({where}) names the service {transport}, which"
+    " master.cf does not have",
+    remedy="If it is the client of a relay, run mailops.ses.postfix_relay again. Otherwise remove that"
+    f" setting: {{command}}. {_RELOAD}",
 )
 TLS_OPTIONAL_BY_SERVICE = Kind(
     "tls_not_verified",
@@ -267,9 +283,8 @@ OTHER_FLOW = Kind(
     "{mail} goes to {nexthop} ({setting}, {where}) through the service {transport}, for which"
     " smtp_tls_security_level = {level} of main.cf holds as well. Mail is deferred if that server's"
     " certificate can't be verified",
-    "Give the service {transport} an -o smtp_tls_security_level of its own in master.cf, or add an"
-    " entry for {nexthop} to smtp_tls_policy_maps. Ignore this finding if the server offers TLS with"
-    " a certificate that can be verified",
+    f"{_OWN_CLIENT}. Ignore this finding if the server offers TLS with a certificate that can be"
+    " verified",
     blocks=True,
 )
 OTHER_FLOW_WRAPPERMODE = replace(
@@ -280,8 +295,26 @@ OTHER_FLOW_WRAPPERMODE = replace(
     message="{mail} goes to {nexthop} ({setting}, {where}) through the service {transport}, for which"
     " smtp_tls_wrappermode = yes of main.cf holds as well. That server does not expect TLS from the"
     " first byte, so the mail is not delivered",
-    remedy="Give the service {transport} an -o smtp_tls_wrappermode=no in master.cf, or use port 587"
-    " for the relay",
+    remedy=_OWN_CLIENT,
+)
+OTHER_FLOW_OF_OWN_CLIENT = replace(
+    OTHER_FLOW,
+    meaning="Mail that does not go to SES is delivered by the SMTP client that SES has of its own. Its"
+    " server may not fulfil the client's TLS settings, and has another login.",
+    message="{mail} goes to {nexthop} ({setting}, {where}) through the service {transport}, which is for"
+    " SES alone. That server may not fulfil its TLS settings, and its login is not used",
+    remedy="Name another service there, such as smtp:{nexthop}. For a sender, use"
+    " sender_dependent_default_transport_maps in place of sender_dependent_relayhost_maps",
+)
+OTHER_CLIENT = Kind(
+    "other_client",
+    "critical",
+    "Mail to SES is delivered by another SMTP client than the one that SES has of its own, and that client"
+    " lacks the login or verified TLS.",
+    "{mail} goes to {nexthop} through the service {transport} ({setting}, {where}), and not through the"
+    " relay's service {service}: {problem}",
+    "Name the service {service} there, or another server",
+    blocks=True,
 )
 NOT_RUNNING = Kind(
     "not_running",

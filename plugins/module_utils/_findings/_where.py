@@ -13,6 +13,7 @@ import re
 import shlex
 import typing as t
 
+from .._postfix._own_client import FIXED, is_own_client
 from .._postfix._programs import TABLE_TYPES
 from .._postfix._table_name import TableName, parse_table_name
 from .._ses._redaction import redact
@@ -23,6 +24,11 @@ if t.TYPE_CHECKING:
 
 __all__ = ["place_of", "remove_decision", "remove_setting", "setting_place", "show_value"]
 
+_OF_OWN_CLIENT = {
+    **FIXED,
+    "smtp_tls_security_level": "secure",
+    "smtp_tls_policy_maps": "static:secure",
+}
 _WORD = re.compile(r"[^\s,]+")
 _HARMLESS = re.compile(r"[!<>=]{0,2}(?:TLSv1(?:\.[0-3])?|SSLv[23])|\*", re.IGNORECASE)
 
@@ -45,6 +51,10 @@ def remove_setting(configuration: Configuration, name: str, service: str = "") -
     override = its.overrides.get(name) if its else None
     if override is None:
         return f"run {postconf} -X {name}"
+    if is_own_client(its) and name in _OF_OWN_CLIENT and not override.is_joined:
+        # Without it, main.cf's value would count, which is for other mail.
+        right = shlex.quote(f"{service}/{name}={_OF_OWN_CLIENT[name]}")
+        return f"run {postconf} -P {right} in its place"
     if override.is_joined:  # which postconf does not know
         return f"delete -o{name}={redact(override.value)} in line {override.line} of master.cf"
     return f"run {postconf} -PX {service}/{name}"

@@ -131,16 +131,14 @@ def check_routes(
     table: str,
     sender_table: str,
     master_cf: bytes | None = None,
-    transport: str = "smtp",
     accept: t.Collection[str] = (),
     is_final: bool = True,
 ) -> RouteCheck:
     """Raise RelayError if mail would not reach the relay, or other mail would stop to arrive.
 
     `before` and `after` are the effective settings, `table` is the password map with the logins and
-    `sender_table` that with the senders' servers. `master_cf` is its new content, if that changes,
-    `transport` the service that delivers to the relay. `accept` has the IDs of findings that do not
-    matter. Where the settings are not final, nothing is raised.
+    `sender_table` that with the senders' servers. `master_cf` is its new content, if that changes.
+    `accept` has the IDs of findings that do not matter. Where the settings are not final, nothing is raised.
     """
     services = None if master_cf is None else read_services(postfix, directory, master_cf)
     previous = read_configuration(postfix, directory, before, after, services)
@@ -159,7 +157,6 @@ def check_routes(
         level=tls_level,
         senders={sender: server.lower() for sender, server in senders.items()},
         table=table,
-        transport=transport,
     )
     found = relay_findings(changed, flows, relay, previous)
     accepted = [each for each in found if each.blocks and each.id in accept]

@@ -33,6 +33,8 @@ from .._postfix._main_cf import (
 )
 from .._postfix._map_files import MapFiles, Tools
 from .._postfix._map_plan import check_source_path, find_table_type
+from .._postfix._master_cf import read_services
+from .._postfix._own_client import is_own_client
 from .._postfix._programs import (
     TABLE_TYPES,
     Postfix,
@@ -138,13 +140,13 @@ class Instance:
         return os.path.join(os.path.dirname(map_path), _ROUTES)
 
     def map_type(self, asked: str | None, path: str) -> TableType:
-        """The type asked for; else the one that main.cf has for this map; else the default.
+        """The type asked for; else the one that a client has for this map; else the default.
 
         After an upgrade of Postfix, main.cf may name a type that is gone.
         """
         default = self.values["default_database_type"]
         if asked is None:
-            for token in tokens(self.values.get(MAPS, "")):
+            for token in self._named_maps():
                 name, its_path, _is_proxied = parse_table_name(token)
                 if its_path == path and name in TABLE_TYPES and name != default:
                     with contextlib.suppress(PostfixError):
@@ -152,14 +154,28 @@ class Instance:
                         return TABLE_TYPES[name]
         return find_table_type(asked, default)
 
+    def client_values(self) -> dict[str, str]:
+        """The effective settings of the SMTP client that default_transport names."""
+        transport = self.values.get("default_transport", "").partition(":")[0]
+        service = read_services(self.postfix, self.directory).get(f"{transport}/unix")
+        own = service.overrides.values() if service else ()
+        return {**self.values, **{each.name: each.value for each in own}}
+
+    def _named_maps(self) -> list[str]:
+        """The password maps that main.cf names, and clients for SES alone."""
+        services = read_services(self.postfix, self.directory).values()
+        clients = [service for service in services if is_own_client(service)]
+        values = [self.values.get(MAPS, ""), *(each.overrides[MAPS].value for each in clients)]
+        return [token for value in values for token in tokens(value)]
+
     def password_tables(self) -> dict[str, TableType]:
-        """The password maps that main.cf names and we can make, each with its type.
+        """The password maps that main.cf or a client for SES alone names and we can make, by path.
 
         A source that is named twice, by a link or for two types, counts once: Postfix finds what is
         in the first of them.
         """
         found: dict[str, tuple[str, TableType]] = {}
-        for token in tokens(self.values.get(MAPS, "")):
+        for token in self._named_maps():
             name, path, _is_proxied = parse_table_name(token)
             if name in TABLE_TYPES:
                 found.setdefault(os.path.realpath(path), (path, TABLE_TYPES[name]))

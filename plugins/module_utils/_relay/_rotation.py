@@ -77,8 +77,8 @@ def _refuse_unknown_maps(request: RotationRequest, tables: t.Iterable[str]) -> N
     for login in request.logins:
         if os.path.realpath(login.path) not in known:
             raise RelayError(
-                f"the entry {login.entry.key!r} is in {login.path}, which {MAPS} of main.cf does not"
-                " name as a table that can be made. Change that entry by hand"
+                f"the entry {login.entry.key!r} is in {login.path}, which no {MAPS} of main.cf or of"
+                " a client in master.cf names as a table that can be made. Change that entry by hand"
             )
 
 

@@ -145,7 +145,6 @@ def _check_routes(
         table=now.table,
         sender_table=f"{now.type.name}:{now.routes_path}",
         master_cf=plan.master_cf.after if plan.master_cf else None,
-        transport=request.transport,
         accept=request.accept_findings,
         is_final=is_final,
     )

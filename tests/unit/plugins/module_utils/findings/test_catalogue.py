@@ -30,6 +30,11 @@ from ansible_collections.mailops.ses.plugins.module_utils._findings._left_overs 
 )
 from ansible_collections.mailops.ses.plugins.module_utils._findings._report import report_on_all
 from ansible_collections.mailops.ses.plugins.module_utils._postfix import _lookup_table
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._own_client import (
+    FIXED,
+    OwnClient,
+    place_service,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
@@ -114,6 +119,21 @@ def entry(setting: str, line: str) -> Mistake:
 
 def services(text: str) -> Mistake:
     return lambda trial: (trial.relay.folder / "master.cf").write_text(text, encoding="ascii")
+
+
+def own_client(setting: str, line: str) -> Mistake:
+    """An entry in a table beside a client for SES alone."""
+
+    def make(trial: Trial) -> None:
+        main_cf = {"default_transport": "ses", "smtp_sasl_auth_enable": "no"}
+        trial.relay.set(**main_cf, **{setting: "hash:{folder}/other"})
+        trial.relay.map(f"{line}\n", "other", 0o644)
+        maps = f"hash:{trial.relay.folder}/sasl_passwd"
+        settings = {"smtp_tls_security_level": "secure", "smtp_sasl_password_maps": maps, **FIXED}
+        client = OwnClient("ses", settings)
+        services(place_service(MASTER_CF.encode(), client).decode())(trial)
+
+    return make
 
 
 def own(setting: str) -> Mistake:
@@ -252,6 +272,7 @@ MISTAKES: dict[str, Mistake] = {
     "TRANSPORT_DEFERRED": settings(defer_transports="smtp, relay"),
     "SERVICE_MISSING": services(MASTER_CF.replace("tlsmgr unix", "#")),
     "SERVICE_DISABLED": settings(master_service_disable="smtp.unix"),
+    "SERVICE_UNKNOWN": settings(default_transport="ses"),
     "TLS_NOT_VERIFIED_BY_SERVICE": own("smtp_tls_security_level=encrypt"),
     "TLS_OPTIONAL_BY_SERVICE": own("smtp_tls_security_level=may"),
     "TLS_NOT_VERIFIED_PER_SITE": entry("smtp_tls_per_site", f"{HOST} NONE"),
@@ -278,6 +299,8 @@ MISTAKES: dict[str, Mistake] = {
     "AUTH_SOFT_BOUNCE_OFF": settings(smtp_sasl_auth_soft_bounce="no"),
     "OTHER_FLOW": entry("transport_maps", "a.example smtp:[127.0.0.9]:2525"),
     "OTHER_FLOW_WRAPPERMODE": wrapped_elsewhere,
+    "OTHER_FLOW_OF_OWN_CLIENT": own_client("transport_maps", "a.example :[127.0.0.9]:2525"),
+    "OTHER_CLIENT": own_client("sender_dependent_default_transport_maps", "@a.example smtp:"),
     "NOT_RUNNING": lambda trial: setattr(trial.relay.postfix, "running", False),
     "LEFT_OVER_MODULE": interrupt,
     "LEFT_OVER_RESULT": lambda trial: trial.leave(".ansible_async/j1.1", PASSWORD),

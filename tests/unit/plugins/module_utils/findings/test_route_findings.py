@@ -25,6 +25,11 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix._lookup_table
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._master_cf import (
     parse_services,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._own_client import (
+    OwnClient,
+    list_client_settings,
+    place_service,
+)
 from ansible_collections.mailops.ses.tests.support.in_process.fake_postfix import MASTER_CF
 
 HOST = "email-smtp.eu-west-1.amazonaws.com"
@@ -58,6 +63,25 @@ WRAPPED = f"[{HOST}]:465"
 SDR, SDT = "sender_dependent_relayhost_maps", "sender_dependent_default_transport_maps"
 TRANSPORTS, T = "transport_maps", "hash:/t"
 EHLO, MAILBOXES = "smtp_discard_ehlo_keyword_address_maps", "mailbox_transport_maps"
+#: Beside SES_SERVICE, main.cf has the routing alone.
+OWN = {
+    "default_transport": "ses",
+    "relay_transport": "ses",
+    "smtp_sasl_auth_enable": "no",
+    "smtp_sasl_password_maps": "",
+    "smtp_tls_security_level": "may",
+    "smtp_tls_CAfile": "",
+}
+_OWN = list_client_settings(
+    {},
+    table="hash:/ours",
+    tls_level="secure",
+    ca_file="/ca.pem",
+    wrappermode=False,
+    has_senders=False,
+)
+SES_SERVICE = place_service(b"", OwnClient("ses", _OWN)).decode()
+NO_LOGIN = {"other_client", "auth_disabled", "tls_not_verified"}
 OUT = "out unix - - n - - smtp\n"
 Case = t.Tuple[t.Dict[str, str], t.Dict[str, str], str, t.Set[str]]  # noqa: UP006  # Python 3.7
 
@@ -72,6 +96,9 @@ def judge(
     values = {key.encode(): value.encode() for key, value in (table or {}).items()}
     tables = {
         T: Table(T, "hash", "/t", State.READ, values=values),
+        "static:secure": Table(
+            "static:secure", "static", None, State.OPAQUE, values={b"*": b"secure"}
+        ),
         "static:me": Table("static:me", "static", None, State.OPAQUE, values={b"*": b"me"}),
         "static:me@x": Table("static:me@x", "static", None, State.OPAQUE, values={b"*": b"me@x"}),
         "static:out": Table("static:out", "static", None, State.OPAQUE, values={b"*": b"out"}),
@@ -95,6 +122,8 @@ def judge(
     )
     after = before.changed({**AFTER, **{k: v for k, v in settings.items() if k in AFTER}})
     before = before.changed({"smtp_tls_wrappermode": "no"})
+    if settings.get("default_transport") == "ses":
+        before = before.changed({"default_transport": "smtp"})
     known = {"servers": frozenset({SES, WRAPPED}), "table": "hash:/ours", **relay}
     after, flows = find_flows(after, lambda _table, _keys: {}, known.get("senders", {}))
     return relay_findings(after, flows, Relay(**known), before)
@@ -107,7 +136,7 @@ CASES: dict[str, Case] = {
     "error": ({"default_transport": "error"}, {}, "", {"route_elsewhere"}),
     "another next hop": ({"default_transport": "smtp:[x]"}, {}, "", {"route_elsewhere"}),
     "no SMTP client": ({"default_transport": "uucp"}, {}, "uucp unix - n n - - pipe\n", {"route_elsewhere"}),
-    "a transport that is not there": ({"default_transport": "gone"}, {}, "", {"route_elsewhere"}),
+    "a transport that is not there": ({"default_transport": "gone"}, {}, "", {"service_missing", "route_elsewhere"}),
     "another client": ({"default_transport": "out"}, {}, OUT, set()),
     "all of transport_maps": ({TRANSPORTS: T}, {"*": "smtp:[x]"}, "", {"route_elsewhere"}),
     "all of transport_maps, to MX": ({TRANSPORTS: T}, {"*": "smtp:"}, "", {"route_elsewhere"}),
@@ -215,6 +244,19 @@ CASES: dict[str, Case] = {
         {"relayhost": WRAPPED, "smtp_tls_wrappermode": "yes", "content_filter": "out:[x]"}, {},
         f"{OUT} -o smtp_tls_security_level=none -o smtp_tls_wrappermode=no\n", set(),
     ),
+    # A client for SES alone.
+    "a client of its own": (OWN, {}, SES_SERVICE, set()),
+    "beside a filter": ({**OWN, "content_filter": "smtp:[127.0.0.9]:25"}, {}, SES_SERVICE, set()),
+    "beside an internal server": ({**OWN, TRANSPORTS: T}, {"x.example": "smtp:[x]:25"}, SES_SERVICE, set()),
+    "an internal server without a service": ({**OWN, TRANSPORTS: T}, {"x.example": ":[x]"}, SES_SERVICE, {"other_mail_flow"}),
+    "a sender's server without a service": ({**OWN, SDR: T}, {"@x.example": "[other.example]"}, SES_SERVICE, {"other_mail_flow"}),
+    "a sender's server with one": ({**OWN, SDT: T}, {"@x.example": "smtp:[other.example]"}, SES_SERVICE, set()),
+    "relayed through it": ({**OWN, "relay_domains": "x.example"}, {}, SES_SERVICE, set()),
+    "relayed without a login": ({**OWN, "relay_domains": "x.example", "relay_transport": "relay"}, {}, SES_SERVICE, NO_LOGIN),
+    "a sender's service without a login": ({**OWN, SDT: T}, {"@x.example": "smtp:"}, SES_SERVICE, NO_LOGIN),
+    "it is not there": (OWN, {}, "", {"service_missing", "route_elsewhere"}),
+    "it is disabled": ({**OWN, "master_service_disable": "ses.unix"}, {}, SES_SERVICE, {"service_missing", "route_elsewhere"}),
+    "its setting is changed": (OWN, {}, SES_SERVICE.replace("auth_enable=yes", "auth_enable=no"), {"auth_disabled"}),
     "a sender's other server": ({SDR: T}, {"@x.example": "[other.example]"}, "", {"other_mail_flow"}),
 }  # fmt: skip
 
@@ -314,6 +356,8 @@ def test_what_decides_is_named_with_a_command_that_takes_it_away() -> None:
     assert "delete -osmtp_sasl_auth_enable=no in line 13 of master.cf" in first({}, {}, own)[1]
     _message, remedy = first({"master_service_disable": "smtp.unix"})
     assert remedy.startswith("Run: postconf -c /etc/postfix -X master_service_disable.")
+    _message, remedy = first(OWN, {}, SES_SERVICE.replace("auth_enable=yes", "auth_enable=no"))
+    assert "run postconf -c /etc/postfix -P ses/unix/smtp_sasl_auth_enable=yes in its" in remedy
 
 
 def test_no_secret_is_shown() -> None:
