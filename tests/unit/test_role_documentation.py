@@ -124,7 +124,7 @@ def expected(name: str) -> list[str]:
 
 
 def test_both_have_the_same_options() -> None:
-    assert len(TOP) == 32
+    assert len(TOP) == 33
     assert set(MODULE) <= set(ROLE)
     assert set(LACKING) <= set(MODULE)
 

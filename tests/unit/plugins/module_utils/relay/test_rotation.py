@@ -206,7 +206,7 @@ def test_what_was_kept_first_stays(relay: FakeRelay) -> None:
 
 
 def test_a_map_that_main_cf_does_not_name(relay: FakeRelay) -> None:
-    with pytest.raises(RelayError, match="is in /other, which smtp_sasl_password_maps"):
+    with pytest.raises(RelayError, match="is in /other, which no smtp_sasl_password_maps"):
         rotation(relay, "replaced", key(WEST), path="/other").plan()
 
 
