@@ -46,6 +46,8 @@ SCENARIOS = {
     "set up": Scenario(None, CENTRAL),
     "another region and account": Scenario(WEST, CENTRAL),
     "taken back": Scenario(WEST, None),
+    "set up with a client of its own": Scenario(None, CENTRAL, "ses"),
+    "taken back with its client": Scenario(WEST, None, "ses"),
 }
 
 

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 
 COUNT = 30
 #: What a run of every other number is given.
-OWN_CLIENT = {"transport": "ses"}
+OWN_CLIENT: dict[str, t.Any] = {"transport": "ses"}
 #: Where mail does not end at SES with a relay, although it is right.
 ELSEWHERE = {"filter-by-lmtp"}
 CASES = [
@@ -69,7 +69,7 @@ def fixture_host(
 @pytest.mark.parametrize("number", range(COUNT))
 def test_a_run_that_ends_well_means_that_mail_arrives(host: SetUpHost, number: int) -> None:
     names, set_up = combined(number)
-    options = OWN_CLIENT if number % 2 else {}
+    options: dict[str, t.Any] = OWN_CLIENT if number % 2 else {}
     host.configure(set_up)
     before = host.contents()
     predicted = host.set_up(check=True, **options)

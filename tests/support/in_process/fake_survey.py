@@ -17,6 +17,11 @@ from ansible_collections.mailops.ses.plugins.module_utils._findings import _surv
 from ansible_collections.mailops.ses.plugins.module_utils._findings._lookup import look_up
 from ansible_collections.mailops.ses.plugins.module_utils._findings._relay_findings import findings
 from ansible_collections.mailops.ses.plugins.module_utils._findings._survey import survey
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._own_client import (
+    FIXED,
+    OwnClient,
+    place_service,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.plugins.module_utils._ses._candidate_digests import (
     Candidates,
@@ -96,6 +101,13 @@ class FakeSurvey:
             each.chmod(mode)
             os.utime(str(each), (1, 1))
         return path
+
+    def add_own_client(self, name: str) -> None:
+        """Add an SMTP client for SES alone to master.cf."""
+        maps = f"hash:{self.folder}/sasl_passwd"
+        settings = {"smtp_tls_security_level": "secure", "smtp_sasl_password_maps": maps, **FIXED}
+        path = self.folder / "master.cf"
+        path.write_bytes(place_service(path.read_bytes(), OwnClient(name, settings)))
 
     def facts(self, candidates: Candidates = NOBODY) -> InstanceFacts:
         """What a survey finds out."""

@@ -46,7 +46,7 @@ HARMLESS = frozenset({"close", "fcntl", "flistxattr", "flock"})
 #: What a run can't do without; if strace does not show them, the points are not all.
 CALLS = {"fchmod", "fsync", "linkat", "mkdirat", "openat", "renameat", "unlinkat", "write"}
 RELOADED = "reload -- version"
-ROUTING = b"relayhost"
+ROUTING = (b"relayhost", b"default_transport", b"relay_transport")
 
 PROGRAMS = ("postconf", "postfix", "postmap")
 # Stands in for a program of Postfix's: KILL_AT is the number of a call and before or after.
@@ -78,10 +78,11 @@ LOGINS = {
 
 @dataclass(frozen=True)
 class Scenario:
-    """The regions of the relay before and after a run, None for no relay."""
+    """The regions of the relay before and after a run, None for no relay; and its SMTP client."""
 
     before: str | None
     after: str | None
+    transport: str = "smtp"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ Point = KillPoint | ProgramPoint
 class State:
     """What Postfix has: main.cf, the logins that it finds, and how often it was told."""
 
-    #: Its lines, sorted: postconf adds settings in no order.
+    #: Its lines, sorted: postconf adds settings in no order. And those of master.cf.
     main_cf: tuple[bytes, ...]
     found: frozenset[str]
     reloads: int
@@ -123,7 +124,11 @@ class Trial:
     @property
     def allowed(self) -> set[str]:
         """How an attempt to deliver may end: with a relay before and after, well."""
-        return {"sent", "deferred"} if None in vars(self.scenario).values() else {"sent"}
+        return {"sent", "deferred"} if None in self._regions else {"sent"}
+
+    @property
+    def _regions(self) -> tuple[str | None, str | None]:
+        return self.scenario.before, self.scenario.after
 
     def prepare(self) -> None:
         """Make the two states between which runs are killed."""
@@ -174,6 +179,7 @@ class Trial:
             "password": relay_payload(logins),
             # SES is not to be seen from where this test is, and not what this is about.
             "verify": False,
+            "transport": self.scenario.transport,
             "state": "present" if region else "absent",
         }
 
@@ -285,7 +291,10 @@ class Trial:
 
     def state(self) -> State:
         """What Postfix has now; the same for all trials."""
-        main_cf = (self.postfix.config_directory / "main.cf").read_bytes()
+        config = self.postfix.config_directory
+        lines = (config / "master.cf").read_bytes().split(b"\n")
+        services = b"".join(b"\nmaster.cf: " + line for line in lines)
+        main_cf = (config / "main.cf").read_bytes() + services
         main_cf = main_cf.replace(bytes(self.postfix.directory), b"DIRECTORY")
         logins = {f"{name}\t{login}": name for name, login in {**LOGINS, **FOREIGN}.items()}
         names = "".join(f"{name}\n" for name in logins.values())

@@ -30,11 +30,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._findings._left_overs 
 )
 from ansible_collections.mailops.ses.plugins.module_utils._findings._report import report_on_all
 from ansible_collections.mailops.ses.plugins.module_utils._postfix import _lookup_table
-from ansible_collections.mailops.ses.plugins.module_utils._postfix._own_client import (
-    FIXED,
-    OwnClient,
-    place_service,
-)
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
@@ -128,10 +123,7 @@ def own_client(setting: str, line: str) -> Mistake:
         main_cf = {"default_transport": "ses", "smtp_sasl_auth_enable": "no"}
         trial.relay.set(**main_cf, **{setting: "hash:{folder}/other"})
         trial.relay.map(f"{line}\n", "other", 0o644)
-        maps = f"hash:{trial.relay.folder}/sasl_passwd"
-        settings = {"smtp_tls_security_level": "secure", "smtp_sasl_password_maps": maps, **FIXED}
-        client = OwnClient("ses", settings)
-        services(place_service(MASTER_CF.encode(), client).decode())(trial)
+        trial.relay.add_own_client("ses")
 
     return make
 
