@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from .._postfix._configuration import ROUTING_TABLES
 from .._postfix._destination import destinations
 from .._postfix._flows import FlowKind
-from .._postfix._own_client import is_own_client
 from .._postfix._tls import CHECKED_LEVELS, MANDATORY_LEVELS
 from .._postfix._tls_policy import LEVEL, find_tls
 from .._ses._redaction import redact
@@ -22,7 +21,6 @@ from .._smtp._server import PORTS_OF_TLS
 from ._client_findings import client_findings
 from ._finding import find
 from ._route_kinds import (
-    OTHER_CLIENT,
     OTHER_FLOW,
     OTHER_FLOW_OF_OWN_CLIENT,
     OTHER_FLOW_WRAPPERMODE,
@@ -32,11 +30,9 @@ from ._route_kinds import (
     ROUTE_FAILS,
     ROUTE_PARTLY_ELSEWHERE,
     ROUTES_UNKNOWN,
-    SERVICE_DISABLED,
-    SERVICE_MISSING,
-    SERVICE_UNKNOWN,
     TRANSPORT_DEFERRED,
 )
+from ._service_findings import CLIENTS, find_own_client, mail_of, other_client, service_findings
 from ._where import place_of, remove_decision, remove_setting, setting_place, show_value
 
 if t.TYPE_CHECKING:
@@ -48,17 +44,6 @@ if t.TYPE_CHECKING:
 
 __all__ = ["Relay", "find_unverified", "relay_findings", "route_findings", "servers_of"]
 
-#: Without these no mail leaves a host, by their lines in master.cf.
-_NEEDED = {
-    "cleanup/unix": "cleanup unix n - n - 0 cleanup",
-    "qmgr/unix": "qmgr unix n - n 300 1 qmgr",
-    "rewrite/unix": "rewrite unix - - n - - trivial-rewrite",
-    "tlsmgr/unix": "tlsmgr unix - - n 1000? 1 tlsmgr",
-}
-_CLIENTS = {
-    "smtp/unix": "smtp unix - - n - - smtp",
-    "relay/unix": "relay unix - - n - - smtp",
-}
 _WRAPPERMODE = "smtp_tls_wrappermode"
 _ERRORS = ("error", "retry", "discard")
 _OWN_ROUTES = (FlowKind.SENDER, FlowKind.RECIPIENT, FlowKind.RELAYED, FlowKind.PATTERN)
@@ -89,8 +74,8 @@ def route_findings(configuration: Configuration, flows: Flows, has_login: bool) 
     reaching = [flow for flow in flows.flows if any(map(_is_ses, servers_of(flow)))]
     if not has_login and not reaching:
         return []
-    found = _services(configuration, flows.default)
-    own = _find_own_client(flows)
+    found = service_findings(configuration, flows.default)
+    own = find_own_client(flows)
     # A table that can't be used is a finding of its own.
     is_table = flows.default.route.failed and flows.default.route.failed.setting in ROUTING_TABLES
     found += [] if is_table else _problems(configuration, flows.default)
@@ -105,7 +90,7 @@ def route_findings(configuration: Configuration, flows: Flows, has_login: bool) 
                 for server in filter(_is_ses, servers_of(flow))
                 for finding in client_findings(configuration, server)
             ]
-            found += _other_client(flow, own, of_client)
+            found += other_client(flow, own, of_client)
     found += _unlisted(configuration, flows)
     found += [
         finding
@@ -124,8 +109,8 @@ def relay_findings(
     `configuration` is that after the change, and `previous` that before it: other mail must not be
     delivered under other settings than before.
     """
-    found = _services(configuration, flows.default)
-    client = _find_own_client(flows)
+    found = service_findings(configuration, flows.default)
+    client = find_own_client(flows)
     for flow in flows.flows:
         servers = servers_of(flow)
         own = relay.senders.get(flow.key) if flow.kind == FlowKind.SENDER else None
@@ -148,7 +133,7 @@ def relay_findings(
             for server in servers
             for finding in client_findings(configuration, server, relay.level, relay.table)
         ]
-        found += _other_client(flow, client, of_client)
+        found += other_client(flow, client, of_client)
         found += of_client
     return list(dict.fromkeys([*found, *_unlisted(configuration, flows)]))
 
@@ -165,88 +150,12 @@ def find_unverified(configuration: Configuration, flows: Flows, relay: Relay) ->
     }
 
 
-def _find_own_client(flows: Flows) -> str:
-    """The service that all mail goes through, if it is a client for SES alone, else empty."""
-    route = flows.default.route
-    is_own = f"{route.transport}/unix" not in _CLIENTS and is_own_client(route.service)
-    return route.transport if is_own else ""
-
-
-def _other_client(flow: Flow, own: str, of_client: t.Iterable[Finding]) -> list[Finding]:
-    """That mail to SES does not go through its own client, if it has one and that matters."""
-    problems = [finding.message for finding in of_client if finding.blocks]
-    by = flow.route.transport_by
-    if not own or flow.route.transport == own or not problems or by is None:
-        return []
-    return [
-        find(
-            OTHER_CLIENT,
-            by.file,
-            mail=_mail(flow),
-            nexthop=redact(flow.route.nexthop),
-            transport=redact(flow.route.transport),
-            setting=by.setting,
-            where=place_of(by),
-            service=redact(own),
-            problem=problems[0],
-        )
-    ]
-
-
 def _is_ses(destination: Destination) -> bool:
     return destination.is_ses
 
 
-def _mail(flow: Flow) -> str:
-    if flow.kind == FlowKind.ALL:
-        return "All mail"
-    return f"{flow.kind[0].upper()}{flow.kind[1:]} {redact(flow.key)}"
-
-
 def _main_cf(configuration: Configuration) -> str:
     return f"{configuration.directory}/main.cf"
-
-
-def _services(configuration: Configuration, default: Flow) -> list[Finding]:
-    """Services that all mail needs, and that are not there."""
-    needed = dict(_NEEDED)
-    path = f"{default.route.transport}/unix"
-    if path in _CLIENTS and default.route.service is None:
-        needed[path] = _CLIENTS[path]
-    elif path in configuration.services:
-        needed[path] = ""
-    found = _unknown_service(configuration, default) if path not in needed else []
-    for service, line in needed.items():
-        if configuration.transport(service.partition("/")[0]):
-            continue
-        directory = configuration.directory
-        file = f"{directory}/master.cf"
-        if service in configuration.services:
-            found.append(find(SERVICE_DISABLED, file, service=service, directory=directory))
-        else:
-            found.append(
-                find(SERVICE_MISSING, file, service=service, line=line, directory=directory)
-            )
-    return found
-
-
-def _unknown_service(configuration: Configuration, default: Flow) -> list[Finding]:
-    """That a setting names a service that master.cf does not have."""
-    route, by = default.route, default.route.transport_by
-    if route.service or by is None or by.table is not None or not route.transport:
-        return []
-    return [
-        find(
-            SERVICE_UNKNOWN,
-            by.file,
-            mail=_mail(default),
-            setting=by.setting,
-            where=place_of(by),
-            transport=redact(route.transport),
-            command=remove_decision(configuration, by),
-            directory=configuration.directory,
-        )
-    ]
 
 
 def _problems(configuration: Configuration, flow: Flow) -> list[Finding]:
@@ -259,7 +168,7 @@ def _problems(configuration: Configuration, flow: Flow) -> list[Finding]:
             find(
                 ROUTE_FAILS,
                 main_cf,
-                mail=_mail(flow),
+                mail=mail_of(flow),
                 table=redact(by.table or by.value),
                 setting=by.setting,
                 where=place_of(by),
@@ -272,7 +181,7 @@ def _problems(configuration: Configuration, flow: Flow) -> list[Finding]:
             find(
                 TRANSPORT_DEFERRED,
                 main_cf,
-                mail=_mail(flow),
+                mail=mail_of(flow),
                 where=place_of(by),
                 value=show_value(by.value),
                 transport=redact(route.transport),
@@ -288,10 +197,10 @@ def _elsewhere(configuration: Configuration, flow: Flow, *, is_partly: bool) -> 
     route = flow.route
     by = _decisive(flow)
     path = f"{route.transport}/unix"
-    if by is None or (path in _CLIENTS and route.service is None):
+    if by is None or (path in CLIENTS and route.service is None):
         return []
     values: dict[str, t.Any] = {
-        "mail": _mail(flow),
+        "mail": mail_of(flow),
         "where": place_of(by),
         "setting": by.setting,
         "transport": redact(route.transport),
@@ -334,7 +243,7 @@ def _other_flow(configuration: Configuration, flow: Flow, own: str) -> list[Find
     if client is None or by is None or not _is_own_flow(flow):
         return []
     values: dict[str, t.Any] = {
-        "mail": _mail(flow),
+        "mail": mail_of(flow),
         "nexthop": redact(route.nexthop) or "the recipients' own servers",
         "setting": by.setting,
         "where": place_of(by),
