@@ -116,7 +116,7 @@ HOSTS: dict[str, dict[str, t.Any]] = {
     "typo": {"tls": "startls"},
     "misplaced": {"tls": SECRET_KEY},
     "without_sender": {"test_message": True},
-    "local_sender": {"test_message": True, "test_message_sender": "root"},
+    "local_sender": {"test_message": True, "test_message_sender": "root@host"},
 }
 VAULTED = f"""
 postfix_relay_access_key: {vaulted(ACCESS_KEY)}
@@ -206,7 +206,7 @@ def test_inline_vault_values(results: dict[str, dict[str, t.Any]], host: str) ->
     assert results[host]["entries_added"] == keys[: 3 if host == "vaulted" else 1]
 
 
-@pytest.mark.parametrize(("host", "given"), [("without_sender", ""), ("local_sender", "root")])
+@pytest.mark.parametrize(("host", "given"), [("without_sender", ""), ("local_sender", "root@host")])
 def test_a_test_message_needs_a_sender(
     results: dict[str, dict[str, t.Any]], host: str, given: str
 ) -> None:

@@ -239,7 +239,7 @@ def test_a_pattern_without_hosts(hosts: Hosts, pattern: str, limit: str | None) 
     assert not VERDICT.search(said.output)
 
 
-@pytest.mark.parametrize("sender", [None, "root"])
+@pytest.mark.parametrize("sender", [None, "root@host"])
 def test_a_test_message_needs_a_sender(hosts: Hosts, sender: str | None) -> None:
     variables = {"rotate_test_message": True, "rotate_test_sender": sender or ""}
     said = hosts.rotate(f"--extra-vars={json.dumps(variables)}", hosts="good:third")
