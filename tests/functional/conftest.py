@@ -19,6 +19,7 @@ from ansible_collections.mailops.ses.tests.support.isolation.hosts_file import (
 )
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import ScratchPostfix
 from ansible_collections.mailops.ses.tests.support.ses.accounts import Account
+from ansible_collections.mailops.ses.tests.support.ses.behaviour import Behaviour
 from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
     CertificateAuthority,
 )
@@ -37,17 +38,21 @@ def fixture_authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAu
 
 
 @pytest.fixture(name="regional_ses")
-def fixture_regional_ses(authority: CertificateAuthority) -> t.Iterator[SesStandIn]:
+def fixture_regional_ses(
+    request: pytest.FixtureRequest, authority: CertificateAuthority
+) -> t.Iterator[SesStandIn]:
     """SES in two regions, each on an address of its own with ports 587 and 465; no accounts yet.
 
     Needs root for the ports.
     """
+    behaviour = Behaviour.of(request.node.nodeid)
     listeners = []
     for region in SES_REGIONS:
         address = loopback_address()
         certificate = authority.issue_for_region(region)
-        listeners.append(Listener(region, certificate, address, 587))
-        listeners.append(Listener(region, certificate, address, 465, Mode.WRAPPER))
+        for port, mode in ((587, Mode.STARTTLS), (465, Mode.WRAPPER)):
+            listener = Listener(region, certificate, address, port, mode, behaviour=behaviour)
+            listeners.append(listener)
     with SesStandIn(listeners) as ses:
         yield ses
 
@@ -73,15 +78,19 @@ def fixture_sandbox(tmp_path: Path) -> Sandbox:
 
 
 @pytest.fixture(name="ses")
-def fixture_ses(sandbox: Sandbox, authority: CertificateAuthority) -> t.Iterator[SesStandIn]:
+def fixture_ses(
+    request: pytest.FixtureRequest, sandbox: Sandbox, authority: CertificateAuthority
+) -> t.Iterator[SesStandIn]:
     """SES in two regions, on all its ports; the sandbox finds it, and trusts it."""
+    behaviour = Behaviour.of(request.node.nodeid)
     listeners, hosts = [], {}
     for region in ("eu-west-1", "eu-west-3"):
         address = hosts[f"email-smtp.{region}.amazonaws.com"] = loopback_address()
         certificate = authority.issue_for_region(region)
         for port in (587, 2587, 465, 2465):
             mode = Mode.WRAPPER if port in (465, 2465) else Mode.STARTTLS
-            listeners.append(Listener(region, certificate, address, port, mode))
+            listener = Listener(region, certificate, address, port, mode, behaviour=behaviour)
+            listeners.append(listener)
     sandbox.etc.mkdir(exist_ok=True)
     write_hosts(sandbox.etc / "hosts", hosts)
     sandbox.environment["SSL_CERT_FILE"] = str(authority.ca_file)

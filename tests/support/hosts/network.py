@@ -38,6 +38,7 @@ from pathlib import Path
 from ..isolation.hosts_file import write_hosts
 from ..running.ansible_cli import AnsibleCli
 from ..ses.accounts import SMTP_REGIONS, Account
+from ..ses.behaviour import Behaviour
 from ..ses.certificate_authority import CertificateAuthority, endpoint_names
 from ..ses.program import StandInProgram
 from ..ses.protocol import Listener, Mode
@@ -168,7 +169,14 @@ class HostNetwork:
         For a man in the middle give it another authority, or ``Mode.STRIPPED`` for a port.
         """
         listeners = [
-            Listener(region, certificate, ses_address(region), port, mode)
+            Listener(
+                region,
+                certificate,
+                ses_address(region),
+                port,
+                mode,
+                behaviour=Behaviour.of("hosts"),
+            )
             for region in regions
             for certificate in [authority.issue_for_region(region)]
             for port, mode in modes.items()

@@ -27,6 +27,7 @@ from ..isolation.hosts_file import loopback_address, with_hosts, write_hosts
 from ..running.module_runner import ModuleServer
 from ..running.payloads import relay_payload
 from ..ses.accounts import Account
+from ..ses.behaviour import Behaviour
 from ..ses.certificate_authority import CertificateAuthority
 from ..ses.protocol import Listener, Mode
 from ..ses.stand_in import SesStandIn
@@ -88,7 +89,14 @@ class SetUpHost:
         certificate = company_authority.issue("company.example")
         self.others = stack.enter_context(OtherServers(certificate))
         listeners = [
-            Listener(region, self._authority.issue_for_region(region), address, port, mode)
+            Listener(
+                region,
+                self._authority.issue_for_region(region),
+                address,
+                port,
+                mode,
+                behaviour=Behaviour.of("set-ups"),
+            )
             for region, address in [
                 (REGION, loopback_address()),
                 (OTHER_REGION, loopback_address()),
