@@ -11,6 +11,10 @@ import re
 from pathlib import Path
 
 import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._smtp._replies import (
+    UNKNOWN_REPLY,
+    explain_reply,
+)
 from ansible_collections.mailops.ses.tests.support.ses import answers
 from ansible_collections.mailops.ses.tests.support.ses.answers import (
     FAULTS,
@@ -57,6 +61,17 @@ def test_every_answer_is_in_a_dialogue(name: str) -> None:
         ]
     said = ANSWERS[name].text.partition("{")[0].split("\r\n")[-1]
     assert any(said.strip() in text for text in texts)
+
+
+#: With a reason, which test_messages.py has, each of them explained.
+EXPLAINED_THERE = {"TRANSACTION_FAILED"}
+REFUSALS = {name for name, answer in ANSWERS.items() if answer.text[0] in "45"}
+
+
+@pytest.mark.parametrize("name", sorted(REFUSALS - OF_MAIL_MANAGER - EXPLAINED_THERE))
+def test_the_collection_explains_every_refusal(name: str) -> None:
+    text = Behaviour().say(ANSWERS[name], **fields_of(ANSWERS[name]))
+    assert explain_reply(text).reason != UNKNOWN_REPLY
 
 
 def test_an_inferred_answer_needs_another() -> None:
