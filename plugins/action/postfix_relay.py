@@ -6,19 +6,19 @@ from __future__ import annotations
 
 import typing as t
 
-from ..module_utils._options import LOGIN_OPTIONS, POSTFIX_RELAY, controller_options
+from ..module_utils._options import LOGIN_OPTIONS, POSTFIX_RELAY, derive_controller_options
 from ..plugin_utils._requested_relay import read_relay
 from ..plugin_utils._ses_action import (
     LoginsAction,
     Requested,
-    names,
+    list_names,
 )
 from ..plugin_utils._task_options import (
     REPLACED_DEFAULTS,
     Replaces,
 )
 
-_SPEC = controller_options(POSTFIX_RELAY)
+_SPEC = derive_controller_options(POSTFIX_RELAY)
 
 
 class ActionModule(LoginsAction):
@@ -26,7 +26,7 @@ class ActionModule(LoginsAction):
 
     module = "mailops.ses.postfix_relay"
     spec = _SPEC
-    answered_here = names(_SPEC, [*LOGIN_OPTIONS, "regions", "senders"])
+    answered_here = list_names(_SPEC, [*LOGIN_OPTIONS, "regions", "senders"])
     replaced_defaults = (
         Replaces(("region",), ("regions",)),
         Replaces(("regions",), ("region",)),

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ..module_utils._options import AWS_OPTIONS, POSTFIX_RELAY_INFO, controller_options
+from ..module_utils._options import AWS_OPTIONS, POSTFIX_RELAY_INFO, derive_controller_options
 from ..module_utils._payload import pack
 from ..plugin_utils._candidates import find_candidates
-from ..plugin_utils._ses_action import SesAction, names
+from ..plugin_utils._ses_action import SesAction, list_names
 
-_SPEC = controller_options(POSTFIX_RELAY_INFO)
+_SPEC = derive_controller_options(POSTFIX_RELAY_INFO)
 
 
 class ActionModule(SesAction):
@@ -19,7 +19,7 @@ class ActionModule(SesAction):
 
     module = "mailops.ses.postfix_relay_info"
     spec = _SPEC
-    answered_here = names(_SPEC, [*AWS_OPTIONS, "candidates"])
+    answered_here = list_names(_SPEC, [*AWS_OPTIONS, "candidates"])
 
     _supports_async = True
     _supports_diff = True
@@ -27,7 +27,7 @@ class ActionModule(SesAction):
     def answer(
         self, options: t.Mapping[str, t.Any], task_vars: dict[str, t.Any] | None
     ) -> dict[str, t.Any]:
-        """Return the module's result; it gets digests, never a key or a password."""
+        """Return the module's result; it gets digests, never a secret key or a password."""
         return self.run_module(
             {"secret_key": pack(self.module, find_candidates(options))}, task_vars
         )

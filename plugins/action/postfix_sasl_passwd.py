@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ..module_utils._options import POSTFIX_SASL_PASSWD, controller_options
+from ..module_utils._options import POSTFIX_SASL_PASSWD, derive_controller_options
 from ..plugin_utils._requested_entries import read_entries
 from ..plugin_utils._ses_action import (
     LoginsAction,
     Requested,
-    names,
+    list_names,
 )
 from ..plugin_utils._task_options import (
     LOGIN_REPLACES_KEY,
@@ -19,7 +19,7 @@ from ..plugin_utils._task_options import (
     Replaces,
 )
 
-_SPEC = controller_options(POSTFIX_SASL_PASSWD)
+_SPEC = derive_controller_options(POSTFIX_SASL_PASSWD)
 
 
 class ActionModule(LoginsAction):
@@ -27,7 +27,7 @@ class ActionModule(LoginsAction):
 
     module = "mailops.ses.postfix_sasl_passwd"
     spec = _SPEC
-    answered_here = names(_SPEC, [*_SPEC["entries"]["options"], "entries"])
+    answered_here = list_names(_SPEC, [*_SPEC["entries"]["options"], "entries"])
     replaced_defaults = (
         Replaces(("key",), ("entries",)),
         Replaces(("entries",), ("key",)),

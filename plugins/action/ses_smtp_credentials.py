@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..module_utils._options import SES_SMTP_CREDENTIALS, controller_options
+from ..module_utils._options import SES_SMTP_CREDENTIALS, derive_controller_options
 from ..plugin_utils._credentials import find_credentials
 from ..plugin_utils._login_places import (
     Place,
@@ -21,7 +21,7 @@ class ActionModule(SesAction):
     """mailops.ses.ses_smtp_credentials: an IAM access key, or a ready-made login, as SMTP credentials."""
 
     module = "mailops.ses.ses_smtp_credentials"
-    spec: t.ClassVar = controller_options(SES_SMTP_CREDENTIALS)
+    spec: t.ClassVar = derive_controller_options(SES_SMTP_CREDENTIALS)
     replaced_defaults = (LOGIN_REPLACES_KEY, *REPLACED_DEFAULTS)
 
     _requires_connection = False

@@ -106,7 +106,7 @@ from ansible.errors import AnsibleFilterError
 
 from ..module_utils._ses._smtp_password import type_name
 from ..plugin_utils._audit import audit
-from ..plugin_utils._templating import first_undefined
+from ..plugin_utils._templating import find_undefined
 
 _NAME = "mailops.ses.postfix_relay_audit"
 #: Of these hostvars has the variables, though it does not list it unless the inventory does.
@@ -115,7 +115,7 @@ _IMPLICIT = "localhost"
 
 def postfix_relay_audit(hosts: t.Any, register: t.Any) -> t.Any:
     """Return the report (dict) on what ``hosts`` registered, or the first undefined argument."""
-    undefined = first_undefined(hosts, register)
+    undefined = find_undefined(hosts, register)
     if undefined is not None:
         return undefined
     if not isinstance(hosts, Mapping):

@@ -170,11 +170,11 @@ from ansible.errors import AnsibleFilterError
 from ..module_utils._ses._smtp_password import type_name
 from ..plugin_utils._rotation_verdict import (
     HostRecord,
-    rotation_verdict,
+    judge_rotation,
 )
 from ..plugin_utils._templating import (
-    decrypted,
-    first_undefined,
+    decrypt,
+    find_undefined,
 )
 
 _NAME = "mailops.ses.postfix_relay_rotation"
@@ -193,7 +193,7 @@ def postfix_relay_rotation(
 ) -> t.Any:
     """Return the verdict (dict) on what ``hosts`` registered, or the first undefined argument."""
     arguments = (register, hosts, asked, access_key, old_access_key, trouble, touched)
-    undefined = first_undefined(variables, *arguments)
+    undefined = find_undefined(variables, *arguments)
     if undefined is not None:
         return undefined
     if not isinstance(variables, Mapping):
@@ -217,9 +217,9 @@ def postfix_relay_rotation(
             answers=tuple(_answers(own, registers)),
             is_left_out=name not in played,
             trouble=str(own[trouble]) if trouble in own else "",
-            touched=bool(own[touched]) if touched in own else False,
+            was_touched=bool(own[touched]) if touched in own else False,
         )
-    return rotation_verdict(records, new, old)
+    return judge_rotation(records, new, old)
 
 
 def _answers(variables: t.Any, registers: t.Sequence[str]) -> t.Iterator[t.Any]:
@@ -245,7 +245,7 @@ def _names(option: str, value: t.Any) -> list[str]:
 
 
 def _key(option: str, value: t.Any) -> str:
-    value = decrypted(value)
+    value = decrypt(value)
     if not isinstance(value, str) or not value:
         raise AnsibleFilterError(
             f"{_NAME}: {option} must be an access key ID, not {type_name(value)}"

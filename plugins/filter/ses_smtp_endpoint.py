@@ -67,8 +67,8 @@ from ansible.utils.display import Display
 from ..module_utils._ses._regions import region_warning, smtp_endpoint
 from ..module_utils._ses._smtp_password import SesSmtpError
 from ..plugin_utils._templating import (
-    decrypted,
-    first_undefined,
+    decrypt,
+    find_undefined,
 )
 
 _NAME = "mailops.ses.ses_smtp_endpoint"
@@ -76,10 +76,10 @@ _NAME = "mailops.ses.ses_smtp_endpoint"
 
 def ses_smtp_endpoint(region: t.Any, fips: t.Any = False, dualstack: t.Any = False) -> t.Any:
     """Return the host name (str) of SES in ``region``, or the first undefined argument."""
-    undefined = first_undefined(region, fips, dualstack)
+    undefined = find_undefined(region, fips, dualstack)
     if undefined is not None:
         return undefined
-    region = decrypted(region)
+    region = decrypt(region)
     try:
         host = smtp_endpoint(region, fips=fips, dualstack=dualstack)
     except SesSmtpError as exc:

@@ -94,13 +94,13 @@ from ansible.errors import AnsibleFilterError
 from ansible.utils.display import Display
 
 from ..module_utils._ses._regions import region_warning
-from ..module_utils._ses._smtp_password import SesSmtpError, derive_password, password_version
+from ..module_utils._ses._smtp_password import SesSmtpError, derive_password, find_password_version
 from ..plugin_utils._secret_warning import (
     warn_of_secret_key,
 )
 from ..plugin_utils._templating import (
-    decrypted,
-    first_undefined,
+    decrypt,
+    find_undefined,
     register_secret,
 )
 
@@ -111,10 +111,10 @@ def ses_smtp_password(
     secret_key: t.Any, region: t.Any = None, version: t.Any = None, endpoint: t.Any = None
 ) -> t.Any:
     """Return the SMTP password (str) of ``secret_key``, or the first undefined argument."""
-    undefined = first_undefined(secret_key, region, version, endpoint)
+    undefined = find_undefined(secret_key, region, version, endpoint)
     if undefined is not None:
         return undefined
-    secret_key, region = decrypted(secret_key), decrypted(region)
+    secret_key, region = decrypt(secret_key), decrypt(region)
     try:
         password = derive_password(secret_key, region, version, endpoint=endpoint)
     except SesSmtpError as exc:
@@ -122,7 +122,7 @@ def ses_smtp_password(
         raise AnsibleFilterError(f"{_NAME}: {exc}") from None
     warn_of_secret_key(secret_key)
     warning = None
-    if password_version(password) == 4:
+    if find_password_version(password) == 4:
         warning = region_warning(region)
     elif version is None:
         warning = (

@@ -69,16 +69,16 @@ from ansible.errors import AnsibleFilterError
 from ..module_utils._ses._smtp_password import (
     SesSmtpError,
     derive_password,
-    password_version,
-    region_of_password,
+    find_password_version,
+    find_region_of_password,
     type_name,
 )
 from ..plugin_utils._secret_warning import (
     warn_of_secret_key,
 )
 from ..plugin_utils._templating import (
-    decrypted,
-    first_undefined,
+    decrypt,
+    find_undefined,
 )
 
 _NAME = "mailops.ses.ses_smtp_password_info"
@@ -86,23 +86,23 @@ _NAME = "mailops.ses.ses_smtp_password_info"
 
 def ses_smtp_password_info(password: t.Any, secret_key: t.Any = None) -> t.Any:
     """Return what ``password`` is (dict), or the first undefined argument."""
-    undefined = first_undefined(password, secret_key)
+    undefined = find_undefined(password, secret_key)
     if undefined is not None:
         return undefined
-    password, secret_key = decrypted(password), decrypted(secret_key)
+    password, secret_key = decrypt(password), decrypt(secret_key)
     if not isinstance(password, str):
         raise AnsibleFilterError(
             f"{_NAME}: the password must be a string, not {type_name(password)}"
         )
     info: dict[str, t.Any] = {
-        "version": password_version(password),
+        "version": find_password_version(password),
         "region": None,
         "matches": None,
     }
     if secret_key is None:
         return info
     try:
-        info["region"] = region_of_password(secret_key, password)
+        info["region"] = find_region_of_password(secret_key, password)
         version_2 = derive_password(secret_key, version=2)
     except SesSmtpError as exc:
         # ansible-core would show the cause too.

@@ -6,7 +6,7 @@
 
 """The options of every module, shared by the module and its action plugin.
 
-An action plugin validates a task with controller_options() of a module's options, answers some of
+An action plugin validates a task with derive_controller_options() of a module's options, answers some of
 them on the controller, and hands the others on. The module declares them all, because its
 documentation has them.
 """
@@ -28,7 +28,7 @@ __all__ = [
     "SES_SMTP_CREDENTIALS",
     "SES_SMTP_PING",
     "Options",
-    "controller_options",
+    "derive_controller_options",
 ]
 
 Options = t.Dict[str, t.Dict[str, t.Any]]  # for Python 3.7
@@ -160,14 +160,14 @@ POSTFIX_RELAY_INFO: Options = {
 }
 
 
-def controller_options(options: Options) -> Options:
+def derive_controller_options(options: Options) -> Options:
     """The options of a module by which its action plugin validates a task."""
     return {name: _of_controller(name, option) for name, option in options.items()}
 
 
 def _of_controller(name: str, option: dict[str, t.Any]) -> dict[str, t.Any]:
     if "options" in option:
-        return {**option, "options": controller_options(option["options"])}
+        return {**option, "options": derive_controller_options(option["options"])}
     if name not in _NOT_CONVERTED:
         return option
     raw = {word: value for word, value in option.items() if word != "choices"}

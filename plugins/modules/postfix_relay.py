@@ -17,7 +17,7 @@ description:
     when that is needed.
   - Logs in to SES from the managed host first. If SES refuses the credentials, nothing is changed.
   - Afterwards a running Postfix itself probes its relay, see O(verify). If that fails, everything is rolled back.
-  - Looks, before the new settings are in force, at what C(postfix check) does not look at, and takes everything back if
+  - Looks, before the new settings are active, at what C(postfix check) does not look at, and takes everything back if
     something fails. Whenever a run is interrupted, no mail is lost. At worst it waits for the next run, which finishes.
   - Sets what SES needs and nothing else. Other settings and entries, comments and order stay as they are, byte for
     byte, and so do mode, owner and symbolic link of C(main.cf). Only what is not as it should be already is set.
@@ -36,7 +36,7 @@ options:
   regions:
     description:
       - The regions that mail is sent through, instead of O(region). Postfix tries them in this order and takes the
-        next one when it can't reach the one before. Each has its own password, derived from the same key.
+        next one when it can't reach the one before. Each has its own password, derived from the same access key.
       - More than one needs Postfix 3.5.
     type: list
     elements: str
@@ -44,8 +44,8 @@ options:
     description:
       - Senders whose mail goes through an account, a region or an endpoint of its own.
       - An option that a sender omits has the value that it has for all mail. The region is then the first of
-        O(regions). A sender with O(senders[].username) or O(senders[].password) takes no IAM key from there, and a
-        sender with an IAM key takes neither of these two.
+        O(regions). A sender with O(senders[].username) or O(senders[].password) takes no access key from there, and a
+        sender with an access key takes neither of these two.
       - A sender that gives only one of O(senders[].access_key) and O(senders[].secret_key) is an error if the other
         half can only come from another key, that for all mail or that in the environment.
       - Sets C(sender_dependent_relayhost_maps) and C(smtp_sender_dependent_authentication). The table is the file
@@ -165,7 +165,7 @@ options:
     default: 5
   backup:
     description:
-      - Whether to keep the former C(main.cf), C(master.cf) and password map, when they change, in files beside them that
+      - Whether to keep the previous C(main.cf), C(master.cf) and password map, when they change, in files beside them that
         only their owner can read.
     type: bool
     default: false
@@ -184,7 +184,7 @@ attributes:
     details: Needs the same rights as a run. Makes what that makes first, in a temporary directory and without passwords.
   diff_mode:
     support: full
-    details: Shows settings, keys and user names, and a fixed word for each password. What may be one elsewhere is V(REDACTED).
+    details: Shows settings, lookup keys and user names, and a fixed word for each password. What may be one elsewhere is V(REDACTED).
   idempotent:
     support: full
   platform:
@@ -298,19 +298,19 @@ table:
   returned: success
   sample: hash:/etc/postfix/sasl_passwd
 entries_added:
-  description: The keys of the map's entries that were not there before.
+  description: The lookup keys of the entries that were not there before.
   type: list
   elements: str
   returned: success
   sample: ['[email-smtp.eu-west-1.amazonaws.com]:587']
 entries_changed:
-  description: The keys of the map's entries that had another user name or password.
+  description: The lookup keys of the entries that had another user name or password.
   type: list
   elements: str
   returned: success
   sample: []
 entries_removed:
-  description: The keys of the map's entries that are not there any more.
+  description: The lookup keys of the entries that are not there any more.
   type: list
   elements: str
   returned: success
@@ -354,7 +354,7 @@ proof:
       type: str
       sample: 250 Ok
 backup_files:
-  description: The copies of former files.
+  description: The copies of previous files.
   type: list
   elements: str
   returned: O(backup=true), not in check mode
@@ -434,7 +434,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     result = _result(outcome, str(instance.main_cf.path))
     result["accepted_findings"] = accepted
     result["first_set_up"] = params["state"] == "present" and _is_first(outcome.plan)
-    result["proof"] = [each.shown() for each in proof]
+    result["proof"] = [each.show() for each in proof]
     if params["backup"] and not module.check_mode:
         result["backup_files"] = [str(path) for path in outcome.backups]
     return result
@@ -529,7 +529,7 @@ def _rehearse(
     if plan.changed:
         with make_private_directory(module.tmpdir) as directory:
             Transaction(instance.tools, instance).rehearse(decision, directory)
-    return Outcome(plan, reloaded=plan.reload and instance.is_running())
+    return Outcome(plan, reloaded=plan.needs_reload and instance.is_running())
 
 
 def _is_first(plan: RelayPlan) -> bool:

@@ -17,7 +17,7 @@ description:
   - Also reports files of this collection's modules that an interrupted task left in a login user's home directory. They
     can hold an SMTP password.
   - Changes nothing, takes no lock, and logs in nowhere. With O(probe=true), Postfix itself logs in to its relay.
-  - Given O(candidates), it says which of these IAM keys each password was derived from, and for which region. The
+  - Given O(candidates), it says which of these access keys each password was derived from, and for which region. The
     passwords to compare with are derived on the controller. The host gets digests of them, salted anew for each run,
     which nobody can log in with.
   - No password and no secret is in the result, in any way.
@@ -39,7 +39,7 @@ options:
     aliases: [aws_secret_access_key, aws_secret_key]
   candidates:
     description:
-      - The IAM keys that a password may have been derived from. Without them only its form is looked at.
+      - The access keys that a password may have been derived from. Without them only its form is looked at.
     type: list
     elements: dict
     default: []
@@ -289,7 +289,7 @@ instances:
           description: The version of the password by its form, null if it is not one of SES.
           type: int
           sample: 4
-        in_force:
+        active:
           description: Whether Postfix finds this entry now. V(false) for one of the source that the table lacks.
           type: bool
           sample: true
@@ -319,7 +319,7 @@ instances:
           sample: iam
         region:
           description:
-            - The region of the SES endpoint that the entry is for, by its servers, or else its key. It is null for Mail
+            - The region of the SES endpoint that the entry is for, by its servers, or else its lookup key. It is null for Mail
               Manager, and may be null for another server.
           type: str
           sample: eu-west-1
@@ -433,7 +433,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         found = report_on_all(Postfix(module), candidates, probe_seconds)
     # ansible-core tells every module where it has its files on this host.
     left_overs = find_left_overs(getattr(module, "_remote_tmp", None) or "")
-    result = found.with_host(left_overs).result()
+    result = found.with_host(left_overs).make_result()
     return {"changed": False, "root": os.geteuid() == 0, **result}
 
 
@@ -446,7 +446,7 @@ def _probe_seconds(module: AnsibleModule) -> float | None:
 
 
 def _candidates(params: dict[str, t.Any]) -> Candidates:
-    """The candidates, as digests of their passwords. Without a key there is nothing to hand over."""
+    """The candidates, as digests of their passwords. Without an access key there is nothing to hand over."""
     # Taken out, because a failure in AnsibleModule itself puts all parameters into the result.
     payload, given = params.pop("secret_key"), params.pop("candidates")
     if payload is None and not given and params["access_key"] is None:

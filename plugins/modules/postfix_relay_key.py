@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: postfix_relay_key
-short_description: Give a Postfix relay another IAM key, and take it back if need be
+short_description: Give a Postfix relay another access key, and take it back if need be
 version_added: 0.1.0
 author:
   - mailops contributors (@mailops)
@@ -67,10 +67,10 @@ options:
     type: path
   state:
     description:
-      - V(replaced) puts the new key in the place of the old one, and keeps the former source of each map beside it, in
+      - V(replaced) puts the new key in the place of the old one, and keeps the previous source of each map beside it, in
         the file C(.NAME.mailops.former), which only its owner can read. One that is there already stays.
       - V(confirmed) removes what was kept.
-      - V(restored) brings back what was kept, byte for byte. If somebody else has changed a map meanwhile, its former
+      - V(restored) brings back what was kept, byte for byte. If somebody else has changed a map meanwhile, its previous
         logins come back, and the rest stays, with a warning.
       - Where there is no old key, or nothing is kept, nothing is done.
     type: str
@@ -105,7 +105,7 @@ attributes:
     details: Needs the same rights as a run. It logs in in C(check_mode) too.
   diff_mode:
     support: full
-    details: Shows keys and user names, and a fixed word for each password. What may be one elsewhere is V(REDACTED).
+    details: Shows lookup keys and user names, and a fixed word for each password. What may be one elsewhere is V(REDACTED).
   idempotent:
     support: full
   platform:
@@ -147,7 +147,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 entries_changed:
-  description: The keys of the entries that have another login now.
+  description: The lookup keys of the entries that have another login now.
   type: list
   elements: str
   returned: success
@@ -167,7 +167,7 @@ mail_manager_entries:
   returned: success, with O(state=replaced)
   sample: []
 pending:
-  description: Whether former maps are kept now, to be confirmed or restored.
+  description: Whether previous maps are kept now, to be confirmed or restored.
   type: bool
   returned: success
   sample: true
@@ -220,13 +220,13 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     plan = decision.plan
     if params["verify"] and plan.entries_changed:
         try_logins(
-            [login for each in rotated for login in each.logins()],
+            [login for each in rotated for login in each.list_logins()],
             params["timeout"],
             params["ca_file"] or _ca_file(instance.client_values().get("smtp_tls_CAfile", "")),
             retries=params["retries"],
             delay=params["delay"],
         )
-    reloaded = plan.reload and module.check_mode and instance.is_running()
+    reloaded = plan.needs_reload and module.check_mode and instance.is_running()
     if plan.changed and not module.check_mode:
         outcome = Transaction(instance.tools, instance).run(decision)
         plan, reloaded = outcome.plan, outcome.reloaded
@@ -236,7 +236,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         "changed": plan.changed,
         "entries_changed": plan.entries_changed,
         "maps": [each.table for each in plan.maps if each.changed],
-        "pending": plan.pending,
+        "pending": plan.is_pending,
         "reloaded": reloaded,
         "diff": diff(plan),
     }

@@ -39,9 +39,9 @@ options:
     description:
       - Many entries at once, each with the options that a single entry has.
       - What an entry does not say, it has from the task's own options. An entry with a O(entries[].password) or
-        O(entries[].username) takes no IAM key from them, and the other way round.
+        O(entries[].username) takes no access key from them, and the other way round.
       - An entry that gives only one of O(entries[].access_key) and O(entries[].secret_key) is an error if the task, or
-        the environment, has the other half for another key only.
+        the environment, has the other half for another access key only.
       - An empty list with O(exclusive=true) removes all entries.
     type: list
     elements: dict
@@ -94,7 +94,7 @@ options:
         choices: [absent, present]
   state:
     description:
-      - Whether the entries are to be in the map. For V(absent) only the key is needed, or what it is made of.
+      - Whether the entries are to be in the map. For V(absent) only the lookup key is needed, or what it is made of.
     type: str
     choices: [absent, present]
     default: present
@@ -112,7 +112,7 @@ options:
     type: path
   backup:
     description:
-      - Whether to keep the former source, when it changes, in a file beside it that only its owner can read.
+      - Whether to keep the previous source, when it changes, in a file beside it that only its owner can read.
     type: bool
     default: false
 attributes:
@@ -121,7 +121,7 @@ attributes:
     details: Needs the same rights as a run.
   diff_mode:
     support: full
-    details: Shows keys and user names, and a fixed word for each password. What may be one elsewhere is V(REDACTED).
+    details: Shows lookup keys and user names, and a fixed word for each password. What may be one elsewhere is V(REDACTED).
   idempotent:
     support: full
   platform:
@@ -131,7 +131,7 @@ attributes:
     support: full
 notes:
   - Keys are compared as Postfix compares them, without regard to case.
-  - A key that occurs twice is an error, because Postfix uses the first and ignores the second, unless the task asks
+  - A lookup key that occurs twice is an error, because Postfix uses the first and ignores the second, unless the task asks
     for this key; it becomes one entry then. An entry with the bare name of the host is an error as well if the task
     asks for V([HOST]:PORT), because Postfix looks it up first. Both are removed with O(exclusive=true).
   - The files C(.NAME.mailops.lock) and, while the module works, C(.NAME.mailops) are beside the source.
@@ -191,19 +191,19 @@ table:
   returned: success
   sample: hash:/etc/postfix/sasl_passwd
 entries_added:
-  description: The keys of the entries that were not there before.
+  description: The lookup keys of the entries that were not there before.
   type: list
   elements: str
   returned: success
   sample: ['[email-smtp.eu-west-1.amazonaws.com]:587']
 entries_changed:
-  description: The keys of the entries that had another user name or password, or occurred more than once.
+  description: The lookup keys of the entries that had another user name or password, or occurred more than once.
   type: list
   elements: str
   returned: success
   sample: []
 entries_removed:
-  description: The keys of the entries that are not there any more.
+  description: The lookup keys of the entries that are not there any more.
   type: list
   elements: str
   returned: success
@@ -220,7 +220,7 @@ reload_needed:
   returned: success
   sample: false
 backup_file:
-  description: The copy of the former source.
+  description: The copy of the previous source.
   type: str
   returned: O(backup=true) and the source changed, not in check mode
   sample: /etc/postfix/sasl_passwd.2145.2026-03-09@12:30:00~
@@ -236,7 +236,7 @@ from ..module_utils._files._rights import check_can_write
 from ..module_utils._files._safe_walk import Places
 from ..module_utils._options import LOGIN_OPTIONS, POSTFIX_SASL_PASSWD
 from ..module_utils._payload import unpack
-from ..module_utils._postfix._map_entry import WantedEntries
+from ..module_utils._postfix._map_entry import RequestedEntries
 from ..module_utils._postfix._map_files import Tools
 from ..module_utils._postfix._map_plan import MapPlan, check_source_path, find_table_type
 from ..module_utils._postfix._programs import (
@@ -258,9 +258,9 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     params = module.params
     # Taken out, because a failure in AnsibleModule itself puts all parameters into the result.
     secret = params.pop("password")
-    entries = unpack("mailops.ses.postfix_sasl_passwd", secret, WantedEntries).entries
+    entries = unpack("mailops.ses.postfix_sasl_passwd", secret, RequestedEntries).entries
     postfix = Postfix(module, params["config_directory"])
-    settings = postfix.settings()
+    settings = postfix.read_settings()
     request = MapRequest(
         path=check_source_path(
             params["path"] or os.path.join(settings.config_directory, "sasl_passwd")
@@ -293,8 +293,9 @@ def _result(request: MapRequest, plan: MapPlan, backups: t.Sequence[str]) -> dic
         "entries_changed": plan.edit.entries_changed,
         "entries_removed": plan.edit.entries_removed,
         "compiled": plan.table_problem is not None,
-        # What a killed run left may have been put in force without Postfix being told.
-        "reload_needed": not request.table_type.suffix and (plan.writes_source or plan.left_behind),
+        # What a killed run left may be active without Postfix being told.
+        "reload_needed": not request.table_type.suffix
+        and (plan.writes_source or plan.is_left_behind),
         "diff": _diff(request, plan),
     }
     if backups:
@@ -309,9 +310,9 @@ def _diff(request: MapRequest, plan: MapPlan) -> dict[str, str]:
         before.append(f"# the {request.table_type.name} table {plan.table_problem}")
         after.append(f"# the {request.table_type.name} table is up to date")
     for path in plan.wrong_attributes:
-        before.append(f"# {path}: owner, group, mode or SELinux context are not as asked for")
-        after.append(f"# {path}: owner, group, mode and SELinux context are as asked for")
-    if plan.left_behind:
+        before.append(f"# {path}: owner, group, mode or SELinux context are not as requested")
+        after.append(f"# {path}: owner, group, mode and SELinux context are as requested")
+    if plan.is_left_behind:
         before.append("# an interrupted run has left files behind")
     return {
         "before_header": request.path,

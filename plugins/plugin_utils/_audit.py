@@ -12,12 +12,12 @@ import typing as t
 
 from ..module_utils._findings._finding import SEVERITIES, Kind, find
 from ..module_utils._findings._host_kinds import FAILED, MALFORMED_ANSWER, UNREACHABLE
-from ._audit_lines import audit_lines
+from ._audit_lines import write_audit_lines
 from ._host_answer import (
     INFO,
     AnswerError,
-    checked,
-    said,
+    check_answer,
+    read_message,
 )
 
 __all__ = ("SEVERITIES", "audit")
@@ -41,7 +41,7 @@ def audit(results: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "usernames": _usernames(by_host),
         "hosts": hosts,
     }
-    return {**report, "lines": audit_lines(report)}
+    return {**report, "lines": write_audit_lines(report)}
 
 
 def _rank(rated: t.Mapping[str, t.Any]) -> int:
@@ -52,9 +52,9 @@ def _rank(rated: t.Mapping[str, t.Any]) -> int:
 def _host(name: str, result: t.Any) -> dict[str, t.Any]:
     for kind in (UNREACHABLE, FAILED):
         if isinstance(result, dict) and result.get(kind.id):
-            return _without_answer(name, kind, said(result.get("msg")))
+            return _without_answer(name, kind, read_message(result.get("msg")))
     try:
-        answer = checked(INFO, result)
+        answer = check_answer(INFO, result)
         unknown = {row["severity"] for row in answer["findings"]}.difference(SEVERITIES)
         if unknown:
             raise AnswerError("the severity of a finding is none")
@@ -76,7 +76,7 @@ def _without_answer(name: str, kind: Kind, problem: str) -> dict[str, t.Any]:
         "state": kind.id,
         "severity": kind.severity,
         "instances": [],
-        "findings": [{"host": name, **find(kind, "", problem=problem).shown(None)}],
+        "findings": [{"host": name, **find(kind, "", problem=problem).show(None)}],
     }
 
 

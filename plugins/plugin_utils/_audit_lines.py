@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..module_utils._postfix._destination import host_of
+from ..module_utils._postfix._destination import parse_host
 from ..module_utils._ses._mail_manager import (
     IAM,
     MAIL_MANAGER,
@@ -18,7 +18,7 @@ from ..module_utils._ses._mail_manager import (
     is_mail_manager_host,
 )
 
-__all__ = ("audit_lines", "plain")
+__all__ = ("make_plain", "write_audit_lines")
 
 _TITLES = ("SEVERITY", "HOST", "FINDING", "KEY OR FILE", "MESSAGE")
 #: A longer one moves what follows in its own row, not in all of them.
@@ -27,10 +27,10 @@ _NAMED_HOSTS = 5
 _SYSTEMS = {IAM: "access key", MAIL_MANAGER: "Mail Manager"}
 
 
-def audit_lines(report: t.Mapping[str, t.Any]) -> list[str]:
+def write_audit_lines(report: t.Mapping[str, t.Any]) -> list[str]:
     """Return the lines, the sum last: there it is seen after thousands of findings too."""
     usernames = [
-        f"User name {plain(one['username'])}{_system(one['system'])}: {_hosts(one['hosts'])}"
+        f"User name {make_plain(one['username'])}{_system(one['system'])}: {_hosts(one['hosts'])}"
         for one in report["usernames"]
     ]
     parts = [
@@ -55,12 +55,12 @@ def _probes(hosts: t.Iterable[t.Mapping[str, t.Any]]) -> t.Iterator[str]:
                 known = "not accepted" if probe["accepted"] is False else "not known"
                 verdict = f"{known}: {probe['reason']}"
             where = f"{host['host']}, {instance['config_directory']}"
-            yield plain(f"Relay of {where}: {verdict}")
+            yield make_plain(f"Relay of {where}: {verdict}")
 
 
 def _uses_mail_manager(instance: t.Mapping[str, t.Any]) -> bool:
     """Return whether the relay of an instance, of postfix_relay_info, is Mail Manager's."""
-    return any(is_mail_manager_host(host_of(each) or "") for each in instance["relayhost"])
+    return any(is_mail_manager_host(parse_host(each) or "") for each in instance["relayhost"])
 
 
 def _system(system: str | None) -> str:
@@ -70,10 +70,10 @@ def _system(system: str | None) -> str:
 def _cells(finding: t.Mapping[str, t.Any]) -> tuple[str, ...]:
     where = finding["key"] or finding["file"] or finding["config_directory"] or "-"
     cells = (finding["severity"], finding["host"], finding["id"], where, finding["message"])
-    return tuple(plain(cell) for cell in cells)
+    return tuple(make_plain(cell) for cell in cells)
 
 
-def plain(text: str) -> str:
+def make_plain(text: str) -> str:
     """Return ``text`` in one line, without what a terminal would take as a command."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
@@ -94,7 +94,7 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def _hosts(names: list[str]) -> str:
-    named = ", ".join(map(plain, names[:_NAMED_HOSTS]))
+    named = ", ".join(map(make_plain, names[:_NAMED_HOSTS]))
     more = len(names) - _NAMED_HOSTS
     return f"{_count(len(names), 'host')} ({named}{f' and {more} more' if more > 0 else ''})"
 

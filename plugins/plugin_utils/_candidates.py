@@ -4,7 +4,7 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""The IAM keys that passwords on a host may be of, as the host gets to know of them.
+"""The access keys that passwords on a host may be of, as the host gets to know of them.
 
 It runs on the controller only. What leaves it are salted digests: neither a secret nor a password.
 """
@@ -32,11 +32,11 @@ _SALT_BYTES = 32
 
 
 def find_candidates(options: t.Mapping[str, t.Any]) -> Candidates:
-    """Return the keys of a task's ``options`` with digests in place of their secrets.
+    """Return the access keys of a task's ``options`` with digests in place of their secrets.
 
-    The task's own key, if there is one, comes after its candidates. The salt is a new one.
+    The task's own access key, if there is one, comes after its candidates. The salt is a new one.
 
-    :raises SesSmtpError: for what is no key; the message says in which candidate.
+    :raises SesSmtpError: for what is no access key; the message says in which candidate.
     """
     requested = [
         Place(f"candidates[{number}]", each)
@@ -50,7 +50,7 @@ def find_candidates(options: t.Mapping[str, t.Any]) -> Candidates:
 
 
 def _derive_passwords(candidate: Place) -> list[tuple[str, Match]]:
-    """Return all passwords of a key, each with its version and region."""
+    """Return all passwords of an access key, each with its version and region."""
     try:
         for name in KEY_PAIR:
             if candidate.options[name] is None:

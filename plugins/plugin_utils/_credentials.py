@@ -29,7 +29,7 @@ from ..module_utils._ses._smtp_password import (
     SesSmtpError,
     check_access_key,
     derive_password,
-    password_version,
+    find_password_version,
     type_name,
 )
 from ..module_utils._smtp._server import (
@@ -152,7 +152,7 @@ def find_credentials(
     return SmtpCredentials(
         login=SmtpLogin(server, username, password, requested_by),
         region=options.get("region"),
-        version=password_version(password),
+        version=find_password_version(password),
     )
 
 

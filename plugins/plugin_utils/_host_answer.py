@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-__all__ = ("FINDING", "INFO", "LOGINS", "AnswerError", "checked", "said")
+__all__ = ("FINDING", "INFO", "LOGINS", "AnswerError", "check_answer", "read_message")
 
 #: The longest text of an answer, in characters.
 MAX_TEXT = 4096
@@ -70,7 +70,7 @@ _ENTRY = {
     **_LOGIN,
     "line": Maybe(int),
     "version": Maybe(int),
-    "in_force": bool,
+    "active": bool,
     "matches": Maybe({"access_key": str, "region": _TEXT, "version": int}),
 }
 _INSTANCE = {
@@ -108,7 +108,7 @@ INFO: dict[str, t.Any] = {
 LOGINS = Many({"name": str, "entries": Many(_LOGIN, _MOST_ENTRIES)}, 100)
 
 
-def checked(form: t.Any, value: t.Any) -> t.Any:
+def check_answer(form: t.Any, value: t.Any) -> t.Any:
     """Return what ``form`` names of ``value``, in plain containers; the rest is not looked at.
 
     What can't be written to a file is replaced in texts. Raises AnswerError if a part is missing,
@@ -117,7 +117,7 @@ def checked(form: t.Any, value: t.Any) -> t.Any:
     return _Check().part(form, value, "")
 
 
-def said(value: t.Any) -> str:
+def read_message(value: t.Any) -> str:
     """Return the message of a failed result, in one line and of a length to be shown."""
     if not isinstance(value, str):
         return "(no message)"

@@ -29,11 +29,11 @@ __all__ = (
     "KEY_PAIR",
     "LOGIN",
     "Place",
-    "beside_environment_of_task",
     "check_halves",
     "check_one_secret_each",
-    "environment",
-    "merged",
+    "merge",
+    "read_environment",
+    "respect_environment_of_task",
     "with_environment",
 )
 
@@ -49,7 +49,7 @@ ENVIRONMENT_VARIABLES = {
 }
 
 
-#: What names a key for AWS's own tools. Of these, a task's ``environment`` has been given some.
+#: What names an access key for AWS's own tools. Of these, a task's ``environment`` has been given some.
 _KEY_VARIABLES = frozenset(
     {
         *ENVIRONMENT_VARIABLES["access_key"],
@@ -73,7 +73,7 @@ class Place(t.NamedTuple):
     options: t.Mapping[str, t.Any]
 
 
-def environment() -> Place:
+def read_environment() -> Place:
     """Return what this process's environment, the controller's, gives."""
     options = {}
     for option, variables in ENVIRONMENT_VARIABLES.items():
@@ -83,8 +83,8 @@ def environment() -> Place:
 
 
 @contextlib.contextmanager
-def beside_environment_of_task(variables: t.Iterable[str]) -> t.Iterator[None]:
-    """Let no login be made of the controller's environment if the task's own names another key.
+def respect_environment_of_task(variables: t.Iterable[str]) -> t.Iterator[None]:
+    """Let no login be made of the controller's environment if the task's own names another access key.
 
     ``variables`` are the names in the ``environment`` of the task, which is the managed host's.
     """
@@ -95,7 +95,7 @@ def beside_environment_of_task(variables: t.Iterable[str]) -> t.Iterator[None]:
         _of_task.reset(token)
 
 
-def merged(*places: Place) -> dict[str, t.Any]:
+def merge(*places: Place) -> dict[str, t.Any]:
     """Return the options that ``places`` give, the nearest place first."""
     return {
         name: value
@@ -115,15 +115,15 @@ def with_environment(*places: Place) -> dict[str, t.Any]:
         the half of another login. The message says which half is missing, where the other login is,
         and no secret.
     """
-    everywhere = (*places, environment())
+    everywhere = (*places, read_environment())
     nearest = next((each for each in places if _part(each, KEY_PAIR + LOGIN)), everywhere[-1])
     options = {
-        name: value for name, value in merged(*everywhere).items() if name not in KEY_PAIR + LOGIN
+        name: value for name, value in merge(*everywhere).items() if name not in KEY_PAIR + LOGIN
     }
     if _part(nearest, LOGIN):
-        return {**options, **_part(nearest, KEY_PAIR), **_completed(LOGIN, places)}
-    pair = _completed(KEY_PAIR, everywhere)
-    if _of_task.get() and len(pair) == len(KEY_PAIR) and pair != _completed(KEY_PAIR, places):
+        return {**options, **_part(nearest, KEY_PAIR), **_complete(LOGIN, places)}
+    pair = _complete(KEY_PAIR, everywhere)
+    if _of_task.get() and len(pair) == len(KEY_PAIR) and pair != _complete(KEY_PAIR, places):
         raise SesSmtpError(
             f"{', '.join(sorted(_of_task.get()))} in the environment of the task or play is for"
             " programs on the managed host, and is not read here. Without the options access_key and"
@@ -139,7 +139,7 @@ def check_halves(*places: Place) -> None:
     :raises SesSmtpError: if they do, as with_environment() says.
     """
     for pair in (KEY_PAIR, LOGIN):
-        _completed(pair, places)
+        _complete(pair, places)
 
 
 def check_one_secret_each(places: t.Iterable[Place]) -> None:
@@ -156,7 +156,7 @@ def check_one_secret_each(places: t.Iterable[Place]) -> None:
         if first.options["secret_key"] != pair["secret_key"]:
             raise SesSmtpError(
                 f"{first.name} and {place.name} give different values of secret_key for the same"
-                f" access_key{_shown('access_key', pair)}, and an access key ID has exactly one"
+                f" access_key{_show('access_key', pair)}, and an access key ID has exactly one"
                 " secret. Correct the one that is wrong"
             )
 
@@ -165,7 +165,7 @@ def _part(place: Place, names: t.Iterable[str]) -> dict[str, t.Any]:
     return {name: place.options[name] for name in names if place.options.get(name) is not None}
 
 
-def _completed(pair: tuple[str, str], places: t.Iterable[Place]) -> dict[str, t.Any]:
+def _complete(pair: tuple[str, str], places: t.Iterable[Place]) -> dict[str, t.Any]:
     """Return the nearest place's part of ``pair``, with the other half from where it may come."""
     parts = [(place, part) for place in places if (part := _part(place, pair))]
     if not parts:
@@ -195,14 +195,14 @@ def _of_another_login(
         _CHECKS[half](given[half])
     there = "there" if owner is place else f"of {owner.name}"
     return SesSmtpError(
-        f"{missing} is missing beside {half}{_shown(half, given)}. The"
-        f" {missing}{_shown(missing, place.options)} of {place.name} belongs to the"
-        f" {half}{_shown(half, owner.options)} {there}, which is another one. Give {half} and"
+        f"{missing} is missing beside {half}{_show(half, given)}. The"
+        f" {missing}{_show(missing, place.options)} of {place.name} belongs to the"
+        f" {half}{_show(half, owner.options)} {there}, which is another one. Give {half} and"
         f" {missing} together, or neither"
     )
 
 
-def _shown(name: str, options: t.Mapping[str, t.Any]) -> str:
+def _show(name: str, options: t.Mapping[str, t.Any]) -> str:
     """Return the value of an option with a blank before it, "" if it may be a secret."""
     value = options.get(name)
     is_shown = name in ("access_key", "username") and isinstance(value, str)

@@ -22,10 +22,10 @@ from ..module_utils._ses._redaction import REDACTED
 from ..module_utils._ses._smtp_password import type_name
 from ._task_secrets import (
     Spec,
-    canonical_names,
+    map_names,
 )
 
-__all__ = ("option_mistakes",)
+__all__ = ("find_option_mistakes",)
 
 #: A name that somebody may have written, not a secret that became one.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}")
@@ -34,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}")
 _PROFILE = frozenset({"aws_profile", "profile"})
 
 
-def option_mistakes(module: str, spec: Spec, given: t.Mapping[t.Any, t.Any]) -> list[str]:
+def find_option_mistakes(module: str, spec: Spec, given: t.Mapping[t.Any, t.Any]) -> list[str]:
     """Return a sentence, without its full stop, about each mistake in ``given``."""
     return list(_mistakes(module, spec, given, ""))
 
@@ -42,8 +42,8 @@ def option_mistakes(module: str, spec: Spec, given: t.Mapping[t.Any, t.Any]) -> 
 def _mistakes(
     module: str, spec: Spec, given: t.Mapping[t.Any, t.Any], place: str
 ) -> t.Iterator[str]:
-    names = canonical_names(spec)
-    unknown = [f"{place}{_shown(name, names)}" for name in given if name not in names]
+    names = map_names(spec)
+    unknown = [f"{place}{_show(name, names)}" for name in given if name not in names]
     if unknown:
         valid = ", ".join(_with_aliases(name, option) for name, option in sorted(spec.items()))
         yield (
@@ -71,13 +71,13 @@ def _mistakes(
 def _mistakes_of_value(
     module: str, option: t.Mapping[str, t.Any], value: t.Any, name: str
 ) -> t.Iterator[str]:
-    wanted = option.get("type", "str")
+    expected = option.get("type", "str")
     try:
-        converted = _converted(value, wanted)
+        converted = _convert(value, expected)
     except (TypeError, ValueError):
         yield (
             f"argument '{name}' is of type {type_name(value)} and we were unable to convert to"
-            f" {wanted}"
+            f" {expected}"
         )
         return
     if "choices" in option and converted not in option["choices"]:
@@ -91,14 +91,14 @@ def _mistakes_of_value(
         yield from _mistakes(module, option["options"], converted, f"{name}.")
 
 
-def _converted(value: t.Any, wanted: str) -> t.Any:
-    converted = DEFAULT_TYPE_VALIDATORS[wanted](value)
-    if wanted == "dict" and not isinstance(converted, dict):
+def _convert(value: t.Any, expected: str) -> t.Any:
+    converted = DEFAULT_TYPE_VALIDATORS[expected](value)
+    if expected == "dict" and not isinstance(converted, dict):
         raise TypeError("up to ansible-core 2.18 a set is taken for a dict")
     return converted
 
 
-def _shown(name: t.Any, names: t.Mapping[str, str]) -> str:
+def _show(name: t.Any, names: t.Mapping[str, str]) -> str:
     """Return an unknown option's name, and the known one that may be meant."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return REDACTED

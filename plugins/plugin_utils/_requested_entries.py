@@ -12,8 +12,8 @@ import re
 import typing as t
 
 from ..module_utils._options import LOGIN_OPTIONS
-from ..module_utils._postfix._destination import host_of
-from ..module_utils._postfix._map_entry import Wanted, WantedEntries
+from ..module_utils._postfix._destination import parse_host
+from ..module_utils._postfix._map_entry import RequestedEntries, RequestedEntry
 from ..module_utils._ses._mail_manager import is_mail_manager_host
 from ..module_utils._ses._regions import DOMAINS
 from ..module_utils._ses._secret_mistakes import has_iam_form
@@ -24,7 +24,7 @@ from ._login_places import (
     LOGIN,
     Place,
     check_one_secret_each,
-    merged,
+    merge,
     with_environment,
 )
 from ._option_warnings import option_warnings
@@ -76,13 +76,13 @@ def read_entries(options: t.Mapping[str, t.Any]) -> Requested:
         warnings.update(dict.fromkeys(about))
     check_one_secret_each(pairs)
     passwords = {entry.password for entry in entries if entry.present}
-    return Requested(WantedEntries(tuple(entries)), passwords, list(warnings))
+    return Requested(RequestedEntries(tuple(entries)), passwords, list(warnings))
 
 
-def _entry(*places: Place) -> tuple[Wanted, Place, list[str]]:
+def _entry(*places: Place) -> tuple[RequestedEntry, Place, list[str]]:
     """Return the entry of the nearest of ``places``, its key pair, and what to warn of."""
     place = places[0].name
-    present = merged(*places)["state"] == "present"
+    present = merge(*places)["state"] == "present"
     if not present:
         places = tuple(_without_login(each) for each in places)
     options = with_environment(*places)
@@ -91,13 +91,13 @@ def _entry(*places: Place) -> tuple[Wanted, Place, list[str]]:
         key = find_server(options).relayhost
     host, port = _host_and_port(str(key))
     username, password = _login_for(host, port, options) if present else ("", "")
-    entry = Wanted(str(key), username, password, present, requested_by=place)
+    entry = RequestedEntry(str(key), username, password, present, requested_by=place)
     if not present:
         return entry, Place(place, {}), []
     region = None if "password" in options else options.get("region")
     warnings = option_warnings(region, host, port)
     if "password" in options:
-        warnings += _raw_secret_warning(merged(*places), entry)
+        warnings += _raw_secret_warning(merge(*places), entry)
     return entry, Place(place, options), warnings
 
 
@@ -118,7 +118,7 @@ def _login_for(
 def _host_and_port(key: str) -> tuple[str | None, int | None]:
     """The host and the port that a lookup key names, as far as it does."""
     found = _WITH_PORT.fullmatch(key)
-    return (found.group(1), int(found.group(2))) if found else (host_of(key), None)
+    return (found.group(1), int(found.group(2))) if found else (parse_host(key), None)
 
 
 def _without_login(place: Place) -> Place:
@@ -126,7 +126,7 @@ def _without_login(place: Place) -> Place:
     return Place(place.name, options)
 
 
-def _raw_secret_warning(given: t.Mapping[str, t.Any], entry: Wanted) -> list[str]:
+def _raw_secret_warning(given: t.Mapping[str, t.Any], entry: RequestedEntry) -> list[str]:
     """Warn of an AWS secret as the password, the commonest cause of SES's answer 535."""
     to_amazon = "region" in given or _AMAZON.search(f"{given.get('endpoint')} {entry.key}")
     if is_mail_manager_host(_host_and_port(entry.key)[0] or ""):

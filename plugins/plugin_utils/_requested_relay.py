@@ -16,7 +16,7 @@ from ..module_utils._options import LOGIN_OPTIONS
 from ..module_utils._relay._settings import RelayLogin, RelayLogins
 from ..module_utils._ses._smtp_password import SesSmtpError
 from ._credentials import find_credentials
-from ._login_diagnosis import diagnose, find_login_and_key
+from ._login_diagnosis import diagnose, find_login_and_key_pair
 from ._login_places import (
     Place,
     check_one_secret_each,
@@ -131,9 +131,9 @@ def _for_sender(own: t.Mapping[str, t.Any], said: t.Mapping[str, t.Any]) -> dict
 
 def _login(*places: Place) -> tuple[SmtpLogin, Place, list[str]]:
     """Return the login of the nearest of ``places``, the pair it is of, and what to warn of."""
-    options, key = find_login_and_key(*places)
+    options, key_pair = find_login_and_key_pair(*places)
     credentials = find_credentials(options, places[0].name)
     server = credentials.login.server
     warnings = option_warnings(credentials.region, server.host, server.port)
-    login = replace(credentials.login, diagnosis=diagnose(credentials, key))
+    login = replace(credentials.login, diagnosis=diagnose(credentials, key_pair))
     return login, Place(places[0].name, options), warnings

@@ -4,13 +4,13 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""The entries of a host that have an old key, each with the login of the new one."""
+"""The entries of a host that have an old access key, each with the login of the new one."""
 
 from __future__ import annotations
 
 import typing as t
 
-from ..module_utils._postfix._map_entry import Wanted
+from ..module_utils._postfix._map_entry import RequestedEntry
 from ..module_utils._relay._rotation_plan import RotatedEntries, RotatedEntry
 from ..module_utils._ses._mail_manager import MAIL_MANAGER
 from ..module_utils._ses._redaction import REDACTED
@@ -21,7 +21,7 @@ from ._credentials import find_username_and_password
 from ._host_answer import (
     LOGINS,
     AnswerError,
-    checked,
+    check_answer,
 )
 from ._login_places import (
     KEY_PAIR,
@@ -33,7 +33,7 @@ __all__ = ("NewKey", "find_entries", "find_mail_manager_entries")
 
 
 class NewKey:
-    """The new key of a task, and which one it replaces."""
+    """The new access key of a task, and which one it replaces."""
 
     def __init__(self, options: t.Mapping[str, t.Any]) -> None:
         """Check what can be checked without the host.
@@ -48,8 +48,8 @@ class NewKey:
                 check_region(region)
         except SesSmtpError as exc:
             raise SesSmtpError(f"regions: {exc}") from None
-        key = {name: options.get(name) for name in KEY_PAIR}
-        self._key = with_environment(Place("the task", key))
+        pair = {name: options.get(name) for name in KEY_PAIR}
+        self._key_pair = with_environment(Place("the task", pair))
         self.old_access_key = options.get("old_access_key")
         if self.old_access_key is None:
             raise SesSmtpError(
@@ -59,9 +59,9 @@ class NewKey:
             check_access_key(self.old_access_key)
         except SesSmtpError as exc:
             raise SesSmtpError(f"old_{exc}") from None
-        # The region plays no part in whether the key can be one.
+        # The region plays no part in whether the access key can be one.
         username, _password = find_username_and_password(
-            {**self._key, "region": self._region or "us-east-1"}
+            {**self._key_pair, "region": self._region or "us-east-1"}
         )
         if username == self.old_access_key:
             raise SesSmtpError(
@@ -69,7 +69,7 @@ class NewKey:
             )
 
     def rotate(self, entries: t.Iterable[t.Mapping[str, t.Any]]) -> RotatedEntries:
-        """Return those of a host's ``entries`` that have the old key, with their new logins.
+        """Return those of a host's ``entries`` that have the old access key, with their new logins.
 
         ``entries`` are of mailops.ses.postfix_relay_info.
 
@@ -119,12 +119,12 @@ class NewKey:
                 " the host"
             )
         # An endpoint makes a region acceptable in which this collection knows none.
-        options = {**self._key, "region": region, "endpoint": entry["key"]}
+        options = {**self._key_pair, "region": region, "endpoint": entry["key"]}
         username, password = find_username_and_password(options)
         requested_by = f"the entry {entry['key']!r}"
         return RotatedEntry(
             path=entry["path"],
-            entry=Wanted(entry["key"], username, password, requested_by=requested_by),
+            entry=RequestedEntry(entry["key"], username, password, requested_by=requested_by),
             servers=tuple(
                 SmtpServer(each["host"], each["port"], each["tls"]) for each in entry["servers"]
             ),
@@ -141,7 +141,7 @@ def find_entries(instances: t.Any, config_directory: str | None) -> list[t.Mappi
     :raises SesSmtpError: if it is not among ``instances``, or these are malformed or too many.
     """
     try:
-        known = checked(LOGINS, instances)
+        known = check_answer(LOGINS, instances)
     except AnswerError as exc:
         raise SesSmtpError(
             f"the host's answer is not one of postfix_relay_info: {exc}. No password was sent to the"

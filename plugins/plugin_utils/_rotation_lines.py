@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ._audit_lines import plain
+from ._audit_lines import make_plain
 
-__all__ = ("few", "rotation_lines")
+__all__ = ("list_few", "write_rotation_lines")
 
 _NAMED = 5
 _AFTER_TROUBLE = {
@@ -22,17 +22,17 @@ _AFTER_TROUBLE = {
 }
 
 
-def few(names: t.Sequence[str]) -> str:
+def list_few(names: t.Sequence[str]) -> str:
     """Return some of ``names``, and how many more there are."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _on_host(found: t.Mapping[str, t.Any]) -> str:
-    return f"{few(found['keys'])} on {found['host']}"
+    return f"{list_few(found['keys'])} on {found['host']}"
 
 
-def rotation_lines(verdict: t.Mapping[str, t.Any]) -> list[str]:
+def write_rotation_lines(verdict: t.Mapping[str, t.Any]) -> list[str]:
     """Return counts, the verdict, the blocking hosts, and what was looked at, in this order."""
     new, old = verdict["access_key"], verdict["old_access_key"]
     count = len(verdict["hosts"])
@@ -50,7 +50,7 @@ def rotation_lines(verdict: t.Mapping[str, t.Any]) -> list[str]:
     if verdict["without_login"]:
         lines.append(f"Without any SES login: {', '.join(verdict['without_login'])}")
     lines += [
-        f"Other access key {each['username']}: {few(each['hosts'])}"
+        f"Other access key {each['username']}: {list_few(each['hosts'])}"
         for each in verdict["other_access_keys"]
     ]
     if verdict["mail_manager"]:
@@ -64,4 +64,4 @@ def rotation_lines(verdict: t.Mapping[str, t.Any]) -> list[str]:
         " password maps. Not looked at: applications, other mail servers, and other machines that"
         " may use the old access key"
     )
-    return [plain(line) for line in lines]
+    return [make_plain(line) for line in lines]

@@ -16,21 +16,21 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ..module_utils._postfix._destination import host_of
+from ..module_utils._postfix._destination import parse_host
 from ..module_utils._ses._mail_manager import MAIL_MANAGER
 from ..module_utils._smtp._server import region_of_endpoint
 from ._host_answer import (
     INFO,
     AnswerError,
-    checked,
-    said,
+    check_answer,
+    read_message,
 )
 from ._rotation_lines import (
-    few,
-    rotation_lines,
+    list_few,
+    write_rotation_lines,
 )
 
-__all__ = ("HostRecord", "rotation_verdict")
+__all__ = ("HostRecord", "judge_rotation")
 
 _ACCESS_KEY = re.compile(r"[A-Z0-9]{16,128}")
 
@@ -47,7 +47,7 @@ class HostRecord:
     answers: tuple[t.Any, ...] = ()
     is_left_out: bool = False
     trouble: str = ""
-    touched: bool = False
+    was_touched: bool = False
 
 
 class _Host:
@@ -68,9 +68,7 @@ class _Host:
         self.pending = any(each["rotation_pending"] for each in instances)
         self._names = {entry["username"] for entry in self._logins}
         self.has_new = new in self._names
-        self.uses_new = any(
-            entry["username"] == new and entry["in_force"] for entry in self._logins
-        )
+        self.uses_new = any(entry["username"] == new and entry["active"] for entry in self._logins)
         self.has_old = any(old in (entry["username"], entry["key"]) for entry in self._entries) or (
             any(f"{old}:" in entry["key"] for entry in self._entries)
         )
@@ -86,35 +84,35 @@ class _Host:
         """Whether it has an SES login."""
         return bool(self._logins)
 
-    def reasons(self) -> list[str]:
+    def list_reasons(self) -> list[str]:
         """Why the old key can't be deactivated because of this host; empty if it can."""
         found = ["has the old key"] if self.has_old else []
         if self.pending:
             found.append("has a rotation that is not finished")
         if self.record.trouble:
-            found.append(said(self.record.trouble))
+            found.append(read_message(self.record.trouble))
         found += self.gaps
         if None in self._names:
             found.append("has an SES login whose user name can't be told")
         if self._logins and not (self.uses_new or self.has_old):
             if self.others:
                 found.append(
-                    f"has SES logins, but with neither the old nor the new key: {few(self.others)}"
+                    f"has SES logins, but with neither the old nor the new key: {list_few(self.others)}"
                     " (check the spelling of the old access key)"
                 )
             elif self.has_new:
                 found.append("has the new key in the source of a map only, where it is not active")
         return list(dict.fromkeys(found))
 
-    def kind_after_trouble(self) -> str | None:
+    def judge_after_trouble(self) -> str | None:
         """Which list it belongs to if the rotation failed somewhere; None if to none of them."""
         if not self.is_read:
-            return "may_hold_new_key" if self.record.touched else "not_touched"
+            return "may_hold_new_key" if self.record.was_touched else "not_touched"
         if self.pending or (self.has_new and (self.record.trouble or self.has_old)):
             return "may_hold_new_key"
         if self.has_new or not self.has_login:
             return None
-        return "rolled_back" if self.record.touched else "not_touched"
+        return "rolled_back" if self.record.was_touched else "not_touched"
 
     def _answers(self) -> list[dict[str, t.Any]]:
         """The answers that are of use; what is missing in one is a gap."""
@@ -128,10 +126,10 @@ class _Host:
     def _answer(self, result: t.Any) -> dict[str, t.Any] | None:
         for state, what in (("unreachable", "can't be reached"), ("failed", "can't be read")):
             if isinstance(result, dict) and result.get(state):
-                self.gaps.append(f"{what}: {said(result.get('msg'))}")
+                self.gaps.append(f"{what}: {read_message(result.get('msg'))}")
                 return None
         try:
-            answer: dict[str, t.Any] = checked(INFO, result)
+            answer: dict[str, t.Any] = check_answer(INFO, result)
         except AnswerError as exc:
             self.gaps.append(f"its answer is not one of postfix_relay_info: {exc}")
             return None
@@ -139,21 +137,21 @@ class _Host:
             self.gaps.append("was not read as root: run the playbook with -b (become)")
         unreadable = answer["unreadable_instances"]
         if unreadable:
-            self.gaps.append(f"has Postfix instances that can't be read: {few(unreadable)}")
+            self.gaps.append(f"has Postfix instances that can't be read: {list_few(unreadable)}")
         elif not answer["instances"]:
             self.gaps.append("has no Postfix instance that was found")
         unread = [
-            f"{each['table']} of {few(each['settings'])} in {instance['config_directory']}"
+            f"{each['table']} of {list_few(each['settings'])} in {instance['config_directory']}"
             for instance in answer["instances"]
             for each in instance["maps"]
             if not each["complete"]
         ]
         if unread:
-            self.gaps.append(f"has password maps that can't be read completely: {few(unread)}")
+            self.gaps.append(f"has password maps that can't be read completely: {list_few(unread)}")
         return answer
 
 
-def rotation_verdict(
+def judge_rotation(
     records: t.Mapping[str, HostRecord], access_key: str, old_access_key: str
 ) -> dict[str, t.Any]:
     """Return the verdict on the hosts of a rotation, by name.
@@ -163,7 +161,7 @@ def rotation_verdict(
     hosts = [
         _Host(name, record, access_key, old_access_key) for name, record in sorted(records.items())
     ]
-    reasons = {host.name: host.reasons() for host in hosts}
+    reasons = {host.name: host.list_reasons() for host in hosts}
     with_new_key = [host.name for host in hosts if host.uses_new]
     verdict: dict[str, t.Any] = {
         "safe": bool(with_new_key) and not any(reasons.values()),
@@ -181,12 +179,12 @@ def rotation_verdict(
         ],
         **_after_trouble(hosts),
     }
-    return {**verdict, "lines": rotation_lines(verdict)}
+    return {**verdict, "lines": write_rotation_lines(verdict)}
 
 
 def _is_for_ses(entry: t.Mapping[str, t.Any]) -> bool:
     """Whether an entry may be a login of an access key: by its server, password or user name."""
-    hosts = [*(server["host"] for server in entry["servers"]), host_of(entry["key"]) or ""]
+    hosts = [*(server["host"] for server in entry["servers"]), parse_host(entry["key"]) or ""]
     if entry["system"] == MAIL_MANAGER:
         return False
     return bool(
@@ -211,7 +209,7 @@ def _after_trouble(hosts: t.Sequence[_Host]) -> dict[str, list[str]]:
     lists: dict[str, list[str]] = {"rolled_back": [], "may_hold_new_key": [], "not_touched": []}
     if any(host.record.trouble or host.pending for host in hosts):
         for host in hosts:
-            kind = None if host.record.is_left_out else host.kind_after_trouble()
+            kind = None if host.record.is_left_out else host.judge_after_trouble()
             if kind:
                 lists[kind].append(host.name)
     return lists

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ansible.utils.display import Display
 
-from ..module_utils._ses._secret_mistakes import warning_of_form
+from ..module_utils._ses._secret_mistakes import warn_of_form
 
 __all__ = ("warn_of_secret_key",)
 
@@ -20,6 +20,6 @@ def warn_of_secret_key(secret_key: str) -> None:
 
     Ansible shows equal warnings once in a run, so this one names neither plugin nor task.
     """
-    warning = warning_of_form(secret_key)
+    warning = warn_of_form(secret_key)
     if warning:
         Display().warning(f"mailops.ses: {warning}.")

@@ -22,35 +22,35 @@ from ._login_places import (
     KEY_PAIR,
     LOGIN,
     Place,
-    beside_environment_of_task,
     check_halves,
-    environment,
+    read_environment,
+    respect_environment_of_task,
 )
-from ._option_mistakes import option_mistakes
+from ._option_mistakes import find_option_mistakes
 from ._pipelining import PipelinedAction
 from ._task_options import (
     REPLACED_DEFAULTS,
     Replaces,
-    defaults_of,
-    one_name_each,
-    own_names,
-    without_replaced_defaults,
+    drop_replaced_defaults,
+    find_defaults,
+    list_own_names,
+    use_one_name_each,
 )
 from ._task_secrets import (
     SHORT,
     Spec,
     TaskSecrets,
-    canonical_names,
-    secret_in_wrong_option,
-    secret_values,
+    find_secret_in_wrong_option,
+    list_secret_values,
+    map_names,
 )
 from ._templating import (
-    decrypted,
-    decrypted_arguments,
+    decrypt,
+    decrypt_arguments,
     register_secret,
 )
 
-__all__ = ("LoginsAction", "Requested", "SesAction", "names")
+__all__ = ("LoginsAction", "Requested", "SesAction", "list_names")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ class Requested:
     warnings: t.Sequence[str] = ()
 
 
-def names(spec: t.Mapping[str, t.Mapping[str, t.Any]], options: t.Iterable[str]) -> frozenset[str]:
+def list_names(
+    spec: t.Mapping[str, t.Mapping[str, t.Any]], options: t.Iterable[str]
+) -> frozenset[str]:
     """Return all names of ``options``, their aliases in ``spec`` included."""
     return frozenset(
         name for option in options for name in [option, *spec[option].get("aliases", [])]
@@ -106,20 +108,20 @@ class SesAction(PipelinedAction):
         try:
             self._result = super().run(tmp, task_vars)
             # The task keeps its own arguments. They know their line in the playbook.
-            self.arguments = decrypted_arguments(self._task.args)
+            self.arguments = decrypt_arguments(self._task.args)
             self._note_secrets()
-            own = own_names(self._task)
-            self.arguments = one_name_each(self.spec, self.arguments, own)
+            own = list_own_names(self._task)
+            self.arguments = use_one_name_each(self.spec, self.arguments, own)
             options = self._without_defaults(self._options(), own)
-            with beside_environment_of_task(self._environment()):
+            with respect_environment_of_task(self._environment()):
                 self._result.update(self.answer(options, task_vars))
         except AnsibleConnectionFailure as exc:
-            raise AnsibleConnectionFailure(self._secrets.redacted(str(exc))) from None
+            raise AnsibleConnectionFailure(self._secrets.redact(str(exc))) from None
         except (AnsibleError, SesSmtpError) as exc:
             return self._failed(str(exc))
         except Exception as exc:  # a bug: its text and its traceback may quote a secret, too
             failed = self._failed(f"unexpected {type(exc).__name__}: {exc}. Please report this bug")
-            return {**failed, "exception": self._secrets.redacted(traceback.format_exc())}
+            return {**failed, "exception": self._secrets.redact(traceback.format_exc())}
         return self._result
 
     def _environment(self) -> dict[str, t.Any]:
@@ -146,7 +148,7 @@ class SesAction(PipelinedAction):
     def _note_secrets(self) -> None:
         """Take note of all secrets that the task can have, so that no message shows them."""
         known = self._secrets.add_options(self.spec, self.arguments)
-        of_environment = environment().options["secret_key"] or ""
+        of_environment = read_environment().options["secret_key"] or ""
         for secret in {*known, of_environment}:
             if len(secret) >= SHORT:  # ansible-core 2.22 would mask a single letter everywhere
                 self.keep_secret(secret)
@@ -158,10 +160,10 @@ class SesAction(PipelinedAction):
         except (AttributeError, TypeError, ValueError):  # it crashes for names that are no text
             validation = None
         if validation is None or validation.error_messages:
-            mistakes = option_mistakes(self.module, self.spec, self.arguments)
-            # Without one, ansible-core has found something that option_mistakes() doesn't know.
+            mistakes = find_option_mistakes(self.module, self.spec, self.arguments)
+            # Without one, ansible-core has found something that find_option_mistakes() doesn't know.
             raise SesSmtpError(". ".join([*(mistakes or ["wrong options"]), "Nothing was changed"]))
-        misplaced = secret_in_wrong_option(self.spec, self._secrets, self.arguments)
+        misplaced = find_secret_in_wrong_option(self.spec, self._secrets, self.arguments)
         if misplaced:
             raise SesSmtpError(
                 f"{misplaced.removeprefix('[0].')} has a secret for its value, and is shown in results and logs. Give"
@@ -179,9 +181,9 @@ class SesAction(PipelinedAction):
         """
         if own is None:
             return options
-        names = canonical_names(self.spec)
+        names = map_names(self.spec)
         ours = {names[name] for name in own if name in names}
-        options = without_replaced_defaults(options, ours, self.replaced_defaults)
+        options = drop_replaced_defaults(options, ours, self.replaced_defaults)
         if options.get("state") != "absent":
             for pair in (KEY_PAIR, LOGIN):
                 self._check_halves(pair, {name: options.get(name) for name in pair}, ours)
@@ -197,15 +199,15 @@ class SesAction(PipelinedAction):
             return
         half = ours[0]
         defaults = {name: options[name] for name in pair if name != half}
-        names = canonical_names(self.spec)
+        names = map_names(self.spec)
         # Only now: a template may ask a store of secrets.
-        for name, value in defaults_of(self._task, self.module).items():
+        for name, value in find_defaults(self._task, self.module).items():
             if names.get(name) == half:
-                defaults[half] = decrypted(self._templar.template(value))
+                defaults[half] = decrypt(self._templar.template(value))
         check_halves(Place("the task", {half: options[half]}), Place("module_defaults", defaults))
 
     def _failed(self, message: str) -> dict[str, t.Any]:
-        text = self._secrets.redacted(f"{self.module}: {message}")
+        text = self._secrets.redact(f"{self.module}: {message}")
         return {**self._result, "failed": True, "msg": text}
 
     def keep_secret(self, secret: str) -> None:
@@ -215,7 +217,7 @@ class SesAction(PipelinedAction):
 
     def warn(self, warning: str) -> None:
         """Show a warning, a sentence without its full stop."""
-        Display().warning(self._secrets.redacted(f"{self.module}: {warning}."))
+        Display().warning(self._secrets.redact(f"{self.module}: {warning}."))
 
     def run_module(
         self, arguments: t.Mapping[str, t.Any], task_vars: dict[str, t.Any] | None
@@ -225,7 +227,7 @@ class SesAction(PipelinedAction):
             name: value for name, value in self.arguments.items() if name not in self.answered_here
         }
         # ansible-core 2.22 writes into the file of an asynchronous task what it does not know yet.
-        for secret in secret_values(self.spec, arguments):
+        for secret in list_secret_values(self.spec, arguments):
             self.keep_secret(secret)
         result: dict[str, t.Any] = self._execute_module(
             module_args={**of_the_task, **arguments},
@@ -235,7 +237,7 @@ class SesAction(PipelinedAction):
         return self._without_secrets(result) if result.get("failed") else result
 
     def _without_secrets(self, result: dict[str, t.Any]) -> dict[str, t.Any]:
-        redacted = dict(zip(result, self._secrets.redacted(list(result.values())), strict=True))
+        redacted = dict(zip(result, self._secrets.redact(list(result.values())), strict=True))
         if redacted != result:
             # Since ansible-core 2.19 the module's error is in it too, and is shown first.
             redacted.pop("exception", None)

@@ -26,18 +26,18 @@ from ..module_utils._smtp._server import (
 from ._login_places import KEY_PAIR, LOGIN
 from ._task_secrets import (
     Spec,
-    as_dict,
-    canonical_names,
+    map_names,
+    parse_options,
 )
 
 __all__ = (
     "LOGIN_REPLACES_KEY",
     "REPLACED_DEFAULTS",
     "Replaces",
-    "defaults_of",
-    "one_name_each",
-    "own_names",
-    "without_replaced_defaults",
+    "drop_replaced_defaults",
+    "find_defaults",
+    "list_own_names",
+    "use_one_name_each",
 )
 
 Options = t.Mapping[str, t.Any]
@@ -75,7 +75,7 @@ REPLACED_DEFAULTS = (
 LOGIN_REPLACES_KEY = Replaces(LOGIN, KEY_PAIR)
 
 
-def defaults_of(task: t.Any, module: str) -> dict[str, t.Any]:
+def find_defaults(task: t.Any, module: str) -> dict[str, t.Any]:
     """Return the options for ``module`` in the module_defaults of ``task``, not templated yet."""
     latest: dict[str, t.Any] = {}
     for each in task.module_defaults or ():
@@ -89,7 +89,7 @@ def defaults_of(task: t.Any, module: str) -> dict[str, t.Any]:
     return options
 
 
-def own_names(task: t.Any) -> frozenset[str] | None:
+def list_own_names(task: t.Any) -> frozenset[str] | None:
     """Return the names of the options that ``task`` itself gives, None if that can't be told.
 
     It can't for options in a template, ``args: "{{ options }}"``, beside module_defaults.
@@ -104,7 +104,7 @@ def own_names(task: t.Any) -> frozenset[str] | None:
     return None if {"_variable_params", "_raw_params"} & options.keys() else frozenset(options)
 
 
-def one_name_each(spec: Spec, given: Options, own: frozenset[str] | None) -> dict[str, t.Any]:
+def use_one_name_each(spec: Spec, given: Options, own: frozenset[str] | None) -> dict[str, t.Any]:
     """Return a task's options, each under one of its names, those of its items too; none is None.
 
     ``given`` are the task's with those of module_defaults, ``own`` the names of the former, or None
@@ -115,13 +115,13 @@ def one_name_each(spec: Spec, given: Options, own: frozenset[str] | None) -> dic
     """
     options = _one_name_each(spec, given, own, "")
     for name, value in options.items():
-        suboptions = spec.get(canonical_names(spec).get(name, ""), {}).get("options")
+        suboptions = spec.get(map_names(spec).get(name, ""), {}).get("options")
         if suboptions:
             options[name] = _items(suboptions, value, name)
     return options
 
 
-def without_replaced_defaults(
+def drop_replaced_defaults(
     options: Options, own: t.Container[str], rules: t.Iterable[Replaces]
 ) -> dict[str, t.Any]:
     """Return ``options`` with None for the defaults that the task's own options replace.
@@ -145,7 +145,9 @@ def _items(spec: Spec, value: t.Any, place: str) -> t.Any:
     except TypeError:
         return value  # the check of types says so
     items = [
-        _one_name_each(spec, as_dict(item), None, f"{place}[{number}].") if as_dict(item) else item
+        _one_name_each(spec, parse_options(item), None, f"{place}[{number}].")
+        if parse_options(item)
+        else item
         for number, item in enumerate(items)
     ]
     return items if isinstance(value, list) else value
@@ -154,7 +156,7 @@ def _items(spec: Spec, value: t.Any, place: str) -> t.Any:
 def _one_name_each(
     spec: Spec, given: Options, own: frozenset[str] | None, place: str
 ) -> dict[str, t.Any]:
-    canonical = canonical_names(spec)
+    canonical = map_names(spec)
     written: dict[str, list[str]] = {}
     for name in given:
         if name in canonical:

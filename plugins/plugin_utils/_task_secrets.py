@@ -22,10 +22,10 @@ __all__ = (
     "REDACTED",
     "Spec",
     "TaskSecrets",
-    "as_dict",
-    "canonical_names",
-    "secret_in_wrong_option",
-    "secret_values",
+    "find_secret_in_wrong_option",
+    "list_secret_values",
+    "map_names",
+    "parse_options",
 )
 
 Spec = t.Mapping[str, t.Mapping[str, t.Any]]
@@ -65,20 +65,20 @@ class TaskSecrets:
         A secret with white space inside is shown in pieces. An unknown option may be a misspelt
         secret_key.
         """
-        known = set(secret_values(spec, given))
+        known = set(list_secret_values(spec, given))
         for text in known:
             self.add(text)
             self._texts.update(piece for piece in text.split() if len(piece) >= SHORT)
-        names = canonical_names(spec)
-        for name, value in as_dict(given).items():
+        names = map_names(spec)
+        for name, value in parse_options(given).items():
             if name not in names:
                 self._texts.update(text for text in _texts(value) if len(text) >= _LONG)
         return known
 
-    def redacted(self, value: t.Any) -> t.Any:
+    def redact(self, value: t.Any) -> t.Any:
         """Return ``value``, a text or what JSON can hold, with its secrets replaced."""
         forms = sorted(self._forms(), key=len, reverse=True)
-        return _redacted(value, forms)
+        return _redact(value, forms)
 
     def are_in(self, text: str) -> bool:
         """Return whether ``text`` holds a secret that is long enough not to be there by chance."""
@@ -102,7 +102,7 @@ class TaskSecrets:
         return forms
 
 
-def canonical_names(spec: Spec) -> dict[str, str]:
+def map_names(spec: Spec) -> dict[str, str]:
     """Return every name that ``spec`` accepts, aliases included, with the option that it is."""
     return {
         name: option
@@ -111,33 +111,33 @@ def canonical_names(spec: Spec) -> dict[str, str]:
     }
 
 
-def secret_values(spec: Spec, *given: t.Any) -> t.Iterator[str]:
+def list_secret_values(spec: Spec, *given: t.Any) -> t.Iterator[str]:
     """Yield every string among the values of the no_log options in ``given``, a task's or more."""
-    names = canonical_names(spec)
+    names = map_names(spec)
     for options in given:
-        for name, value in as_dict(options).items():
+        for name, value in parse_options(options).items():
             option = spec.get(names.get(name, ""), {})
             if option.get("no_log"):
                 yield from _texts(value)
             elif option.get("options"):
                 items = value if isinstance(value, list) else [value]
-                yield from secret_values(option["options"], *items)
+                yield from list_secret_values(option["options"], *items)
 
 
-def secret_in_wrong_option(spec: Spec, secrets: TaskSecrets, *given: t.Any) -> str | None:
+def find_secret_in_wrong_option(spec: Spec, secrets: TaskSecrets, *given: t.Any) -> str | None:
     """Return which option is shown and has a secret for its value, or None.
 
     ``given`` are options that ``spec`` accepts, a task's or more. The answer has the place in them
     and the name, such as "[0].path".
     """
-    names = canonical_names(spec)
+    names = map_names(spec)
     for number, options in enumerate(given):
-        for name, value in as_dict(options).items():
+        for name, value in parse_options(options).items():
             option = spec[names[name]]
             if option.get("no_log") or names[name] in _CHECKED_ELSEWHERE or value is None:
                 continue
             if option.get("options"):
-                found = secret_in_wrong_option(option["options"], secrets, *value)
+                found = find_secret_in_wrong_option(option["options"], secrets, *value)
                 if found:
                     return f"[{number}].{name}{found}"
             elif _is_wrong(option, names[name], value, secrets):
@@ -159,11 +159,11 @@ def _is_wrong(option: t.Mapping[str, t.Any], name: str, value: t.Any, secrets: T
     return False
 
 
-def _redacted(value: t.Any, secrets: t.Sequence[str]) -> t.Any:
+def _redact(value: t.Any, secrets: t.Sequence[str]) -> t.Any:
     if isinstance(value, dict):
-        return {_redacted(key, secrets): _redacted(item, secrets) for key, item in value.items()}
+        return {_redact(key, secrets): _redact(item, secrets) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_redacted(item, secrets) for item in value]
+        return [_redact(item, secrets) for item in value]
     if not isinstance(value, str):
         return value
     text = str(value)
@@ -183,7 +183,7 @@ def _is_mixed(token: str) -> bool:
     return all(kind.search(token) for kind in _KINDS)
 
 
-def as_dict(given: t.Any) -> dict[t.Any, t.Any]:
+def parse_options(given: t.Any) -> dict[t.Any, t.Any]:
     """Return options as ansible-core reads them: a dict, JSON, or key=value."""
     try:
         options = check_type_dict(given)

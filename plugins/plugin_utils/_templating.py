@@ -22,10 +22,10 @@ except ImportError:  # ansible-core 2.21 and older mask nothing by themselves
         return value
 
 
-__all__ = ("decrypted", "decrypted_arguments", "first_undefined", "register_secret")
+__all__ = ("decrypt", "decrypt_arguments", "find_undefined", "register_secret")
 
 
-def decrypted(value: t.Any) -> t.Any:
+def decrypt(value: t.Any) -> t.Any:
     """Return ``value``, as a str if it is an inline ``!vault`` value.
 
     Up to ansible-core 2.18 such a value reaches filters and actions as an object that is not a
@@ -34,23 +34,23 @@ def decrypted(value: t.Any) -> t.Any:
     return to_text(value) if getattr(value, "__ENCRYPTED__", False) else value
 
 
-def decrypted_arguments(arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def decrypt_arguments(arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Return a task's ``arguments`` with every inline ``!vault`` value in them as a str.
 
     Up to ansible-core 2.18 the check of arguments fails for one that is to be kept out of logs.
     """
-    return {name: _decrypted_throughout(value) for name, value in arguments.items()}
+    return {name: _decrypt_throughout(value) for name, value in arguments.items()}
 
 
-def _decrypted_throughout(value: t.Any) -> t.Any:
+def _decrypt_throughout(value: t.Any) -> t.Any:
     if isinstance(value, dict):
-        return {key: _decrypted_throughout(item) for key, item in value.items()}
+        return {key: _decrypt_throughout(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_decrypted_throughout(item) for item in value]
-    return decrypted(value)
+        return [_decrypt_throughout(item) for item in value]
+    return decrypt(value)
 
 
-def first_undefined(*values: t.Any) -> Undefined | None:
+def find_undefined(*values: t.Any) -> Undefined | None:
     """Return the first of ``values`` that is undefined, None if all are defined.
 
     Up to ansible-core 2.18 a filter is called with undefined values and is to hand them on, so

@@ -371,6 +371,6 @@ def test_what_becomes_of_the_services(trial: Trial) -> None:
     trial.configure({"default_transport": "no-such", "master_service_disable": "relay.unix"})
     configuration = trial.read()
     assert trial.compare(configuration, "", "you@c.test").service is None
-    assert configuration.transport("relay") is None
-    assert configuration.transport("discard") is not None
-    assert [client.service for client in configuration.clients()] == ["smtp", "out1"]
+    assert configuration.find_transport("relay") is None
+    assert configuration.find_transport("discard") is not None
+    assert [client.service for client in configuration.list_clients()] == ["smtp", "out1"]

@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 from ansible_collections.mailops.ses.plugins.module_utils._options import (
     POSTFIX_RELAY,
-    controller_options,
+    derive_controller_options,
 )
 
 ROOT = Path(
@@ -52,7 +52,7 @@ OF_THE_ROLE = {
     "test_message_timeout",
 }
 
-OPTIONS = controller_options(POSTFIX_RELAY)
+OPTIONS = derive_controller_options(POSTFIX_RELAY)
 
 Spec = dict[str, dict[str, t.Any]]
 

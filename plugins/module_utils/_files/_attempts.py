@@ -19,28 +19,28 @@ from ._safe_path import SecretFileError
 if t.TYPE_CHECKING:
     from ._safe_path import Places
 
-__all__ = ["ATTEMPTS", "LeftInForceError", "cleaning_up", "explain", "uninterrupted"]
+__all__ = ["ATTEMPTS", "LeftActiveError", "defer_interrupts", "explain", "warn_of_failed_clean_up"]
 
 #: How often a run plans because somebody else has changed a file meanwhile.
 ATTEMPTS = 5
 
 
-class LeftInForceError(SecretFileError):
+class LeftActiveError(SecretFileError):
     """What has failed could not be undone: all is as after a killed run, and the next one goes on."""
 
 
 @contextlib.contextmanager
-def uninterrupted() -> t.Iterator[None]:
+def defer_interrupts() -> t.Iterator[None]:
     """Put off Ctrl-C until the body has ended: what has begun is finished, or undone, as a whole."""
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 @contextlib.contextmanager
-def cleaning_up(
+def warn_of_failed_clean_up(
     places: Places,
     problem: str,
     errors: tuple[type[Exception], ...] = (OSError, SecretFileError),

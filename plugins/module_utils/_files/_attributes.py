@@ -16,11 +16,11 @@ import typing as t
 
 from ._rights import check_can_give
 from ._safe_path import SecretFileError
-from ._safe_walk import safe_path
+from ._safe_walk import resolve_path
 from ._secret_mode import (
     lets_others_in,
+    list_trusted_ids,
     parse_mode,
-    trusted_ids,
 )
 
 if t.TYPE_CHECKING:
@@ -56,7 +56,7 @@ class FileAttributes:
         for path in paths:
             modes = [mode for mode in self._modes(path) if lets_others_in(mode, group, path, {0})]
             # Only now: most modes let nobody in, and to ask Postfix takes time.
-            groups = trusted_ids(mail_owner())[1] if modes else ()
+            groups = list_trusted_ids(mail_owner())[1] if modes else ()
             if any(lets_others_in(mode, group, path, groups) for mode in modes):
                 given = self._module.params
                 raise SecretFileError(
@@ -66,7 +66,7 @@ class FileAttributes:
                 )
 
     def repair(self, path: str, second: str | None = None) -> None:
-        """Give a file in force what it lacks; `second` is another name of the same file."""
+        """Give an active file what it lacks; `second` is another name of the same file."""
         self._set(second or path, path)
 
     def give(self, staged: str, target: str) -> None:
@@ -77,10 +77,10 @@ class FileAttributes:
         """
         module = self._module
         if module.selinux_enabled():
-            there = safe_path(target).status() is not None
-            known = module.selinux_context(_anchored(target)) if there else None
+            there = resolve_path(target).stat() is not None
+            known = module.selinux_context(_anchor(target)) if there else None
             context = known or module.selinux_default_context(target)
-            module.set_context_if_different(_anchored(staged), context, False)
+            module.set_context_if_different(_anchor(staged), context, False)
         self._set(staged, target)
 
     def _group(self) -> int | None:
@@ -98,7 +98,7 @@ class FileAttributes:
             yield given
             return
         now = [0o600]  # of what we have made ourselves
-        found = safe_path(path).status()
+        found = resolve_path(path).stat()
         if found:
             now.append(stat.S_IMODE(found.st_mode))
         for mode in now:
@@ -114,7 +114,7 @@ class FileAttributes:
     def _set(self, path: str, target: str) -> bool:
         arguments = self._module.load_file_common_arguments(self._module.params, path=target)
         # Through the directory's descriptor: ansible-core works with paths.
-        arguments["path"] = _anchored(path)
+        arguments["path"] = _anchor(path)
         with self._errors_name(path):
             return bool(self._module.set_fs_attributes_if_different(arguments, False, expand=False))
 
@@ -146,9 +146,9 @@ class SameAttributes(FileAttributes):
     def give(self, staged: str, target: str) -> None:
         """Give a staged file what the file has that it replaces; a new one is for us alone."""
         super().give(staged, target)
-        status = safe_path(target).status()
+        status = resolve_path(target).stat()
         if status:
-            descriptor = safe_path(staged).open(os.O_RDONLY)
+            descriptor = resolve_path(staged).open(os.O_RDONLY)
             try:
                 os.fchown(descriptor, status.st_uid, status.st_gid)
                 os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
@@ -156,5 +156,5 @@ class SameAttributes(FileAttributes):
                 os.close(descriptor)
 
 
-def _anchored(path: str) -> str:
-    return safe_path(path).anchored
+def _anchor(path: str) -> str:
+    return resolve_path(path).anchored

@@ -26,7 +26,7 @@ from ._safe_path import (
 if t.TYPE_CHECKING:
     from ._safe_path import SafePath
 
-__all__ = ["check_replaceable", "lock_holder"]
+__all__ = ["check_replaceable", "find_lock_holder"]
 
 _MOUNTS = "/proc/self/mountinfo"
 _LOCKS = "/proc/locks"
@@ -52,8 +52,8 @@ def check_replaceable(path: SafePath) -> None:
             " so it can't be replaced. Mount its directory instead, or run the task where the file"
             f" itself is. {UNCHANGED}"
         )
-    there = [directory.file(".")]
-    if directory.status(path.name) is not None:
+    there = [directory.get_path(".")]
+    if directory.stat(path.name) is not None:
         there.insert(0, path)
     for each in there:
         descriptor = each.open(os.O_RDONLY | os.O_NONBLOCK)
@@ -69,7 +69,7 @@ def check_replaceable(path: SafePath) -> None:
             )
 
 
-def lock_holder(descriptor: int) -> str:
+def find_lock_holder(descriptor: int) -> str:
     """The process that holds the lock of an open file, in words; "another process" if unknown."""
     found = os.fstat(descriptor)
     device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"

@@ -28,9 +28,9 @@ __all__ = [
     "SafePath",
     "SecretFileError",
     "UnsafePathError",
-    "described",
+    "describe_owner",
     "make_private",
-    "named",
+    "name_path_in",
 ]
 
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -96,11 +96,11 @@ class Directory:
         with contextlib.suppress(OSError):
             os.close(self.descriptor)
 
-    def file(self, name: str) -> SafePath:
+    def get_path(self, name: str) -> SafePath:
         """The path of a name in it."""
         return SafePath.of(self, name)
 
-    def anchored(self, name: str = "") -> str:
+    def anchor(self, name: str = "") -> str:
         """A path that leads through the descriptor, for functions and programs that want a path.
 
         A program has to inherit the descriptor. Where the system has no such paths, it is the
@@ -110,16 +110,16 @@ class Directory:
             return os.path.join(f"/proc/self/fd/{self.descriptor}", name)
         return os.path.join(self.path, name)
 
-    def status(self, name: str) -> os.stat_result | None:
+    def stat(self, name: str) -> os.stat_result | None:
         """What `name` itself is, None if it is not there."""
         try:
             return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
         except FileNotFoundError:
             return None
         except OSError as exc:
-            raise named(exc, os.path.join(self.path, name)) from None
+            raise name_path_in(exc, os.path.join(self.path, name)) from None
 
-    def names(self) -> list[str]:
+    def list_names(self) -> list[str]:
         """The names in it."""
         descriptor = os.open(".", os.O_RDONLY | _DIRECTORY, dir_fd=self.descriptor)
         try:
@@ -127,10 +127,10 @@ class Directory:
         finally:
             os.close(descriptor)
 
-    def own(self, name: str) -> Directory:
+    def open_own(self, name: str) -> Directory:
         """Open a directory in it that belongs to this user. Raises UnsafePathError otherwise."""
         path = os.path.join(self.path, name)
-        found = self.status(name)
+        found = self.stat(name)
         if found is not None and stat.S_ISDIR(found.st_mode):
             descriptor = os.open(name, os.O_RDONLY | _DIRECTORY, dir_fd=self.descriptor)
             directory = Directory(descriptor, path, self.places)
@@ -139,7 +139,7 @@ class Directory:
             if found.st_uid == os.geteuid():
                 return directory
         raise UnsafePathError(
-            f"{path} is in the way{'' if found is None else f' ({described(found)})'}: it should be"
+            f"{path} is in the way{'' if found is None else f' ({describe_owner(found)})'}: it should be"
             f" a directory that belongs to the user with the ID {os.geteuid()}, or not exist. Look"
             f" at it and remove it. {UNCHANGED}"
         )
@@ -149,9 +149,9 @@ class Directory:
         try:
             os.mkdir(name, 0o700, dir_fd=self.descriptor)
         except OSError as exc:
-            raise named(exc, os.path.join(self.path, name)) from None
-        made = self.own(name)
-        if made.names():
+            raise name_path_in(exc, os.path.join(self.path, name)) from None
+        made = self.open_own(name)
+        if made.list_names():
             raise UnsafePathError(f"{made.path} was exchanged by another user")
         make_private(made.descriptor, 0o700)
         return made
@@ -162,7 +162,7 @@ class Directory:
         try:
             os.fsync(descriptor)
         except OSError as exc:
-            raise named(exc, self.path) from None
+            raise name_path_in(exc, self.path) from None
         finally:
             os.close(descriptor)
 
@@ -183,7 +183,7 @@ class SafePath(str):
         path.name = name
         return path
 
-    def beside(self, name: str) -> SafePath:
+    def get_beside(self, name: str) -> SafePath:
         """Another name in the same directory."""
         return SafePath.of(self.directory, name)
 
@@ -193,20 +193,20 @@ class SafePath(str):
     @property
     def anchored(self) -> str:
         """As Directory.anchored()."""
-        return self.directory.anchored(self.name)
+        return self.directory.anchor(self.name)
 
     @property
     def descriptors(self) -> list[int]:
         """What a program has to inherit to use the anchored path."""
         return [self.directory.descriptor]
 
-    def status(self) -> os.stat_result | None:
+    def stat(self) -> os.stat_result | None:
         """What the file is, None if it is not there.
 
         Raises UnsafePathError if it is not a regular file, or perhaps another user's. While a
         relay is removed, such a name counts as not there, with a warning.
         """
-        found = self.directory.status(self.name)
+        found = self.directory.stat(self.name)
         problem = None if found is None else self._problem(found)
         if problem is None:
             return found
@@ -217,13 +217,13 @@ class SafePath(str):
 
     def find_safe(self) -> os.stat_result | None:
         """What the file is; None if it is not there, or if status() would not accept it."""
-        found = self.directory.status(self.name)
+        found = self.directory.stat(self.name)
         return None if found is None or self._problem(found) else found
 
     def read(self) -> bytes | None:
         """Its content, None if it is not there. Raises as status()."""
         self.note()
-        if self.status() is None:
+        if self.stat() is None:
             return None
         try:
             # O_NONBLOCK: another user may have put a FIFO there in the meantime.
@@ -255,7 +255,7 @@ class SafePath(str):
                 dir_fd=self.directory.descriptor,
             )
         except OSError as exc:
-            raise named(exc, self) from None
+            raise name_path_in(exc, self) from None
 
     def rename(self, target: SafePath) -> None:
         """Give it another name, instead of what has that.
@@ -272,7 +272,7 @@ class SafePath(str):
                 dst_dir_fd=target.directory.descriptor,
             )
         except OSError as exc:
-            raise named(exc, target) from None
+            raise name_path_in(exc, target) from None
         self.forget()
         target.directory.places.seen[target] = moved
 
@@ -287,7 +287,7 @@ class SafePath(str):
                 follow_symlinks=False,
             )
         except OSError as exc:
-            raise named(exc, self) from None
+            raise name_path_in(exc, self) from None
 
     def unlink(self) -> None:
         """Remove the name if it is there; what a link points to stays."""
@@ -297,7 +297,7 @@ class SafePath(str):
         except FileNotFoundError:
             return
         except OSError as exc:
-            raise named(exc, self) from None
+            raise name_path_in(exc, self) from None
         self.directory.places.seen[self] = None
 
     def refuse_changed(self) -> None:
@@ -310,18 +310,18 @@ class SafePath(str):
             )
 
     def _identity(self) -> Identity | None:
-        found = self.directory.status(self.name)
+        found = self.directory.stat(self.name)
         return found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
     def _problem(self, found: os.stat_result) -> str | None:
         if not stat.S_ISREG(found.st_mode):
             return (
-                f"{self} is not a regular file ({described(found)}), which root would follow or"
+                f"{self} is not a regular file ({describe_owner(found)}), which root would follow or"
                 " wait for. Look at it, and remove it if it should not be there"
             )
         if not self.directory.shared:
             return None
-        where = f"{self} ({described(found)}) is in a directory that other users can write to"
+        where = f"{self} ({describe_owner(found)}) is in a directory that other users can write to"
         if found.st_uid not in (0, os.geteuid()):
             return (
                 f"{where}, and does not belong to root: its owner decides what is in it. Look at it,"
@@ -337,11 +337,11 @@ class SafePath(str):
     def _own_names(self, found: os.stat_result) -> int:
         """How many names of a file an interrupted run of ours has left beside it."""
         count = 0
-        for name in self.directory.names():
+        for name in self.directory.list_names():
             if name.startswith(".") and name.endswith(".mailops"):
                 with contextlib.suppress(UnsafePathError):
-                    own = self.directory.own(name)
-                    each = (own.status(inside) for inside in own.names())
+                    own = self.directory.open_own(name)
+                    each = (own.stat(inside) for inside in own.list_names())
                     count += sum(bool(one and os.path.samestat(one, found)) for one in each)
         return count
 
@@ -362,7 +362,7 @@ def _remove_attribute(descriptor: int, name: str) -> None:
             raise
 
 
-def described(found: os.stat_result) -> str:
+def describe_owner(found: os.stat_result) -> str:
     try:
         owner = pwd.getpwuid(found.st_uid).pw_name
     except KeyError:
@@ -372,6 +372,6 @@ def described(found: os.stat_result) -> str:
     return f"{kind}, {text}" if kind and kind != "a directory" else text
 
 
-def named(exc: OSError, path: str) -> OSError:
+def name_path_in(exc: OSError, path: str) -> OSError:
     """The same error with the path instead of the name."""
     return OSError(exc.errno, os.strerror(exc.errno or errno.EIO), str(path))

@@ -24,14 +24,14 @@ from ._safe_path import (
     SafePath,
     SecretFileError,
     UnsafePathError,
-    described,
-    named,
+    describe_owner,
+    name_path_in,
 )
 
 if t.TYPE_CHECKING:
     from ._safe_path import Identity
 
-__all__ = ["MissingDirectoryError", "Places", "safe_path"]
+__all__ = ["MissingDirectoryError", "Places", "resolve_path"]
 
 _MOST_LINKS = 40
 
@@ -78,10 +78,10 @@ class Places:
             directory, name = self._walk(path)
             if not name:
                 raise SecretFileError(f"{path} is not a regular file. {UNCHANGED}")
-            self._found[path] = directory.file(name)
+            self._found[path] = directory.get_path(name)
         return self._found[path]
 
-    def directory(self, path: str) -> Directory:
+    def open_directory(self, path: str) -> Directory:
         """Open a directory. Raises as find()."""
         return self._walk(path, to_file=False)[0]
 
@@ -100,7 +100,7 @@ class Places:
             if name == "..":
                 parents = parents[:-1] or parents
                 continue
-            found = parents[-1].status(name)
+            found = parents[-1].stat(name)
             last = to_file and all(each in ("", ".") for each in pending)
             if found is not None and stat.S_ISLNK(found.st_mode):
                 problem = self._link_problem(parents[-1], name, found, path)
@@ -131,14 +131,14 @@ class Places:
         except FileNotFoundError:
             raise MissingDirectoryError(f"the directory {real} does not exist") from None
         except OSError as exc:
-            raise named(exc, real) from None
+            raise name_path_in(exc, real) from None
         directory = Directory(descriptor, real, self)
         self._check_directory(directory, path)
         return directory
 
     def _check_directory(self, directory: Directory, path: str) -> None:
         found = os.fstat(directory.descriptor)
-        what = f"the directory {directory.path} ({described(found)}), on the way to {path},"
+        what = f"the directory {directory.path} ({describe_owner(found)}), on the way to {path},"
         sticky = bool(found.st_mode & stat.S_ISVTX) and found.st_uid == 0
         directory.shared = found.st_uid not in (0, os.geteuid()) or bool(found.st_mode & 0o022)
         if found.st_uid not in (0, os.geteuid()):
@@ -161,7 +161,7 @@ class Places:
         self, directory: Directory, name: str, found: os.stat_result, path: str
     ) -> str | None:
         link = os.path.join(directory.path, name)
-        what = f"the symbolic link {link} ({described(found)}), on the way to {path},"
+        what = f"the symbolic link {link} ({describe_owner(found)}), on the way to {path},"
         if found.st_uid not in (0, os.geteuid()):
             return (
                 f"{what} belongs to another user, who decides where it leads. Look at it and remove"
@@ -189,6 +189,6 @@ def _is_encodable(path: str) -> bool:
     return True
 
 
-def safe_path(path: str) -> SafePath:
+def resolve_path(path: str) -> SafePath:
     """Resolve a path, if that has not been done yet. Raises as Places.find()."""
     return path if isinstance(path, SafePath) else Places().find(path)

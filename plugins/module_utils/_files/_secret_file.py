@@ -22,11 +22,11 @@ import time
 import typing as t
 
 from ._attempts import (
-    LeftInForceError,
-    cleaning_up,
+    LeftActiveError,
     explain,
+    warn_of_failed_clean_up,
 )
-from ._obstacles import lock_holder
+from ._obstacles import find_lock_holder
 from ._safe_path import (
     Directory,
     SafePath,
@@ -34,17 +34,17 @@ from ._safe_path import (
     UnsafePathError,
     make_private,
 )
-from ._safe_walk import safe_path
+from ._safe_walk import resolve_path
 
 __all__ = [
     "SecretFileError",
     "Staging",
     "activate",
-    "backup_name",
     "check_lock",
     "hold_lock",
     "is_kept",
-    "kept_name",
+    "make_backup_name",
+    "make_kept_name",
     "read_if_there",
     "remove_files",
     "replace_files",
@@ -77,22 +77,22 @@ def read_if_there(path: str) -> bytes | None:
     raise SecretFileError(f"{path} is not a regular file")
 
 
-def backup_name(path: str) -> SafePath:
+def make_backup_name(path: str) -> SafePath:
     """The name that ansible-core's modules give a backup made now.
 
     Raises SecretFileError if something has it.
     """
     now = time.strftime("%Y-%m-%d@%H:%M:%S~", time.localtime())
-    original = safe_path(path)
-    name = original.beside(f"{original.name}.{os.getpid()}.{now}")
-    if name.directory.status(name.name) is not None:
+    original = resolve_path(path)
+    name = original.get_beside(f"{original.name}.{os.getpid()}.{now}")
+    if name.directory.stat(name.name) is not None:
         raise SecretFileError(f"the backup {name} is there already")
     return name
 
 
-def kept_name(path: SafePath) -> SafePath:
+def make_kept_name(path: SafePath) -> SafePath:
     """The name beside `path` under which what it was is kept while a rotation is pending."""
-    return path.beside(_KEPT.format(path.name))
+    return path.get_beside(_KEPT.format(path.name))
 
 
 def is_kept(path: str) -> bool:
@@ -109,7 +109,7 @@ def check_lock(path: str) -> None:
     """
     lock = _beside(path, ".mailops.lock")
     if not lock.directory.places.removing:
-        lock.status()
+        lock.stat()
 
 
 @contextlib.contextmanager
@@ -121,7 +121,7 @@ def hold_lock(path: str, seconds: float) -> t.Iterator[None]:
     """
     lock = _beside(path, ".mailops.lock")
     check_lock(path)
-    if lock.directory.places.removing and lock.status() is None:
+    if lock.directory.places.removing and lock.stat() is None:
         lock.unlink()
     descriptor = lock.open(os.O_RDWR | os.O_CREAT | os.O_NONBLOCK)
     try:
@@ -141,7 +141,7 @@ def hold_lock(path: str, seconds: float) -> t.Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     raise SecretFileError(
-                        f"{lock_holder(descriptor)} has held the lock {lock} for {seconds:g} seconds."
+                        f"{find_lock_holder(descriptor)} has held the lock {lock} for {seconds:g} seconds."
                         " Most likely it is another run of this collection on this host: wait until"
                         f" that is over. If it hangs, end it (fuser -v {lock} shows it). Nothing was"
                         " changed"
@@ -169,7 +169,7 @@ class Staging:
 
         Raises UnsafePathError if something else is there, as remove() does.
         """
-        if self.directory.directory.status(self.directory.name) is None:
+        if self.directory.directory.stat(self.directory.name) is None:
             return False
         if not self._is_to_unlink():
             self._open_left()
@@ -186,7 +186,7 @@ class Staging:
         """
         self._inside = None
         where = self.directory.directory
-        if where.status(self.directory.name) is None:
+        if where.stat(self.directory.name) is None:
             return
         if self._is_to_unlink():
             self.directory.unlink()
@@ -197,16 +197,18 @@ class Staging:
 
     def clean_up(self) -> None:
         """Remove it when the work is done, or undone."""
-        with cleaning_up(self.directory.directory.places, f"{self.directory} can't be removed"):
+        with warn_of_failed_clean_up(
+            self.directory.directory.places, f"{self.directory} can't be removed"
+        ):
             self.remove()
 
-    def folder(self) -> Directory:
+    def make_folder(self) -> Directory:
         """Make a new directory of mode 0700 in it."""
-        return self._opened().make(os.urandom(8).hex())
+        return self._open().make(os.urandom(8).hex())
 
     def write(self, content: bytes, path: SafePath | None = None) -> SafePath:
         """Write a new file of mode 0600 in it, or in a folder() of it; returns its path."""
-        path = path or self._new()
+        path = path or self._make_path()
         descriptor = path.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             with open(descriptor, "wb") as file:
@@ -218,7 +220,7 @@ class Staging:
 
     def write_like(self, content: bytes, like: str) -> SafePath:
         """Write a new file in it with the owner of `like`, for nobody else to read; its path."""
-        pattern = safe_path(like).status()
+        pattern = resolve_path(like).stat()
         path = self.write(content)
         if pattern:
             descriptor = path.open(os.O_RDONLY)
@@ -230,31 +232,31 @@ class Staging:
         return path
 
     @contextlib.contextmanager
-    def second_name(self, path: SafePath) -> t.Iterator[SafePath]:
+    def link_second_name(self, path: SafePath) -> t.Iterator[SafePath]:
         """A second name of a file where nobody else can exchange it, if it is there and safe."""
         self.create()
         try:
-            second = self._new()
+            second = self._make_path()
             path.link(second)
-            found = second.directory.status(second.name)
+            found = second.directory.stat(second.name)
             if found is None or not stat.S_ISREG(found.st_mode) or found.st_nlink != 2:
                 raise UnsafePathError(f"{path} was exchanged by another user")
             yield second
         finally:
             self.clean_up()
 
-    def _opened(self) -> Directory:
+    def _open(self) -> Directory:
         if self._inside is None:
-            self._inside = self.directory.directory.own(self.directory.name)
+            self._inside = self.directory.directory.open_own(self.directory.name)
         return self._inside
 
-    def _new(self) -> SafePath:
-        return self._opened().file(os.urandom(8).hex())
+    def _make_path(self) -> SafePath:
+        return self._open().get_path(os.urandom(8).hex())
 
     def _open_left(self) -> Directory:
         """What a killed process left. In a directory of others' it could be anything of root's."""
-        left = self.directory.directory.own(self.directory.name)
-        strange = [name for name in left.names() if not _STAGED_NAME.match(name)]
+        left = self.directory.directory.open_own(self.directory.name)
+        strange = [name for name in left.list_names() if not _STAGED_NAME.match(name)]
         if strange and self.directory.directory.shared:
             raise UnsafePathError(
                 f"{left.path} is in the way: it holds {strange[0]!r}, which this collection did not"
@@ -265,7 +267,7 @@ class Staging:
     def _is_to_unlink(self) -> bool:
         """Whether there is a name that can be removed at once, and a relay is removed."""
         where = self.directory.directory
-        found = where.status(self.directory.name)
+        found = where.stat(self.directory.name)
         return where.places.removing and found is not None and not stat.S_ISDIR(found.st_mode)
 
 
@@ -284,8 +286,8 @@ def activate(staged: t.Sequence[tuple[str, str]]) -> t.Iterator[None]:
 
     If the body fails, or a rename, all targets are again the files that they were, with their
     inodes; those that were not there are gone. What somebody else has changed meanwhile stays, and
-    then, with LeftInForceError, so does all that came before it. For Ctrl-C not to come in between,
-    use it uninterrupted().
+    then, with LeftActiveError, so does all that came before it. For Ctrl-C not to come in between,
+    use it in defer_interrupts().
     """
     pairs = _safe(staged)
     for path, _target in pairs:
@@ -294,27 +296,27 @@ def activate(staged: t.Sequence[tuple[str, str]]) -> t.Iterator[None]:
     try:
         for path, target in pairs:
             # A second name beside the staged file, so in the same file system as the target.
-            former: SafePath | None = path.beside(path.name + ".former")
+            previous: SafePath | None = path.get_beside(path.name + ".former")
             try:
-                target.link(path.beside(path.name + ".former"))
+                target.link(path.get_beside(path.name + ".former"))
             except FileNotFoundError:
-                former = None
+                previous = None
             path.rename(target)
-            done.append((target, former))
+            done.append((target, previous))
         _sync_directories(target for _path, target in pairs)
         yield
-    except LeftInForceError:
+    except LeftActiveError:
         raise
     except BaseException:
         try:
-            for target, former in reversed(done):
-                if former:
-                    former.rename(target)
+            for target, previous in reversed(done):
+                if previous:
+                    previous.rename(target)
                 else:
                     target.unlink()
             _sync_directories(target for target, _former in done)
         except (OSError, SecretFileError) as exc:
-            raise LeftInForceError(
+            raise LeftActiveError(
                 f"the run failed, and what it had done could not be undone: {explain(exc)}. The next run"
                 " goes on from there"
             ) from None
@@ -329,22 +331,22 @@ def remove_files(paths: t.Sequence[SafePath]) -> None:
 
 
 def _beside(path: str, suffix: str) -> SafePath:
-    file = safe_path(path)
-    return file.beside(f".{file.name}{suffix}")
+    file = resolve_path(path)
+    return file.get_beside(f".{file.name}{suffix}")
 
 
 def _safe(staged: t.Sequence[tuple[str, str]]) -> list[tuple[SafePath, SafePath]]:
-    return [(safe_path(path), safe_path(target)) for path, target in staged]
+    return [(resolve_path(path), resolve_path(target)) for path, target in staged]
 
 
 def _empty(directory: Directory) -> None:
-    for name in directory.names():
-        found = directory.status(name)
+    for name in directory.list_names():
+        found = directory.stat(name)
         if found is not None and stat.S_ISDIR(found.st_mode):
-            _empty(directory.own(name))
+            _empty(directory.open_own(name))
             os.rmdir(name, dir_fd=directory.descriptor)
         else:
-            path = directory.file(name)
+            path = directory.get_path(name)
             path.forget()
             path.unlink()
 

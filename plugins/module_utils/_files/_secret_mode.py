@@ -17,7 +17,7 @@ import typing as t
 
 from ._safe_path import SecretFileError
 
-__all__ = ["lets_others_in", "parse_mode", "trusted_ids"]
+__all__ = ["lets_others_in", "list_trusted_ids", "parse_mode"]
 
 _QUOTED = "Write it in quotes, as an octal number: mode: '0600'. Nothing was changed"
 
@@ -25,7 +25,7 @@ _QUOTED = "Write it in quotes, as an octal number: mode: '0600'. Nothing was cha
 def lets_others_in(mode: int, group: int | None, path: str, groups: t.Collection[int]) -> bool:
     """Whether others can read or change a file with this mode and group at the real `path`.
 
-    `groups` are those that may, see trusted_ids(); the group None is none of them. A directory
+    `groups` are those that may, see list_trusted_ids(); the group None is none of them. A directory
     above that others can't enter keeps them out. Raises OSError if one is not there.
     """
     for_all = bool(mode & 0o006)
@@ -41,7 +41,7 @@ def lets_others_in(mode: int, group: int | None, path: str, groups: t.Collection
     return for_all or for_group
 
 
-def trusted_ids(mail_owner: str) -> tuple[set[int], set[int]]:
+def list_trusted_ids(mail_owner: str) -> tuple[set[int], set[int]]:
     """The users and groups that may read passwords: root's, and those of Postfix's own user."""
     try:
         owner = pwd.getpwnam(mail_owner)

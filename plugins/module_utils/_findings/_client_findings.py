@@ -13,8 +13,8 @@ import typing as t
 from .._postfix._configuration import FILE_SETTINGS
 from .._postfix._destination import MECHANISM_FILTER as FILTER
 from .._postfix._destination import MECHANISMS
-from .._postfix._main_cf import tokens
-from .._postfix._map_entry import text
+from .._postfix._main_cf import split_tokens
+from .._postfix._map_entry import decode
 from .._postfix._search import UnansweredError, UnusableTableError, matches_list
 from .._postfix._table_name import parse_table_name
 from .._postfix._tls import CHECKED_LEVELS, GOOD_ENOUGH, OPTIONAL_LEVELS, allows_tls_1_2
@@ -53,7 +53,7 @@ from ._route_kinds import (
     TLS_NOT_VERIFIED_PER_SITE,
     TLS_OPTIONAL_BY_SERVICE,
 )
-from ._where import remove_setting, setting_place, show_value
+from ._where import locate_setting, remove_setting, show_value
 
 if t.TYPE_CHECKING:
     from .._postfix._configuration import Configuration
@@ -61,7 +61,7 @@ if t.TYPE_CHECKING:
     from .._postfix._tls_policy import Tls
     from ._finding import Finding, Kind
 
-__all__ = ["client_findings"]
+__all__ = ["find_client_mistakes"]
 
 _AUTH = "smtp_sasl_auth_enable"
 _MAPS = "smtp_sasl_password_maps"
@@ -77,7 +77,7 @@ _GRADES = ("export", "low", "medium", "high")
 _EXCLUDE_ALL = ("all", "tls")
 
 
-def client_findings(
+def find_client_mistakes(
     configuration: Configuration,
     destination: Destination,
     level: str = "secure",
@@ -120,17 +120,17 @@ class _Client:
         """A finding about a setting of the client."""
         own = name in self._client.own
         more = {
-            "where": setting_place(self._configuration, name, self._path),
+            "where": locate_setting(self._configuration, name, self._path),
             "command": remove_setting(self._configuration, name, self._path),
             "directory": self._configuration.directory,
             "setting": name,
-            "value": show_value(self._client.says(name)),
+            "value": show_value(self._client.get(name)),
             "service": self._client.service,
             "level": redact(str(self._tls.level)),
             "table": redact(self._table or ""),
             **values,
         }
-        file, _line = self._configuration.line(name, self._path)
+        file, _line = self._configuration.locate(name, self._path)
         kept = {part: value for part, value in more.items() if part in kind.parts}
         return find(kind, file if own else self._main_cf, self._destination.shown_text, **kept)
 
@@ -174,22 +174,22 @@ class _Client:
         if name not in client.own and name not in self._configuration.lines:
             # Its default is the other one's value, which the service may have for itself.
             name = _TLS_OPTIONS
-        if "noplaintext" in tokens(client.says(name)):
+        if "noplaintext" in split_tokens(client.get(name)):
             yield self._finds(SASL_NOPLAINTEXT, name)
-        if client.says(_SASL_TYPE) not in ("", "cyrus"):
+        if client.get(_SASL_TYPE) not in ("", "cyrus"):
             yield self._finds(SASL_TYPE, _SASL_TYPE)
-        if client.says(FILTER) and not self._allows_mechanisms():
+        if client.get(FILTER) and not self._allows_mechanisms():
             yield self._finds(MECHANISM_FILTER, FILTER)
         if self._table and _MAPS in client.own:
-            maps = [str(parse_table_name(token)) for token in tokens(client.says(_MAPS))]
+            maps = [str(parse_table_name(token)) for token in split_tokens(client.get(_MAPS))]
             if self._table not in maps:
                 yield self._finds(OTHER_PASSWORD_MAPS, _MAPS)
-        if client.says(_SOFT_BOUNCE).lower() == "no":
+        if client.get(_SOFT_BOUNCE).lower() == "no":
             yield self._finds(AUTH_SOFT_BOUNCE_OFF, _SOFT_BOUNCE)
 
     def _allows_mechanisms(self) -> bool:
         """Whether the filter leaves a mechanism of SES's. Unknown counts as yes."""
-        value = self._client.says(FILTER)
+        value = self._client.get(FILTER)
         try:
             return any(matches_list(self._configuration, value, each) for each in MECHANISMS)
         except UnansweredError:
@@ -203,23 +203,24 @@ class _Client:
         prefix = "mandatory_" if is_mandatory else ""
         if tls.protocols and not allows_tls_1_2(tls.protocols):
             name = f"smtp_tls_{prefix}protocols"
-            is_policy = tls.protocols != client.says(name)
+            is_policy = tls.protocols != client.get(name)
             values = {"value": show_value(tls.protocols)}
             yield self._finds(PROTOCOLS, POLICIES if is_policy else name, **values)
         if not is_mandatory:
             return
-        grade = client.says("smtp_tls_mandatory_ciphers").lower()
+        grade = client.get("smtp_tls_mandatory_ciphers").lower()
         if grade and grade not in _GRADES:
             yield self._finds(CIPHERS, "smtp_tls_mandatory_ciphers")
         for name in ("smtp_tls_exclude_ciphers", "smtp_tls_mandatory_exclude_ciphers"):
             if any(
-                each.lower() in _EXCLUDE_ALL for each in tokens(client.says(name).replace(":", " "))
+                each.lower() in _EXCLUDE_ALL
+                for each in split_tokens(client.get(name).replace(":", " "))
             ):
                 yield self._finds(CIPHERS, name)
         if tls.level in ("secure", "verify") and tls.match and not self._has_name(tls.match):
             kind = "secure" if tls.level == "secure" else "verify"
             name = f"smtp_tls_{kind}_cert_match"
-            if tls.match == tokens(client.says(name).replace(":", " ")):
+            if tls.match == split_tokens(client.get(name).replace(":", " ")):
                 yield self._finds(CERTIFICATE_MATCH, name)
             else:
                 value = show_value(":".join(tls.match))
@@ -238,16 +239,18 @@ class _Client:
     def _files(self) -> t.Iterator[Finding]:
         """Those that are not there. The newer setting replaces the older ones."""
         client = self._client
-        names = [_CHAIN] if client.says(_CHAIN) else [*FILE_SETTINGS]
+        names = [_CHAIN] if client.get(_CHAIN) else [*FILE_SETTINGS]
         if _CA_FILE in client.own:
             names.append(_CA_FILE)
         if _ANCHORS not in names:
             names.append(_ANCHORS)
         for name in names:
-            if name.endswith("key_file") and not client.says(name.replace("key_file", "cert_file")):
+            if name.endswith("key_file") and not client.get(name.replace("key_file", "cert_file")):
                 continue
             missing = [
-                path for path in tokens(client.says(name)) if path in self._configuration.missing
+                path
+                for path in split_tokens(client.get(name))
+                if path in self._configuration.missing
             ]
             # The default of a key's setting is the certificate's.
             inherited = name.endswith("key_file") and name not in client.own
@@ -259,15 +262,15 @@ class _Client:
         if self._client.is_on("smtp_never_send_ehlo"):
             yield self._finds(EHLO_DISABLED, "smtp_never_send_ehlo")
         discarded = {
-            each.lower() for each in tokens(self._client.says("smtp_discard_ehlo_keywords"))
+            each.lower() for each in split_tokens(self._client.get("smtp_discard_ehlo_keywords"))
         }
         if discarded & _NEEDED_KEYWORDS:
             yield self._finds(EHLO_DISABLED, "smtp_discard_ehlo_keywords")
-        for token in tokens(self._client.says(_EHLO_MAPS)):
+        for token in split_tokens(self._client.get(_EHLO_MAPS)):
             table = self._configuration.tables[token]
             values = [*table.values.values()]
-            found = [*self._configuration.results.get(token, ()), *map(text, values)]
-            if any(_NEEDED_KEYWORDS & {*tokens(each.lower())} for each in found):
+            found = [*self._configuration.results.get(token, ()), *map(decode, values)]
+            if any(_NEEDED_KEYWORDS & {*split_tokens(each.lower())} for each in found):
                 # Which addresses the server has, nobody knows before.
                 kind = EHLO_DISABLED if table.type == "static" else EHLO_DISABLED_BY_ADDRESS
                 yield self._finds(kind, _EHLO_MAPS, table=redact(token))

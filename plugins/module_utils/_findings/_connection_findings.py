@@ -16,7 +16,7 @@ import re
 import typing as t
 
 from .._postfix._destination import BIND_ADDRESSES, PROTOCOLS, TIMEOUTS
-from .._postfix._main_cf import tokens
+from .._postfix._main_cf import split_tokens
 from ._connection_kinds import (
     ADDRESS_FAMILY,
     BIND_ADDRESS_INVALID,
@@ -46,18 +46,18 @@ def connection_findings(
 ) -> t.Iterator[tuple[Kind, str]]:
     """The kinds of what is wrong, each with the setting that it is about."""
     client = destination.client
-    families = [each.lower() for each in tokens(client.says(PROTOCOLS))]
+    families = [each.lower() for each in split_tokens(client.get(PROTOCOLS))]
     has_ipv4_alone = _IPV4_ALONE.fullmatch(destination.host) is not None
     if has_ipv4_alone and families and not {"all", "ipv4"} & {*families}:
         yield ADDRESS_FAMILY, PROTOCOLS
     for name, family in BIND_ADDRESSES.items():
         is_used = not families or "all" in families or family in families
-        if client.says(name) and is_used and (family == "ipv4" or not has_ipv4_alone):
-            kind = _judge_address(configuration, client.says(name), client.is_on(_ENFORCE))
+        if client.get(name) and is_used and (family == "ipv4" or not has_ipv4_alone):
+            kind = _judge_address(configuration, client.get(name), client.is_on(_ENFORCE))
             if kind:
                 yield kind, name
     for name in TIMEOUTS:
-        value = client.says(name)
+        value = client.get(name)
         match = _TIME.fullmatch(value)
         is_off = value == _OFF and name == "smtp_connect_timeout"
         if match and not is_off:

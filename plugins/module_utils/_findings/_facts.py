@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from .._postfix._destination import host_of
+from .._postfix._destination import parse_host
 from .._smtp._server import is_ses_host, region_of_endpoint
 
 if t.TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Entry:
     """An entry of a password map.
 
     `folded` is the key as Postfix compares it; `key` and `username` are redacted, the user
-    name None where it may be a secret. `in_force` says that Postfix would find it now, rather
+    name None where it may be a secret. `is_active` says that Postfix would find it now, rather
     than once the table is made again. Entries with one login have the same `login`, a number
     that says nothing about it.
     """
@@ -57,23 +57,23 @@ class Entry:
     folded: bytes
     key: str
     line: int | None = None
-    in_force: bool = True
+    is_active: bool = True
     username: str | None = None
     username_problem: str | None = None
     version: int | None = None
-    raw_secret: bool = False
+    is_raw_secret: bool = False
     match: Match | None = None
     login: int = field(default=0, compare=False, repr=False)
 
     @property
     def is_for_ses(self) -> bool:
         """Whether the key names a host of one of SES's SMTP systems."""
-        return is_ses_host(host_of(self.key) or "")
+        return is_ses_host(parse_host(self.key) or "")
 
     @property
     def key_region(self) -> str | None:
         """The region of the SES endpoint that the key names."""
-        return region_of_endpoint(host_of(self.key) or "")
+        return region_of_endpoint(parse_host(self.key) or "")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class MapFacts:
     """A password map.
 
     `settings` are those that name it: a parameter of main.cf, or service/type/parameter of
-    master.cf, as `postconf -P` has it. `entries_known` says that `entries` are all that the table
+    master.cf, as `postconf -P` has it. `are_entries_known` says that `entries` are all that the table
     and its source have.
     """
 
@@ -100,9 +100,9 @@ class MapFacts:
     mode: str | None = None
     table_path: str | None = None
     type: str = ""
-    source_missing: bool = False
-    source_denied: bool = False
-    older: bool = False
+    is_source_missing: bool = False
+    is_source_denied: bool = False
+    is_older: bool = False
     entries: tuple[Entry, ...] = ()
     #: Lines of the source that are no entry for Postfix, and those of keys that were there before.
     ignored_lines: tuple[int, ...] = ()
@@ -110,11 +110,11 @@ class MapFacts:
     #: Whether table and source have other entries.
     differs: bool = False
     #: Whether proxymap, which is to read the table, may not.
-    closed_to_proxymap: bool = False
-    complete: bool = True
-    inline: bool = False
+    is_closed_to_proxymap: bool = False
+    is_complete: bool = True
+    is_inline: bool = False
     settings: tuple[str, ...] = ()
-    entries_known: bool = True
+    are_entries_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,12 @@ class DeferredMail:
     count: int
     oldest: float  # seconds
     servers: tuple[str, ...]
-    more: bool = False
+    has_more: bool = False
 
 
 @dataclass(frozen=True)
 class InstanceFacts:
-    """One instance. `uses_known` says that there are no other destinations than in `uses`.
+    """One instance. `are_uses_known` says that there are no other destinations than in `uses`.
 
     `configuration` and `flows` are the model of where mail goes. `maps` are all password maps,
     `asked_maps` has the indexes in it of those that a client asks, in its order, by the name of its
@@ -139,21 +139,21 @@ class InstanceFacts:
     name: str
     directory: str
     mail_version: str
-    running: bool
+    is_running: bool
     utf8: bool
     client: Client
     configuration: Configuration
     flows: Flows
     relayhost: tuple[str, ...] = ()
     uses: tuple[Use, ...] = ()
-    uses_known: bool = True
+    are_uses_known: bool = True
     maps: tuple[MapFacts, ...] = ()
     asked_maps: t.Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     other_tables: tuple[tuple[str, str, State], ...] = ()
     open_files: tuple[OpenFile, ...] = ()
     ca_problem: str | None = None
     sasl_directories: tuple[str, ...] = ()
-    sasl_can_log_in: bool = True
+    can_sasl_log_in: bool = True
     deferred: DeferredMail | None = None
 
     @property
@@ -161,6 +161,6 @@ class InstanceFacts:
         """The path of main.cf."""
         return f"{self.directory}/main.cf"
 
-    def maps_of(self, client: Client) -> tuple[MapFacts, ...]:
+    def list_maps(self, client: Client) -> tuple[MapFacts, ...]:
         """The maps that a client asks, in its order."""
         return tuple(self.maps[number] for number in self.asked_maps.get(client.service, ()))

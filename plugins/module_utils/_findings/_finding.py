@@ -12,7 +12,7 @@ import string
 import typing as t
 from dataclasses import dataclass
 
-__all__ = ["SEVERITIES", "Finding", "Kind", "by_severity", "find"]
+__all__ = ["SEVERITIES", "Finding", "Kind", "find", "sort_by_severity"]
 
 #: Most severe first. A host without an answer is "unknown": it may have any of the others.
 SEVERITIES = ("critical", "unknown", "warning", "notice")
@@ -68,7 +68,7 @@ class Finding:
         """The place of its severity, 0 for the most severe."""
         return SEVERITIES.index(self.severity)
 
-    def shown(self, config_directory: str | None) -> dict[str, t.Any]:
+    def show(self, config_directory: str | None) -> dict[str, t.Any]:
         """The finding as a result has it, without a directory if it is about the whole host."""
         return {
             "id": self.id,
@@ -111,6 +111,6 @@ def find(
     )
 
 
-def by_severity(found: t.Iterable[Finding]) -> list[Finding]:
+def sort_by_severity(found: t.Iterable[Finding]) -> list[Finding]:
     """The findings, most severe first, each once."""
     return sorted(dict.fromkeys(found), key=lambda each: each.rank)

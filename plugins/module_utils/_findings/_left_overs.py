@@ -24,7 +24,7 @@ import stat
 import time
 import typing as t
 
-from .._ses._smtp_password import password_version
+from .._ses._smtp_password import find_password_version
 from ._finding import Finding, find
 from ._host_kinds import LEFT_OVER_MODULE, LEFT_OVER_RESULT, LEFT_OVER_SEARCH_INCOMPLETE
 
@@ -75,7 +75,7 @@ def find_left_overs(
     sees those of all users. Raises nothing: what can't be opened has nothing for this user.
     """
     search = _Search(places or Places())
-    found = [*itertools.islice(search.left_overs(remote_tmp), _MOST_FINDINGS + 1)]
+    found = [*itertools.islice(search.find_all(remote_tmp), _MOST_FINDINGS + 1)]
     running = _running_modules(search.places.processes) if found else ""
     findings = [
         finding
@@ -96,10 +96,10 @@ class _Search:
         self.stopped_at = ""
         self._deadline = time.monotonic() + _SECONDS
 
-    def left_overs(self, remote_tmp: str) -> t.Iterator[Finding]:
+    def find_all(self, remote_tmp: str) -> t.Iterator[Finding]:
         for name, home in self._homes():
             for each in dict.fromkeys([_DEFAULT_REMOTE_TMP, remote_tmp or _DEFAULT_REMOTE_TMP]):
-                yield from self._modules(*_expanded(each, name, home))
+                yield from self._modules(*_expand(each, name, home))
             yield from self._jobs(home)
         for directory in self.places.for_all:
             yield from self._modules(directory, "")
@@ -143,14 +143,14 @@ class _Search:
                 path = os.path.join(home, _ASYNC_DIRECTORY, job)
                 yield find(LEFT_OVER_RESULT, path, path=path)
 
-    def _names(self, trusted: str, below: str, is_wanted: _Pattern) -> t.Iterator[str]:
+    def _names(self, trusted: str, below: str, is_match: _Pattern) -> t.Iterator[str]:
         """Yield names in a directory until time is up, none if it can't be opened."""
         names: list[str] = []
         with _directory(trusted, below) as descriptor:
             if descriptor is not None:
                 with contextlib.suppress(OSError), os.scandir(descriptor) as entries:
                     some = itertools.islice(entries, _MOST_ENTRIES)
-                    names = [entry.name for entry in some if is_wanted(entry.name)]
+                    names = [entry.name for entry in some if is_match(entry.name)]
         self._limit(len(names) <= _MOST_NAMES, trusted, below)
         for name in sorted(names[:_MOST_NAMES]):
             if not self._limit(time.monotonic() < self._deadline, trusted, below):
@@ -163,7 +163,7 @@ class _Search:
         return is_kept
 
 
-def _expanded(remote_tmp: str, user: str, home: str) -> tuple[str, str]:
+def _expand(remote_tmp: str, user: str, home: str) -> tuple[str, str]:
     """Return `remote_tmp` of a user as a directory to trust, and what is below it."""
     if remote_tmp.startswith("~/"):
         return home, remote_tmp[2:]
@@ -211,7 +211,7 @@ def _has_password(name: str, directory: int) -> bool:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return False
         text = file.read(_MOST_BYTES).decode("utf-8", "replace")
-    return any(map(password_version, _PASSWORD(text)))
+    return any(map(find_password_version, _PASSWORD(text)))
 
 
 def _is_below(path: str, mounts: t.Iterable[str]) -> bool:

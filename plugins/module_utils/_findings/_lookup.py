@@ -12,9 +12,9 @@ import os
 import typing as t
 from dataclasses import dataclass
 
-from .._postfix._destination import Destination, destinations
+from .._postfix._destination import Destination, parse_destinations
 from .._postfix._flows import FlowKind
-from .._postfix._login_keys import SENDERS_OWN, login_keys
+from .._postfix._login_keys import SENDERS_OWN, list_login_keys
 from .._postfix._lookup_table import ANY_KEY
 from .._postfix._map_entry import fold
 from ._facts import (
@@ -26,7 +26,7 @@ from ._facts import (
 if t.TYPE_CHECKING:
     from .._postfix._flows import Flows
 
-__all__ = ["Lookups", "find_uses", "look_up", "senders_keys"]
+__all__ = ["Lookups", "find_sender_keys", "find_uses", "look_up"]
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ def find_uses(flows: Flows) -> tuple[Use, ...]:
     for flow in flows.flows:
         sender = flow.key if flow.kind == FlowKind.SENDER and "@" in flow.key else None
         if flow.kind != FlowKind.FILTER and flow.route.client:
-            found = destinations(flow.route.nexthop, flow.route.client)
+            found = parse_destinations(flow.route.nexthop, flow.route.client)
             uses += [Use(destination, sender) for destination in found]
     return tuple(dict.fromkeys(uses))
 
 
-def senders_keys(entries: t.Iterable[Entry]) -> list[str]:
+def find_sender_keys(entries: t.Iterable[Entry]) -> list[str]:
     """The keys that are addresses or @domain."""
     return [entry.key.lower() for entry in entries if "@" in entry.key]
 
@@ -69,7 +69,7 @@ def look_up(facts: InstanceFacts) -> Lookups:
             {
                 entry.folded: offset + number
                 for number, entry in enumerate(each.entries)
-                if entry.in_force
+                if entry.is_active
             }
         )
     servers: dict[int, list[Destination]] = {}
@@ -82,7 +82,11 @@ def look_up(facts: InstanceFacts) -> Lookups:
             for key in _keys(use, facts.utf8)
             for number in asked
         ]
-        hits = list(dict.fromkeys(of_map[key] for of_map, key in found_in if key in of_map))
+        hits = list(
+            dict.fromkeys(
+                entries_by_key[key] for entries_by_key, key in found_in if key in entries_by_key
+            )
+        )
         if not hits:
             without.append(use)
             continue
@@ -98,5 +102,5 @@ def look_up(facts: InstanceFacts) -> Lookups:
 
 def _keys(use: Use, utf8: bool) -> list[bytes]:
     sender = use.sender if use.destination.client.is_on(SENDERS_OWN) else None
-    keys = login_keys(use.destination.host, use.destination.text, sender)
+    keys = list_login_keys(use.destination.host, use.destination.text, sender)
     return list(dict.fromkeys(fold(os.fsencode(key), utf8) for key in keys))

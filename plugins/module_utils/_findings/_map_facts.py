@@ -18,16 +18,16 @@ from dataclasses import replace
 
 from .._files._secret_mode import (
     lets_others_in,
-    trusted_ids,
+    list_trusted_ids,
 )
 from .._postfix._lookup_table import State
-from .._postfix._map_entry import shown_key, text
+from .._postfix._map_entry import decode, show_key
 from .._ses._redaction import redact_entry
 from .._ses._secret_mistakes import has_iam_form
 from .._ses._smtp_password import (
     SesSmtpError,
     check_access_key,
-    password_version,
+    find_password_version,
 )
 from ._facts import (
     Entry,
@@ -40,7 +40,7 @@ if t.TYPE_CHECKING:
     from .._postfix._password_map import PasswordMap
     from .._ses._candidate_digests import Candidates
 
-__all__ = ["map_facts", "open_file", "open_files"]
+__all__ = ["open_file", "open_files", "read_map_facts"]
 
 _TABLE_SUFFIXES = (".db", ".lmdb", ".cdb", ".pag", ".dir")
 # Copies that ansible-core's modules, editors, package managers and people make.
@@ -50,7 +50,7 @@ _COPY = re.compile(
 )
 
 
-def map_facts(
+def read_map_facts(
     table: Table, candidates: Candidates, mail_owner: str, settings: t.Iterable[str] = ()
 ) -> MapFacts:
     """What is to be known about a password map, which these settings name."""
@@ -64,22 +64,22 @@ def map_facts(
         mode=_mode(table.path),
         table_path=table.table_path,
         type=table.type,
-        source_missing=bool(table.path) and not os.path.lexists(table.path or ""),
-        source_denied=table.source_denied,
-        older=table.older,
+        is_source_missing=bool(table.path) and not os.path.lexists(table.path or ""),
+        is_source_denied=table.is_source_denied,
+        is_older=table.is_older,
         entries=tuple(_facts(table, of_source, candidates)),
         ignored_lines=_ignored_lines(source) if source else (),
-        repeated=tuple(_repeated(source)) if source else (),
-        closed_to_proxymap=table.proxied and _is_closed(table.table_path, mail_owner),
+        repeated=tuple(_list_repeated(source)) if source else (),
+        is_closed_to_proxymap=table.is_proxied and _is_closed(table.table_path, mail_owner),
         differs=source is not None and values != table.values,
-        complete=table.complete,
-        inline=table.inline,
+        is_complete=table.is_complete,
+        is_inline=table.is_inline,
         settings=tuple(settings),
-        entries_known=_entries_known(table),
+        are_entries_known=_are_entries_known(table),
     )
 
 
-def _entries_known(table: Table) -> bool:
+def _are_entries_known(table: Table) -> bool:
     """Whether every entry is known: those that Postfix finds, and those of the source."""
     if table.state is State.MISSING:
         return table.source is not None
@@ -107,7 +107,7 @@ def open_file(path: str, what: str, mail_owner: str) -> OpenFile | None:
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return None
         real = os.path.realpath(path)
-        users, groups = trusted_ids(mail_owner)
+        users, groups = list_trusted_ids(mail_owner)
         is_open = lets_others_in(status.st_mode, status.st_gid, real, groups)
         if status.st_uid in users and not is_open:
             return None
@@ -126,7 +126,8 @@ def _facts(
     spelled = {}
     if table.source is not None:
         spelled = {
-            folded: table.source.entry(number)[0] for folded, number in table.source.first.items()
+            folded: table.source.parse_entry(number)[0]
+            for folded, number in table.source.first.items()
         }
     for folded in [*of_source, *sorted(key for key in table.values if key not in of_source)]:
         line, value = of_source.get(folded, (None, None))
@@ -137,16 +138,16 @@ def _facts(
             its_line = line if current == value else None
             yield _with_value(replace(of_table, line=its_line), key, current, candidates)
         if value is not None and value != current:
-            outdated = replace(of_table, line=line, in_force=False)
+            outdated = replace(of_table, line=line, is_active=False)
             yield _with_value(outdated, key, value, candidates)
 
 
 def _with_value(entry: Entry, key: bytes, value: bytes, candidates: Candidates) -> Entry:
     name, colon, password = value.partition(b":")
-    shown = redact_entry(text(key), text(value))
+    shown = redact_entry(decode(key), decode(value))
     problem = None
     try:
-        check_access_key(text(name))
+        check_access_key(decode(name))
     except SesSmtpError as exc:
         problem = str(exc).replace("access_key ", "the user name ", 1)
     return replace(
@@ -155,8 +156,8 @@ def _with_value(entry: Entry, key: bytes, value: bytes, candidates: Candidates) 
         username=shown.username,
         username_problem=problem,
         login=hash(value),
-        version=password_version(text(password)),
-        raw_secret=has_iam_form(text(password)),
+        version=find_password_version(decode(password)),
+        is_raw_secret=has_iam_form(decode(password)),
         match=candidates.find(password) if colon else None,
     )
 
@@ -165,7 +166,7 @@ def _entries(source: PasswordMap) -> t.Iterator[tuple[bytes, tuple[int, bytes]]]
     """The line and the value of each entry that counts, by its folded key, in order."""
     lines = _line_numbers(source)
     for folded, number in sorted(source.first.items(), key=lambda item: item[1]):
-        yield folded, (lines[number], source.entry(number)[1])
+        yield folded, (lines[number], source.parse_entry(number)[1])
 
 
 def _line_numbers(source: PasswordMap) -> list[int]:
@@ -184,11 +185,11 @@ def _ignored_lines(source: PasswordMap) -> tuple[int, ...]:
     return tuple(lines[number] for number, key in enumerate(source.keys) if not key)
 
 
-def _repeated(source: PasswordMap) -> t.Iterator[tuple[str, int]]:
+def _list_repeated(source: PasswordMap) -> t.Iterator[tuple[str, int]]:
     lines = _line_numbers(source)
-    for numbers in source.repeated().values():
+    for numbers in source.find_repeated().values():
         for number in numbers[1:]:
-            yield shown_key(*source.entry(number)), lines[number]
+            yield show_key(*source.parse_entry(number)), lines[number]
 
 
 def _mode(path: str | None) -> str | None:

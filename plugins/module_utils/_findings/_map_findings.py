@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._postfix._destination import host_of
+from .._postfix._destination import parse_host
 from .._postfix._lookup_table import State
 from .._ses._mail_manager import MAIL_MANAGER
 from .._ses._secret_shapes import is_access_key
@@ -58,21 +58,21 @@ if t.TYPE_CHECKING:
     )
     from ._lookup import Lookups
 
-__all__ = ["entry_region", "entry_system", "map_findings"]
+__all__ = ["entry_system", "find_entry_region", "find_map_mistakes"]
 
 
-def entry_region(entry: Entry, servers: t.Sequence[Destination]) -> str | None:
+def find_entry_region(entry: Entry, servers: t.Sequence[Destination]) -> str | None:
     """The region of the SES endpoint that an entry is for: of its servers, or else of its key."""
     return next((each.region for each in servers if each.region), entry.key_region)
 
 
 def entry_system(entry: Entry, servers: t.Sequence[Destination]) -> str | None:
     """The SMTP system of SES that an entry is for, None if it is for another server."""
-    hosts = [*(each.host for each in servers), host_of(entry.key) or ""]
+    hosts = [*(each.host for each in servers), parse_host(entry.key) or ""]
     return smtp_system(hosts, entry.username, entry.version)
 
 
-def map_findings(
+def find_map_mistakes(
     facts: InstanceFacts, lookups: Lookups, entries: t.Sequence[Entry]
 ) -> t.Iterator[Finding]:
     """What is wrong with the maps of an instance; `entries` are those of all maps."""
@@ -85,11 +85,11 @@ def map_findings(
         system = entry_system(entry, servers)
         if system == MAIL_MANAGER:
             yield from _judge_mail_manager_entry(facts, entry)
-        elif entry_region(entry, servers) or entry.version or entry.match:
+        elif find_entry_region(entry, servers) or entry.version or entry.match:
             yield from _judge_entry(facts, entry, servers)
         else:
             continue
-        if entry.in_force and not servers and entry.table not in others:
+        if entry.is_active and not servers and entry.table not in others:
             yield from _judge_use(facts, entry, lookups.shadowed_by.get(number))
     for each in facts.maps:
         yield from _judge_table(facts, each)
@@ -120,7 +120,7 @@ def _judge_entry(
 
     if entry.version == 2:
         yield _find_in_entry(VERSION_2_PASSWORD, facts, entry, region=region)
-    if entry.raw_secret:
+    if entry.is_raw_secret:
         yield _find_in_entry(RAW_SECRET, facts, entry, region=region)
     if entry.username_problem:
         yield _find_in_entry(USERNAME_NOT_ACCESS_KEY, facts, entry, problem=entry.username_problem)
@@ -149,7 +149,7 @@ def _judge_use(facts: InstanceFacts, entry: Entry, first: Entry | None) -> t.Ite
     if first is not None:
         if first.login != entry.login:
             yield _find_in_entry(SHADOWED_ENTRY, facts, entry, first=first.key)
-    elif not facts.uses_known:
+    elif not facts.are_uses_known:
         return
     elif "@" in entry.key and not facts.client.is_on("smtp_sender_dependent_authentication"):
         yield _find_in_entry(UNUSED_SENDER, facts, entry)
@@ -172,22 +172,22 @@ def _judge_table(facts: InstanceFacts, one: MapFacts) -> t.Iterator[Finding]:
         yield find(TABLE_TYPE_MISSING, facts.main_cf, is_mild=is_off, table=name, setting=setting)
     elif one.state in (State.MISSING, State.DAMAGED):
         yield _find_unusable(one, file, setting, is_off)
-    elif one.closed_to_proxymap:
+    elif one.is_closed_to_proxymap:
         yield find(TABLE_CLOSED, file, is_mild=is_off, table=name, setting=setting)
     elif one.state is State.OPAQUE:
         yield find(MAP_NOT_LISTED, one.path or facts.main_cf, table=name, setting=setting)
-    elif not one.complete:
+    elif not one.is_complete:
         yield find(MAP_DENIED, one.path or facts.main_cf, table=name)
     elif one.differs:
         yield find(STALE_TABLE, file, table=name)
-    elif one.older:
+    elif one.is_older:
         yield find(TABLE_OLDER, file, table=name)
 
 
 def _find_unusable(one: MapFacts, file: str, setting: str, is_off: bool) -> Finding:
     """A compiled table that is missing or damaged. The remedy depends on the source."""
     is_missing = one.state is State.MISSING
-    if one.source_missing:
+    if one.is_source_missing:
         kind = SOURCE_AND_TABLE_MISSING if is_missing else TABLE_DAMAGED_SOURCE_MISSING
         return find(kind, file, is_mild=is_off, table=one.name, setting=setting, source=one.path)
     kind = TABLE_MISSING if is_missing else TABLE_DAMAGED
@@ -199,7 +199,7 @@ def _judge_source(one: MapFacts) -> t.Iterator[Finding]:
     path = one.path
     if path is None:
         return
-    if one.source_missing and one.state is State.READ:
+    if one.is_source_missing and one.state is State.READ:
         yield find(SOURCE_MISSING, path, table=one.name)
     if one.table_path == path:
         for line in one.ignored_lines:

@@ -16,12 +16,12 @@ import time
 import typing as t
 from dataclasses import dataclass, replace
 
-from .._postfix._destination import host_of
+from .._postfix._destination import parse_host
 from .._postfix._main_cf import (
     read_settings,
-    tokens,
+    split_tokens,
 )
-from .._postfix._master_cf import overrides
+from .._postfix._master_cf import read_overrides
 from .._postfix._services import (
     LateError,
     Probe,
@@ -80,7 +80,7 @@ class RelayProbe:
     nexthop: str | None = None
     is_late: bool = False
 
-    def shown(self) -> dict[str, t.Any]:
+    def show(self) -> dict[str, t.Any]:
         """The probe as a result has it."""
         return {
             "accepted": self.accepted,
@@ -126,7 +126,7 @@ def _stranger(directory: str) -> str:
     return ""
 
 
-def _shown(answer: Probe, route: Resolution) -> str:
+def _show(answer: Probe, route: Resolution) -> str:
     """The reason, without what main.cf or a table may have of a secret in the next hop."""
     return answer.reason if is_harmless(route.nexthop) else redact_message(answer.reason)
 
@@ -138,8 +138,10 @@ def _explained(words: str) -> str:
 
 def _accepted(answer: Probe, route: Resolution) -> str:
     """The reply of a server that accepts mail, and what that means where it is Mail Manager."""
-    is_manager = any(is_mail_manager_host(host_of(hop) or "") for hop in tokens(route.nexthop))
-    return _shown(answer, route) + (f". {MAIL_MANAGER_ACCEPTS}" if is_manager else "")
+    is_manager = any(
+        is_mail_manager_host(parse_host(hop) or "") for hop in split_tokens(route.nexthop)
+    )
+    return _show(answer, route) + (f". {MAIL_MANAGER_ACCEPTS}" if is_manager else "")
 
 
 class _Asked:
@@ -151,7 +153,7 @@ class _Asked:
         self._recipient = _new_recipient()
         self._settings = read_settings(postfix, _SETTINGS)
         self._queue = self._settings["queue_directory"]
-        self._relays = set(tokens(self._settings["relayhost"].lower()))
+        self._relays = set(split_tokens(self._settings["relayhost"].lower()))
         self.found = RelayProbe(recipient=self._recipient)
 
     def outcome(self, timeout: float) -> RelayProbe:
@@ -186,7 +188,7 @@ class _Asked:
                 return answer
         raise ProbeError(
             "Postfix made no attempt, because an earlier one failed. Run postqueue -f, then probe"
-            f" again. It said: {_shown(answer, route)}"
+            f" again. It said: {_show(answer, route)}"
         )
 
     def _judge(self, answer: Probe, route: Resolution, timeout: float) -> RelayProbe:
@@ -195,19 +197,19 @@ class _Asked:
         if _AFTER_LOGIN.fullmatch(answer.reason):
             self._refuse_ambiguity(route)
             reason = (
-                f"the login was accepted, and the probe's address was not: {_shown(answer, route)}"
+                f"the login was accepted, and the probe's address was not: {_show(answer, route)}"
             )
             return replace(self.found, accepted=True, reason=reason)
         if answer.status != "deliverable":
-            return replace(self.found, accepted=False, reason=_explained(_shown(answer, route)))
+            return replace(self.found, accepted=False, reason=_explained(_show(answer, route)))
         self._refuse_ambiguity(route)
         if not _REPLY.match(answer.reason):
-            raise ProbeError(f"the probe was not answered by a server: {_shown(answer, route)}")
+            raise ProbeError(f"the probe was not answered by a server: {_show(answer, route)}")
         return replace(self.found, accepted=True, reason=_accepted(answer, route))
 
     def _elsewhere(self, route: Resolution) -> str:
         """Why mail does not go to the relay, empty if it does."""
-        hops = tokens(route.nexthop)
+        hops = split_tokens(route.nexthop)
         if self._is_smtp(route.transport) and hops and all(map(self._is_relay, hops)):
             return ""
         return (
@@ -217,7 +219,7 @@ class _Asked:
         )
 
     def _is_relay(self, hop: str) -> bool:
-        return hop.lower() in self._relays or is_ses_host(host_of(hop) or "")
+        return hop.lower() in self._relays or is_ses_host(parse_host(hop) or "")
 
     def _is_smtp(self, transport: str) -> bool:
         """Whether master.cf has Postfix's SMTP client for a transport."""
@@ -229,17 +231,17 @@ class _Asked:
     def _refuse_ambiguity(self, route: Resolution) -> None:
         """Raise ProbeError if another server than the relay may have answered."""
         fallback = self._settings[_FALLBACK]
-        for override in overrides(self._postfix, self._directory, (_FALLBACK,)):
+        for override in read_overrides(self._postfix, self._directory, (_FALLBACK,)):
             if override.service == f"{route.transport}/unix":
                 fallback = override.value
-        others = [hop for hop in tokens(fallback) if not self._is_relay(hop)]
+        others = [hop for hop in split_tokens(fallback) if not self._is_relay(hop)]
         if others:
             raise ProbeError(
                 f"{_FALLBACK} is {redact(', '.join(others))}, and Postfix does not say which server"
                 " answered the probe"
             )
         for setting in _ALIASES:
-            for table in tokens(self._settings[setting]):
+            for table in split_tokens(self._settings[setting]):
                 if self._is_in(table):
                     raise ProbeError(
                         f"{setting} has another address for the probe's recipient, in"

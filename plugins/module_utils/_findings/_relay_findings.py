@@ -11,18 +11,18 @@ from __future__ import annotations
 import itertools
 import typing as t
 
-from .._postfix._destination import host_of
+from .._postfix._destination import parse_host
 from .._postfix._lookup_table import State
-from ._client_findings import client_findings
+from ._client_findings import find_client_mistakes
 from ._entry_kinds import NO_ENTRY, NO_ENTRY_BUT_A_SIMILAR_ONE
-from ._finding import Finding, by_severity, find
-from ._map_findings import map_findings
+from ._finding import Finding, find, sort_by_severity
+from ._map_findings import find_map_mistakes
 from ._relay_kinds import (
     DEFERRED_535,
     NO_CA_FILE,
     SASL_MECHANISM_MISSING,
 )
-from ._route_findings import route_findings
+from ._route_findings import judge_routes
 from ._route_kinds import NOT_RUNNING
 from ._table_kinds import TABLE_DAMAGED, TABLE_MISSING, TABLE_TYPE_MISSING
 
@@ -35,7 +35,7 @@ if t.TYPE_CHECKING:
     )
     from ._lookup import Lookups
 
-__all__ = ["findings"]
+__all__ = ["judge_instance"]
 
 _OPTIONAL_TLS = ("none", "may")
 #: Of a table that Postfix can't use.
@@ -46,34 +46,34 @@ _UNUSABLE = {
 }
 
 
-def findings(facts: InstanceFacts, lookups: Lookups) -> list[Finding]:
+def judge_instance(facts: InstanceFacts, lookups: Lookups) -> list[Finding]:
     """What is wrong with an instance, most severe first."""
     entries = tuple(entry for each in facts.maps for entry in each.entries)
-    relayed = _relayed(facts, lookups)
+    relayed = _list_relays(facts, lookups)
     found = itertools.chain(
-        map_findings(facts, lookups, entries),
+        find_map_mistakes(facts, lookups, entries),
         _other_tables(facts),
         _no_entries(facts, lookups, entries),
-        *(client_findings(facts.configuration, each) for each in relayed),
+        *(find_client_mistakes(facts.configuration, each) for each in relayed),
         _of_client(facts, relayed),
-        route_findings(facts.configuration, facts.flows, _has_login(entries)),
+        judge_routes(facts.configuration, facts.flows, _has_login(entries)),
         _not_running(facts, relayed),
         _deferred(facts),
     )
-    return by_severity(found)
+    return sort_by_severity(found)
 
 
 def _has_login(entries: t.Iterable[Entry]) -> bool:
     """Whether Postfix would find a login for an SES endpoint."""
-    return any(entry.in_force and entry.is_for_ses for entry in entries)
+    return any(entry.is_active and entry.is_for_ses for entry in entries)
 
 
 def _not_running(facts: InstanceFacts, relayed: t.Sequence[Destination]) -> t.Iterator[Finding]:
-    if relayed and not facts.running:
+    if relayed and not facts.is_running:
         yield find(NOT_RUNNING, facts.main_cf, directory=facts.directory)
 
 
-def _relayed(facts: InstanceFacts, lookups: Lookups) -> tuple[Destination, ...]:
+def _list_relays(facts: InstanceFacts, lookups: Lookups) -> tuple[Destination, ...]:
     """The destinations that Postfix logs in to, or that are SES's."""
     with_login = {each for found in lookups.servers.values() for each in found}
     return tuple(
@@ -91,13 +91,13 @@ def _no_entries(
     """Destinations without a login. Only SES's need one for sure, and what looks like a mistake."""
     of_host: dict[str, str] = {}
     for entry in entries:
-        if entry.in_force:
-            of_host.setdefault((host_of(entry.key) or "").lower(), entry.key)
+        if entry.is_active:
+            of_host.setdefault((parse_host(entry.key) or "").lower(), entry.key)
     for destination in dict.fromkeys(use.destination for use in lookups.without):
         near = of_host.get(destination.host)
         if not destination.client.is_on("smtp_sasl_auth_enable"):
             continue
-        maps = facts.maps_of(destination.client)
+        maps = facts.list_maps(destination.client)
         if any(each.state is not State.READ for each in maps):
             continue  # it may be there, and if it can't be, that is another finding
         if not (destination.is_ses or near):
@@ -116,8 +116,8 @@ def _of_client(facts: InstanceFacts, relayed: t.Sequence[Destination]) -> t.Iter
     if relayed and facts.ca_problem:
         yield find(NO_CA_FILE, facts.main_cf, problem=facts.ca_problem)
     logs_in = [each for each in relayed if each.client.is_on("smtp_sasl_auth_enable")]
-    cyrus = [each for each in logs_in if each.client.says("smtp_sasl_type") == "cyrus"]
-    if cyrus and facts.sasl_directories and not facts.sasl_can_log_in:
+    cyrus = [each for each in logs_in if each.client.get("smtp_sasl_type") == "cyrus"]
+    if cyrus and facts.sasl_directories and not facts.can_sasl_log_in:
         yield find(SASL_MECHANISM_MISSING, facts.sasl_directories[0])
 
 
@@ -132,11 +132,11 @@ def _deferred(facts: InstanceFacts) -> t.Iterator[Finding]:
     mail = facts.deferred
     if mail is None:
         return
-    messages = f"{mail.count} message{'s' if mail.count > 1 or mail.more else ''}"
+    messages = f"{mail.count} message{'s' if mail.count > 1 or mail.has_more else ''}"
     yield find(
         DEFERRED_535,
         facts.main_cf,
-        messages=f"at least {messages}" if mail.more else messages,
+        messages=f"at least {messages}" if mail.has_more else messages,
         age=_duration(mail),
         servers=", ".join(mail.servers),
         directory=facts.directory,

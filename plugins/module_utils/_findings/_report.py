@@ -26,15 +26,15 @@ from ._lookup import (
     Lookups,
     look_up,
 )
-from ._map_findings import entry_region, entry_system
+from ._map_findings import entry_system, find_entry_region
 from ._probe import (
     RelayProbe,
     probe_relay,
 )
-from ._relay_findings import findings
+from ._relay_findings import judge_instance
 from ._relay_kinds import INSTANCE_UNREADABLE
 from ._survey import (
-    config_directories,
+    list_directories,
     survey,
 )
 
@@ -66,13 +66,13 @@ class Report:
         """The report with `findings` about the whole host."""
         return replace(self, findings=(*self.findings, *((each, None) for each in findings)))
 
-    def result(self) -> dict[str, t.Any]:
+    def make_result(self) -> dict[str, t.Any]:
         """The result, with the most severe findings first."""
         found = sorted(self.findings, key=lambda pair: pair[0].rank)
         return {
             "instances": list(self.instances),
             "unreadable_instances": list(self.unreadable),
-            "findings": [finding.shown(directory) for finding, directory in found],
+            "findings": [finding.show(directory) for finding, directory in found],
         }
 
 
@@ -83,11 +83,11 @@ def report(postfix: Postfix, candidates: Candidates, probe_seconds: float | None
     """
     facts = survey(postfix, candidates)
     lookups = look_up(facts)
-    found = tuple((finding, facts.directory) for finding in findings(facts, lookups))
+    found = tuple((finding, facts.directory) for finding in judge_instance(facts, lookups))
     probed = (
         None
         if probe_seconds is None
-        else probe_relay(postfix, facts.directory, probe_seconds, running=facts.running)
+        else probe_relay(postfix, facts.directory, probe_seconds, running=facts.is_running)
     )
     return Report((_instance(facts, lookups, probed),), found)
 
@@ -98,7 +98,7 @@ def report_on_all(
     """Look at all instances. One that can't be read is a finding, and hides none of the others."""
     reports = [
         _report_or_finding(postfix.at(directory), directory, candidates, probe_seconds)
-        for directory in config_directories(postfix)
+        for directory in list_directories(postfix)
     ]
     return Report(
         tuple(instance for each in reports for instance in each.instances),
@@ -126,13 +126,13 @@ def _instance(
         "name": facts.name,
         "config_directory": facts.directory,
         "mail_version": facts.mail_version,
-        "running": facts.running,
+        "running": facts.is_running,
         "relayhost": facts.relayhost,
         "tls": facts.client.tls,
         "tls_security_level": redact(facts.client.tls_level),
-        "ca_file": redact(facts.client.says("smtp_tls_CAfile")),
+        "ca_file": redact(facts.client.get("smtp_tls_CAfile")),
         "rotation_pending": any(map(_is_kept, facts.maps)),
-        "probe": probed.shown() if probed else None,
+        "probe": probed.show() if probed else None,
         "maps": [_map(each) for each in facts.maps],
         "entries": [
             _entry(entry, settings, lookups.servers.get(number, ()))
@@ -152,7 +152,7 @@ def _map(one: MapFacts) -> dict[str, t.Any]:
         "path": one.path,
         "mode": one.mode,
         "settings": list(one.settings),
-        "complete": one.entries_known,
+        "complete": one.are_entries_known,
     }
 
 
@@ -167,9 +167,9 @@ def _entry(
         "key": entry.key,
         "username": entry.username,
         "version": entry.version,
-        "in_force": entry.in_force,
-        "servers": [server.shown() for server in servers],
+        "active": entry.is_active,
+        "servers": [server.show() for server in servers],
         "system": entry_system(entry, servers),
-        "region": entry_region(entry, servers),
-        "matches": entry.match.shown() if entry.match else None,
+        "region": find_entry_region(entry, servers),
+        "matches": entry.match.show() if entry.match else None,
     }

@@ -12,13 +12,13 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .._postfix._configuration import ROUTING_TABLES
-from .._postfix._destination import destinations
+from .._postfix._destination import parse_destinations
 from .._postfix._flows import FlowKind
 from .._postfix._tls import CHECKED_LEVELS, MANDATORY_LEVELS
 from .._postfix._tls_policy import LEVEL, find_tls
 from .._ses._redaction import redact
 from .._smtp._server import PORTS_OF_TLS
-from ._client_findings import client_findings
+from ._client_findings import find_client_mistakes
 from ._finding import find
 from ._route_kinds import (
     OTHER_FLOW,
@@ -33,7 +33,7 @@ from ._route_kinds import (
     TRANSPORT_DEFERRED,
 )
 from ._service_findings import CLIENTS, find_own_client, mail_of, other_client, service_findings
-from ._where import place_of, remove_decision, remove_setting, setting_place, show_value
+from ._where import locate_decision, locate_setting, remove_decision, remove_setting, show_value
 
 if t.TYPE_CHECKING:
     from .._postfix._configuration import Configuration
@@ -42,7 +42,7 @@ if t.TYPE_CHECKING:
     from .._postfix._routing import Decision
     from ._finding import Finding
 
-__all__ = ["Relay", "find_unverified", "relay_findings", "route_findings", "servers_of"]
+__all__ = ["Relay", "find_unverified", "judge_routes", "judge_set_up", "list_servers"]
 
 _WRAPPERMODE = "smtp_tls_wrappermode"
 _ERRORS = ("error", "retry", "discard")
@@ -63,15 +63,15 @@ class Relay:
     table: str | None = None
 
 
-def servers_of(flow: Flow) -> tuple[Destination, ...]:
+def list_servers(flow: Flow) -> tuple[Destination, ...]:
     """The servers that mail is handed to; none if it is not Postfix's SMTP client that has it."""
     route = flow.route
-    return destinations(route.nexthop, route.client) if route.client else ()
+    return parse_destinations(route.nexthop, route.client) if route.client else ()
 
 
-def route_findings(configuration: Configuration, flows: Flows, has_login: bool) -> list[Finding]:
+def judge_routes(configuration: Configuration, flows: Flows, has_login: bool) -> list[Finding]:
     """For an audit: what is wrong with the routes of a host, if it has an SES login at all."""
-    reaching = [flow for flow in flows.flows if any(map(_is_ses, servers_of(flow)))]
+    reaching = [flow for flow in flows.flows if any(map(_is_ses, list_servers(flow)))]
     if not has_login and not reaching:
         return []
     found = service_findings(configuration, flows.default)
@@ -87,8 +87,8 @@ def route_findings(configuration: Configuration, flows: Flows, has_login: bool) 
             found += _problems(configuration, flow)
             of_client = [
                 finding
-                for server in filter(_is_ses, servers_of(flow))
-                for finding in client_findings(configuration, server)
+                for server in filter(_is_ses, list_servers(flow))
+                for finding in find_client_mistakes(configuration, server)
             ]
             found += other_client(flow, own, of_client)
     found += _unlisted(configuration, flows)
@@ -101,7 +101,7 @@ def route_findings(configuration: Configuration, flows: Flows, has_login: bool) 
     return found
 
 
-def relay_findings(
+def judge_set_up(
     configuration: Configuration, flows: Flows, relay: Relay, previous: Configuration | None = None
 ) -> list[Finding]:
     """For a set-up: what keeps the mail that has to go to the relay from getting there.
@@ -112,7 +112,7 @@ def relay_findings(
     found = service_findings(configuration, flows.default)
     client = find_own_client(flows)
     for flow in flows.flows:
-        servers = servers_of(flow)
+        servers = list_servers(flow)
         own = relay.senders.get(flow.key) if flow.kind == FlowKind.SENDER else None
         known = relay.servers | {*relay.senders.values()} if own is None else {own}
         is_ours = bool(servers) and all(each.text.lower() in known for each in servers)
@@ -131,7 +131,7 @@ def relay_findings(
         of_client = [
             finding
             for server in servers
-            for finding in client_findings(configuration, server, relay.level, relay.table)
+            for finding in find_client_mistakes(configuration, server, relay.level, relay.table)
         ]
         found += other_client(flow, client, of_client)
         found += of_client
@@ -144,7 +144,7 @@ def find_unverified(configuration: Configuration, flows: Flows, relay: Relay) ->
     return {
         server.text.lower()
         for flow in flows.flows
-        for server in servers_of(flow)
+        for server in list_servers(flow)
         if server.text.lower() in ours
         and find_tls(configuration, server.client, server).level not in CHECKED_LEVELS
     }
@@ -171,7 +171,7 @@ def _problems(configuration: Configuration, flow: Flow) -> list[Finding]:
                 mail=mail_of(flow),
                 table=redact(by.table or by.value),
                 setting=by.setting,
-                where=place_of(by),
+                where=locate_decision(by),
                 directory=directory,
             )
         ]
@@ -182,7 +182,7 @@ def _problems(configuration: Configuration, flow: Flow) -> list[Finding]:
                 TRANSPORT_DEFERRED,
                 main_cf,
                 mail=mail_of(flow),
-                where=place_of(by),
+                where=locate_decision(by),
                 value=show_value(by.value),
                 transport=redact(route.transport),
                 command=remove_setting(configuration, by.setting, by.service),
@@ -201,7 +201,7 @@ def _elsewhere(configuration: Configuration, flow: Flow, *, is_partly: bool) -> 
         return []
     values: dict[str, t.Any] = {
         "mail": mail_of(flow),
-        "where": place_of(by),
+        "where": locate_decision(by),
         "setting": by.setting,
         "transport": redact(route.transport),
         "nexthop": redact(route.nexthop.strip()),
@@ -210,7 +210,7 @@ def _elsewhere(configuration: Configuration, flow: Flow, *, is_partly: bool) -> 
     }
     kind = ROUTE_ELSEWHERE
     if by.setting == "relayhost" and not by.service and not is_partly:
-        relayhost = redact(by.value) if configuration.says("relayhost") else "(empty)"
+        relayhost = redact(by.value) if configuration.get("relayhost") else "(empty)"
         values = {part: values[part] for part in ("mail", "where", "directory")}
         return [find(ROUTE_BY_RELAYHOST, by.file, value=relayhost, **values)]
     if is_partly:
@@ -246,12 +246,12 @@ def _other_flow(configuration: Configuration, flow: Flow, own: str) -> list[Find
         "mail": mail_of(flow),
         "nexthop": redact(route.nexthop) or "the recipients' own servers",
         "setting": by.setting,
-        "where": place_of(by),
+        "where": locate_decision(by),
         "transport": redact(route.transport),
     }
     if own and route.transport == own:
         return [find(OTHER_FLOW_OF_OWN_CLIENT, by.file, **values)]
-    servers = servers_of(flow)
+    servers = list_servers(flow)
     if client.tls == "wrapper" and _WRAPPERMODE not in client.own:
         ports = {each.port for each in servers}
         if not ports or ports - {*PORTS_OF_TLS["wrapper"]}:
@@ -276,14 +276,14 @@ def _changed_flow(
     client, by = flow.route.client, flow.route.transport_by
     if client is None or previous is None:
         return []
-    if by and previous.says(by.setting) != configuration.says(by.setting):
+    if by and previous.get(by.setting) != configuration.get(by.setting):
         # It had another client: the one that main.cf named before.
         return _other_flow(configuration, flow, own)
-    before = previous.client(flow.route.transport)
+    before = previous.find_client(flow.route.transport)
     if before is None:
         return []
     names = {*client.settings, *before.settings} & _BREAKING
-    if all(client.says(name) == before.says(name) for name in names):
+    if all(client.get(name) == before.get(name) for name in names):
         return []
     return _other_flow(configuration, flow, own)
 
@@ -295,7 +295,7 @@ _BREAKING = frozenset({LEVEL, "smtp_tls_CAfile", _WRAPPERMODE})
 def _unlisted(configuration: Configuration, flows: Flows) -> list[Finding]:
     unlisted = [*flows.unlisted]
     for question in flows.default.route.unknown:
-        names = [name for name in ROUTING_TABLES if question.table in configuration.says(name)]
+        names = [name for name in ROUTING_TABLES if question.table in configuration.get(name)]
         unlisted += [(name, question.table) for name in names]
     return [
         find(
@@ -303,7 +303,7 @@ def _unlisted(configuration: Configuration, flows: Flows) -> list[Finding]:
             _main_cf(configuration),
             table=redact(table),
             setting=setting,
-            where=setting_place(configuration, setting, "rewrite/unix"),
+            where=locate_setting(configuration, setting, "rewrite/unix"),
             directory=configuration.directory,
         )
         for setting, table in dict.fromkeys(unlisted)

@@ -20,7 +20,7 @@ from ._route_kinds import (
     SERVICE_MISSING,
     SERVICE_UNKNOWN,
 )
-from ._where import place_of, remove_decision
+from ._where import locate_decision, remove_decision
 
 if t.TYPE_CHECKING:
     from .._postfix._configuration import Configuration
@@ -60,7 +60,7 @@ def service_findings(configuration: Configuration, default: Flow) -> list[Findin
         needed[path] = ""
     found = _unknown_service(configuration, default) if path not in needed else []
     for service, line in needed.items():
-        if configuration.transport(service.partition("/")[0]):
+        if configuration.find_transport(service.partition("/")[0]):
             continue
         directory = configuration.directory
         file = f"{directory}/master.cf"
@@ -84,7 +84,7 @@ def _unknown_service(configuration: Configuration, default: Flow) -> list[Findin
             by.file,
             mail=mail_of(default),
             setting=by.setting,
-            where=place_of(by),
+            where=locate_decision(by),
             transport=redact(route.transport),
             command=remove_decision(configuration, by),
             directory=configuration.directory,
@@ -113,7 +113,7 @@ def other_client(flow: Flow, own: str, of_client: t.Iterable[Finding]) -> list[F
             nexthop=redact(flow.route.nexthop),
             transport=redact(flow.route.transport),
             setting=by.setting,
-            where=place_of(by),
+            where=locate_decision(by),
             service=redact(own),
             problem=problems[0],
         )

@@ -25,7 +25,7 @@ from .._postfix._lookup_table import (
 )
 from .._postfix._main_cf import (
     read_settings,
-    tokens,
+    split_tokens,
 )
 from .._postfix._programs import (
     Postfix,
@@ -42,20 +42,20 @@ from ._facts import (
     InstanceFacts,
 )
 from ._lookup import (
+    find_sender_keys,
     find_uses,
-    senders_keys,
 )
 from ._map_facts import (
-    map_facts,
     open_file,
     open_files,
+    read_map_facts,
 )
 
 if t.TYPE_CHECKING:
     from .._postfix._lookup_table import State
     from .._ses._candidate_digests import Candidates
 
-__all__ = ["config_directories", "deferred_mail", "survey"]
+__all__ = ["find_deferred_mail", "list_directories", "survey"]
 
 _MAPS = "smtp_sasl_password_maps"
 _LMTP_MAPS = "lmtp_sasl_password_maps"
@@ -88,19 +88,19 @@ _QUEUE_BYTES = 8 * 1024 * 1024
 _REFUSED_LOGIN = re.compile(r"\bserver ([^\s\[]+)\[[^]]*\] said: 535[ -]")
 
 
-def config_directories(postfix: Postfix) -> list[str]:
+def list_directories(postfix: Postfix) -> list[str]:
     """The configuration directories of all instances, as postmulti knows them.
 
     postmulti itself lists none if one of them is broken.
     """
     values = read_settings(postfix, ("config_directory", "multi_instance_directories"))
     directories = " ".join(values.values())
-    return list(dict.fromkeys(tokens(directories)))
+    return list(dict.fromkeys(split_tokens(directories)))
 
 
 def survey(postfix: Postfix, candidates: Candidates) -> InstanceFacts:
     """Read an instance. Raises PostfixError if it can't be read."""
-    return _Survey(postfix, candidates).facts()
+    return _Survey(postfix, candidates).read()
 
 
 class _Survey:
@@ -113,7 +113,7 @@ class _Survey:
         self._postfix = postfix
         self._configuration = read_configuration(postfix, self._directory, self._values)
 
-    def facts(self) -> InstanceFacts:
+    def read(self) -> InstanceFacts:
         asked = self._password_maps()
         by_token = {
             token: read_table(self._postfix, token, self._utf8)
@@ -121,38 +121,42 @@ class _Survey:
         }
         passwords = list(by_token.values())
         maps = tuple(
-            map_facts(
+            read_map_facts(
                 table,
                 self._candidates,
-                self._says("mail_owner"),
+                self._get("mail_owner"),
                 [setting for setting, named in asked.items() if token in named],
             )
             for token, table in by_token.items()
         )
-        logins = senders_keys(entry for each in maps for entry in each.entries if entry.in_force)
+        logins = find_sender_keys(
+            entry for each in maps for entry in each.entries if entry.is_active
+        )
         configuration, flows = find_flows(self._configuration, ask_tables(self._postfix), logins)
         uses = find_uses(flows)
         client = flows.default.route.client or self._client_without_service(flows)
         directories, can_log_in = _sasl()
         return InstanceFacts(
-            name=self._says("multi_instance_name") or "-",
+            name=self._get("multi_instance_name") or "-",
             directory=self._directory,
-            mail_version=self._says("mail_version"),
-            running=self._is_running(),
+            mail_version=self._get("mail_version"),
+            is_running=self._is_running(),
             utf8=self._utf8,
             client=client,
             configuration=configuration,
             flows=flows,
-            relayhost=tuple(map(redact, tokens(self._says("relayhost")))),
+            relayhost=tuple(map(redact, split_tokens(self._get("relayhost")))),
             uses=uses,
-            uses_known=flows.are_known,
+            are_uses_known=flows.are_known,
             maps=maps,
-            asked_maps=_asked_maps([client, *(use.destination.client for use in uses)], by_token),
+            asked_maps=_find_asked_maps(
+                [client, *(use.destination.client for use in uses)], by_token
+            ),
             other_tables=tuple(self._other_tables()),
             open_files=tuple(self._open_files(passwords)),
             ca_problem=_ca_problem(client),
             sasl_directories=directories,
-            sasl_can_log_in=can_log_in,
+            can_sasl_log_in=can_log_in,
             deferred=self._deferred(),
         )
 
@@ -160,7 +164,7 @@ class _Survey:
     def _utf8(self) -> bool:
         return self._configuration.utf8
 
-    def _says(self, name: str) -> str:
+    def _get(self, name: str) -> str:
         return self._values.get(name, "")
 
     def _client_without_service(self, flows: Flows) -> Client:
@@ -170,30 +174,30 @@ class _Survey:
 
     def _password_maps(self) -> dict[str, tuple[str, ...]]:
         """The password maps of every SMTP and LMTP client, by the setting that names them."""
-        values = {name: self._says(name) for name in (_MAPS, _LMTP_MAPS)}
+        values = {name: self._get(name) for name in (_MAPS, _LMTP_MAPS)}
         for service in self._configuration.services.values():
             names = (name for name in (_MAPS, _LMTP_MAPS) if name in service.overrides)
             values.update(
                 {f"{service.path}/{name}": service.overrides[name].value for name in names}
             )
-        return {setting: tokens(value) for setting, value in values.items()}
+        return {setting: split_tokens(value) for setting, value in values.items()}
 
     def _other_tables(self) -> t.Iterator[tuple[str, str, State]]:
         """The tables that say where mail goes, with the settings that name them."""
         for setting in (*_TABLES_OF_ROUTES, POLICIES):
-            for token in tokens(self._says(setting)):
+            for token in split_tokens(self._get(setting)):
                 table = self._configuration.tables[token]
                 yield setting, table.name, table.state
 
     def _is_running(self) -> bool:
         """Whether the master is running. As `postfix status` does, which logs that it was asked."""
-        master = os.path.join(self._says("daemon_directory"), "master")
+        master = os.path.join(self._get("daemon_directory"), "master")
         return self._postfix.at(self._directory).run(master, "-t")[0] != 0
 
     def _open_files(self, passwords: t.Sequence[Table]) -> t.Iterator[t.Any]:
-        owner = self._says("mail_owner")
+        owner = self._get("mail_owner")
         yield from open_files(passwords, owner)
-        if any(table.inline for table in passwords):
+        if any(table.is_inline for table in passwords):
             main_cf = open_file(os.path.join(self._directory, "main.cf"), "main.cf", owner)
             if main_cf:
                 yield main_cf
@@ -201,10 +205,10 @@ class _Survey:
     def _deferred(self) -> DeferredMail | None:
         """The mail that waits because of SES's 535. Reads the queue's beginning only."""
         listing = self._postfix.run_bounded(_QUEUE_BYTES, "postqueue", "-j")
-        return deferred_mail(listing, time.time())
+        return find_deferred_mail(listing, time.time())
 
 
-def deferred_mail(listing: bytes, now: float) -> DeferredMail | None:
+def find_deferred_mail(listing: bytes, now: float) -> DeferredMail | None:
     """What `postqueue -j` says of mail that waits because of a 535, None if it says nothing."""
     more = len(listing) >= _QUEUE_BYTES
     arrivals = []
@@ -229,11 +233,13 @@ def deferred_mail(listing: bytes, now: float) -> DeferredMail | None:
     return DeferredMail(len(arrivals), max(0.0, now - min(arrivals)), tuple(servers), more)
 
 
-def _asked_maps(clients: t.Iterable[Client], known: t.Iterable[str]) -> dict[str, tuple[int, ...]]:
+def _find_asked_maps(
+    clients: t.Iterable[Client], known: t.Iterable[str]
+) -> dict[str, tuple[int, ...]]:
     """Which of the `known` maps these clients ask, by service."""
     numbers = {token: number for number, token in enumerate(known)}
     return {
-        client.service: tuple(numbers[token] for token in tokens(client.says(_MAPS)))
+        client.service: tuple(numbers[token] for token in split_tokens(client.get(_MAPS)))
         for client in clients
     }
 
@@ -242,9 +248,9 @@ def _ca_problem(client: Client) -> str | None:
     """Why no certificate could be verified, None if some can, or none has to be."""
     if client.tls_level not in CHECKED_LEVELS - {"fingerprint", "dane-only"}:
         return None
-    path = client.says("smtp_tls_CAfile")
+    path = client.get("smtp_tls_CAfile")
     if not path:
-        if client.says("smtp_tls_CApath") or client.is_on("tls_append_default_CA"):
+        if client.get("smtp_tls_CApath") or client.is_on("tls_append_default_CA"):
             return None
         return "smtp_tls_CAfile is not set, so that all mail waits"
     # One that can't be read disables TLS, whatever else there is (tls_certkey.c).

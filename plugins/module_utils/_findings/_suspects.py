@@ -13,7 +13,7 @@ import re
 import typing as t
 
 from .._files._secret_file import read_if_there
-from .._postfix._lines import setting_lines
+from .._postfix._lines import find_setting_lines
 from .._postfix._main_cf import read_settings
 from .._postfix._master_cf import read_services
 from ._where import show_value
@@ -44,7 +44,7 @@ def list_suspects(
     of settings that are as they have to be. Values are redacted. Raises PostfixError.
     """
     main_cf, master_cf = (os.path.join(directory, name) for name in ("main.cf", "master.cf"))
-    lines = setting_lines(os.fsdecode(read_if_there(main_cf) or b""))
+    lines = find_setting_lines(os.fsdecode(read_if_there(main_cf) or b""))
     names = [name for name in lines if _is_suspect(name) and name not in ours]
     values = read_settings(postfix, names) if names else {}
     defaults = read_settings(postfix, names, ["-d"]) if names else {}

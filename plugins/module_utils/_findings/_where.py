@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
     from .._postfix._configuration import Configuration
     from .._postfix._routing import Decision
 
-__all__ = ["place_of", "remove_decision", "remove_setting", "setting_place", "show_value"]
+__all__ = ["locate_decision", "locate_setting", "remove_decision", "remove_setting", "show_value"]
 
 _OF_OWN_CLIENT = {
     **FIXED,
@@ -33,15 +33,15 @@ _WORD = re.compile(r"[^\s,]+")
 _HARMLESS = re.compile(r"[!<>=]{0,2}(?:TLSv1(?:\.[0-3])?|SSLv[23])|\*", re.IGNORECASE)
 
 
-def setting_place(configuration: Configuration, name: str, service: str = "") -> str:
+def locate_setting(configuration: Configuration, name: str, service: str = "") -> str:
     """Where a setting stands, like "master.cf, line 7"; for a service (name/type) its own comes first."""
-    file, line = configuration.line(name, service)
-    return _shown_place(file, line)
+    file, line = configuration.locate(name, service)
+    return _show_place(file, line)
 
 
-def place_of(by: Decision) -> str:
+def locate_decision(by: Decision) -> str:
     """Where the setting stands that decides."""
-    return _shown_place(by.file, by.line)
+    return _show_place(by.file, by.line)
 
 
 def remove_setting(configuration: Configuration, name: str, service: str = "") -> str:
@@ -69,13 +69,13 @@ def remove_decision(configuration: Configuration, by: Decision) -> str:
         entry = show_value(by.key or "")
         compiled = TABLE_TYPES[table.type].suffix
         command = f", and run postmap {redact(str(table))}" if compiled else ""
-        return f"delete the line of {entry} in {_shown_path(table)}{command}"
+        return f"delete the line of {entry} in {_show_path(table)}{command}"
     if by.key is None or os.path.isabs(table.path):
-        return f"delete the pattern in {_shown_path(table)} that matches"
+        return f"delete the pattern in {_show_path(table)} that matches"
     return f"take {redact(by.table)} out of {by.setting}"
 
 
-def _shown_path(table: TableName) -> str:
+def _show_path(table: TableName) -> str:
     return redact(str(table)).partition(":")[2]
 
 
@@ -84,13 +84,13 @@ def show_value(value: str) -> str:
     transport, colon, nexthop = value.partition(":")
     if colon and nexthop[:1] in ("", " ", "["):
         return f"{redact(transport)}:{redact(nexthop)}".strip()
-    return _WORD.sub(_shown_word, value)
+    return _WORD.sub(_show_word, value)
 
 
-def _shown_word(match: t.Match[str]) -> str:
+def _show_word(match: t.Match[str]) -> str:
     word = match.group()
     return word if _HARMLESS.fullmatch(word) else redact(word)
 
 
-def _shown_place(file: str, line: int | None) -> str:
+def _show_place(file: str, line: int | None) -> str:
     return f"{file}, line {line}" if line else file

@@ -63,7 +63,7 @@ class ConfigFile:
         """Where its successor is made."""
         if self._staging is None:
             where = self._rehearsed_in
-            self._staging = Staging(where.file(self.name) if where else self.path)
+            self._staging = Staging(where.get_path(self.name) if where else self.path)
         return self._staging
 
     def rehearse(self: _Self, directory: Directory) -> _Self:
@@ -85,8 +85,8 @@ class ConfigFile:
         And a time that lets Postfix's programs read it at once.
         """
         if self._rehearsed_in is None:
-            self.path.status()
-            with _opened(self.path) as original, _opened(staged) as successor:
+            self.path.stat()
+            with _open(self.path) as original, _open(staged) as successor:
                 status = os.fstat(original)
                 os.fchown(successor, status.st_uid, status.st_gid)
                 os.fchmod(successor, stat.S_IMODE(status.st_mode))
@@ -110,7 +110,7 @@ class MasterCf(ConfigFile):
 
 
 @contextlib.contextmanager
-def _opened(path: SafePath) -> t.Iterator[int]:
+def _open(path: SafePath) -> t.Iterator[int]:
     descriptor = path.open(os.O_RDONLY | os.O_NONBLOCK)
     try:
         yield descriptor

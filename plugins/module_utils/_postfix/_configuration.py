@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 
 from .._files._secret_file import SecretFileError, read_if_there
 from ._destination import BIND_ADDRESSES, CLIENT_SETTINGS, Client
-from ._lines import logical_lines, setting_lines
+from ._lines import find_setting_lines, split_logical_lines
 from ._lookup_table import Table, read_table
-from ._main_cf import read_settings, tokens
+from ._main_cf import read_settings, split_tokens
 from ._master_cf import Service, read_services
 from ._table_name import parse_table_name
 
@@ -174,34 +174,34 @@ class Configuration:
         """Whether Postfix folds all of Unicode."""
         return self.settings.get("smtputf8_enable") == "yes"
 
-    def says(self, name: str, service: str = "") -> str:
+    def get(self, name: str, service: str = "") -> str:
         """The value of a setting for a service, name/type; for all others without one."""
-        own = self.own(name, service)
+        own = self.get_own(name, service)
         return self.settings.get(name, "") if own is None else own
 
-    def own(self, name: str, service: str) -> str | None:
+    def get_own(self, name: str, service: str) -> str | None:
         """The value that a service has of its own, None if it has none."""
         its = self.services.get(service)
         override = its.overrides.get(name) if its else None
         return override.value if override else None
 
-    def line(self, name: str, service: str = "") -> tuple[str, int | None]:
+    def locate(self, name: str, service: str = "") -> tuple[str, int | None]:
         """The file with a setting for a service, and the line in it, if it has one."""
         its = self.services.get(service)
         if its and name in its.overrides:
             return os.path.join(self.directory, "master.cf"), its.overrides[name].line
         return os.path.join(self.directory, "main.cf"), self.lines.get(name)
 
-    def transport(self, name: str) -> Service | None:
+    def find_transport(self, name: str) -> Service | None:
         """The service that delivers for a transport, None if master.cf has none, or disables it."""
         service = self.services.get(f"{name}/unix")
         if service is None or self._is_disabled(service):
             return None
         return service
 
-    def client(self, name: str) -> Client | None:
+    def find_client(self, name: str) -> Client | None:
         """The SMTP client of a transport, None if it has none."""
-        service = self.transport(name)
+        service = self.find_transport(name)
         if service is None or service.program != _CLIENT:
             return None
         settings = {each: self.settings[each] for each in CLIENT_SETTINGS if each in self.settings}
@@ -209,20 +209,20 @@ class Configuration:
         settings.update({each: one.value for each, one in own.items()})
         return Client(name, settings, {each: one.line for each, one in own.items()})
 
-    def clients(self) -> tuple[Client, ...]:
+    def list_clients(self) -> tuple[Client, ...]:
         """All of Postfix's SMTP clients in master.cf."""
         names = [service.name for service in self.services.values() if service.type == "unix"]
-        found = (self.client(name) for name in names)
+        found = (self.find_client(name) for name in names)
         return tuple(client for client in found if client)
 
-    def changed(
+    def with_settings(
         self, settings: t.Mapping[str, str], services: t.Mapping[str, Service] | None = None
     ) -> Configuration:
         """The same with other settings in main.cf and, if they are given, other services."""
         its = self.services if services is None else services
         return replace(self, settings={**self.settings, **settings}, services=its)
 
-    def answered(self, answers: t.Mapping[tuple[str, str], str | None]) -> Configuration:
+    def with_answers(self, answers: t.Mapping[tuple[str, str], str | None]) -> Configuration:
         """The same with more answers of tables."""
         return replace(self, answers={**self.answers, **answers})
 
@@ -232,7 +232,7 @@ class Configuration:
         The older form name.type still counts (match_service.c).
         """
         names = (service.type, service.path, f"{service.name}.{service.type}")
-        for pattern in tokens(self.says("master_service_disable")):
+        for pattern in split_tokens(self.get("master_service_disable")):
             is_negated, name = pattern.startswith("!"), pattern.lstrip("!")
             if name in names:
                 return not is_negated
@@ -264,9 +264,9 @@ def read_configuration(
         both = [*services.values(), *(coming_services or {}).values()]
         values = [one.overrides[name].value for one in both if name in one.overrides]
         values += [settings.get(name, ""), (coming or {}).get(name, "")]
-        for token in (token for value in values for token in tokens(value)):
+        for token in (token for value in values for token in split_tokens(value)):
             _read_token(postfix, token, utf8, tables, files, is_list=name in lists)
-    found = Configuration(directory, settings, setting_lines(content), services, tables, files)
+    found = Configuration(directory, settings, find_setting_lines(content), services, tables, files)
     results = {token: _read_results(table.path) for token, table in tables.items() if table.path}
     return replace(
         found,
@@ -277,7 +277,10 @@ def read_configuration(
         },
         missing=frozenset(
             path
-            for client in (*found.clients(), *found.changed({}, coming_services).clients())
+            for client in (
+                *found.list_clients(),
+                *found.with_settings({}, coming_services).list_clients(),
+            )
             for path in _named_files(client)
             if _is_missing(path)
         ),
@@ -290,8 +293,8 @@ def _read_filters(configuration: Configuration) -> t.Iterator[Filter]:
     """The filters in files of tables. What another kind of table says is not known."""
     for setting in FILTER_SETTINGS:
         services = {service.path for service in configuration.services.values()}
-        values = dict.fromkeys(configuration.says(setting, path) for path in ("", *services))
-        for token in (token for value in values for token in tokens(value)):
+        values = dict.fromkeys(configuration.get(setting, path) for path in ("", *services))
+        for token in (token for value in values for token in split_tokens(value)):
             path = parse_table_name(token).path
             for value in _found_filters(path) if path.startswith("/") else ():
                 yield Filter(setting, token, value)
@@ -302,19 +305,19 @@ def _found_filters(path: str) -> t.Iterable[str]:
         content = read_if_there(path) or b""
     except (OSError, SecretFileError):
         return ()
-    lines = (line for line, _number in logical_lines(os.fsdecode(content[:_LIST_BYTES])))
+    lines = (line for line, _number in split_logical_lines(os.fsdecode(content[:_LIST_BYTES])))
     matches = (_FILTER.search(line) for line in lines)
     return dict.fromkeys(match.group(1) for match in matches if match)
 
 
 def _named_files(client: Client) -> t.Iterator[str]:
     for name in (*FILE_SETTINGS, "smtp_tls_CAfile"):
-        yield from tokens(client.says(name))
+        yield from split_tokens(client.get(name))
 
 
 def _bind_addresses(configuration: Configuration) -> t.Iterator[str]:
-    for client in configuration.clients():
-        yield from filter(None, map(client.says, BIND_ADDRESSES))
+    for client in configuration.list_clients():
+        yield from filter(None, map(client.get, BIND_ADDRESSES))
 
 
 def _is_foreign(address: str) -> bool:
@@ -349,7 +352,7 @@ def _read_results(path: str) -> tuple[str, ...] | None:
         return None
     if content is None or len(content) > _LIST_BYTES:
         return None
-    lines = (line for line, _number in logical_lines(os.fsdecode(content)))
+    lines = (line for line, _number in split_logical_lines(os.fsdecode(content)))
     matches = (_PATTERN.match(" ".join(line.split())) for line in lines)
     return tuple(dict.fromkeys(match.group("result") for match in matches if match))
 
@@ -387,4 +390,4 @@ def _read_list(path: str) -> tuple[str, ...] | None:
     if content is None or len(content) > _LIST_BYTES:
         return None
     lines = [line for line in os.fsdecode(content).split("\n") if not line.lstrip().startswith("#")]
-    return tokens("\n".join(lines))
+    return split_tokens("\n".join(lines))

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from .._ses._redaction import redact
 from .._smtp._server import is_ses_host, region_of_endpoint
-from ._main_cf import tokens
-from ._tls import tls_level
+from ._main_cf import split_tokens
+from ._tls import find_tls_level
 
 __all__ = [
     "BIND_ADDRESSES",
@@ -27,8 +27,8 @@ __all__ = [
     "TIMEOUTS",
     "Client",
     "Destination",
-    "destinations",
-    "host_of",
+    "parse_destinations",
+    "parse_host",
 ]
 
 #: The mechanisms of SASL that SES has, and the setting that leaves some of them.
@@ -116,13 +116,13 @@ class Client:
     settings: t.Mapping[str, str] = field(default_factory=dict, compare=False)
     own: t.Mapping[str, int] = field(default_factory=dict, compare=False)
 
-    def says(self, name: str) -> str:
+    def get(self, name: str) -> str:
         """The value of a setting, empty if Postfix does not have it."""
         return self.settings.get(name, "")
 
     def is_on(self, name: str) -> bool:
         """Whether a yes-or-no setting is yes."""
-        return self.says(name).lower() == "yes"
+        return self.get(name).lower() == "yes"
 
     @property
     def tls(self) -> str:
@@ -132,7 +132,7 @@ class Client:
     @property
     def tls_level(self) -> str:
         """The security level without a TLS policy."""
-        return tls_level(self.settings)
+        return find_tls_level(self.settings)
 
 
 @dataclass(frozen=True)
@@ -167,12 +167,12 @@ class Destination:
         """Whether it is of one of SES's SMTP systems: a regional endpoint, or Mail Manager."""
         return is_ses_host(self.host)
 
-    def shown(self) -> dict[str, t.Any]:
+    def show(self) -> dict[str, t.Any]:
         """The server as a result has it."""
         return {"host": self.shown_host, "port": self.port, "tls": self.client.tls}
 
 
-def host_of(key: str) -> str | None:
+def parse_host(key: str) -> str | None:
     """The host that a key of a password map names, None for a sender's."""
     match = _DESTINATION.match(key)
     if "@" in key or not match:
@@ -180,14 +180,14 @@ def host_of(key: str) -> str | None:
     return match.group("literal") or match.group("name")
 
 
-def destinations(value: str, client: Client) -> tuple[Destination, ...]:
+def parse_destinations(value: str, client: Client) -> tuple[Destination, ...]:
     """The destinations in a value of relayhost and the like."""
     found = []
-    for text in tokens(value):
+    for text in split_tokens(value):
         match = _DESTINATION.match(text)
         if match:
             host = match.group("literal") or match.group("name")
-            port = match.group("port") or client.says("smtp_tcp_port")
+            port = match.group("port") or client.get("smtp_tcp_port")
             found.append(Destination(text, host.lower(), _port(port), client))
     return tuple(found)
 

@@ -16,7 +16,7 @@ from ._main_cf import read_settings
 if t.TYPE_CHECKING:
     from ._programs import Postfix
 
-__all__ = ["expand", "expand_all", "parameters"]
+__all__ = ["expand", "expand_all", "list_parameters"]
 
 Key = t.TypeVar("Key")
 
@@ -26,7 +26,7 @@ _NAMES = re.compile(r"\$[{(]?\s{0,20}(\w+)")
 _DEPTH = 20
 
 
-def parameters(value: str) -> set[str]:
+def list_parameters(value: str) -> set[str]:
     """The names of the parameters in a value."""
     return set(_NAMES.findall(value))
 
@@ -56,6 +56,6 @@ def expand_all(
     names: set[str] = set()
     for value, own in texts.values():
         for each in (value, *own.values()):
-            names |= parameters(each)
+            names |= list_parameters(each)
     known = read_settings(postfix, sorted(names))
     return {key: expand(value, {**known, **own}) for key, (value, own) in texts.items()}

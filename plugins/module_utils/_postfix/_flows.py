@@ -18,18 +18,18 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ._configuration import MAILBOX_TABLES, RECIPIENT_TABLES, Configuration
-from ._destination import MECHANISM_FILTER, MECHANISMS, Destination, destinations
-from ._main_cf import tokens
-from ._map_entry import text
+from ._destination import MECHANISM_FILTER, MECHANISMS, Destination, parse_destinations
+from ._main_cf import split_tokens
+from ._map_entry import decode
 from ._routing import AddressClass, Decision, Route, answer_questions, find_route
 from ._search import (
     UnansweredError,
     UnusableTableError,
-    address_keys,
+    list_address_keys,
     matches_list,
     search,
 )
-from ._tls_policy import tls_questions
+from ._tls_policy import list_tls_questions
 
 if t.TYPE_CHECKING:
     from ._lookup_table import Table
@@ -102,7 +102,7 @@ def find_flows(
 
     Returns the configuration with what tables that can't be listed have answered, too.
     """
-    return _Finder(configuration, ask).flows(senders)
+    return _Finder(configuration, ask).find_all(senders)
 
 
 class _Finder:
@@ -110,7 +110,7 @@ class _Finder:
         self._configuration = configuration
         self._ask = ask
 
-    def flows(self, senders: t.Iterable[str]) -> tuple[Configuration, Flows]:
+    def find_all(self, senders: t.Iterable[str]) -> tuple[Configuration, Flows]:
         found = [Flow(FlowKind.ALL, "", self._default_route())]
         found += self._of_senders(senders)
         found += self._of_recipients()
@@ -131,16 +131,16 @@ class _Finder:
         recipient, by = _RECIPIENT, None
         for name in RECIPIENT_TABLES:
             hit = self._find_recipient(name, recipient)
-            new = tokens(hit.value)[:1] if hit else ()
+            new = split_tokens(hit.value)[:1] if hit else ()
             if hit and new and _PLAIN_ADDRESS.match(new[0]):
                 recipient, by = new[0], replace(self._decision(name, hit.table), key=hit.key)
         return replace(self._route(_SENDER, recipient), rewritten_by=by)
 
     def _find_recipient(self, name: str, recipient: str) -> Hit | None:
-        value = self._configuration.says(name, _CLEANUP)
+        value = self._configuration.get(name, _CLEANUP)
 
         def find(known: Configuration) -> Hit | None:
-            return search(known, value, address_keys(known, recipient, service=_CLEANUP))
+            return search(known, value, list_address_keys(known, recipient, service=_CLEANUP))
 
         def questions(known: Configuration) -> tuple[Question, ...]:
             try:
@@ -161,39 +161,39 @@ class _Finder:
         """Ask the tables of the clients for the servers, if they can't be listed."""
         for flow in flows:
             client = flow.route.client
-            for server in destinations(flow.route.nexthop, client) if client else ():
+            for server in parse_destinations(flow.route.nexthop, client) if client else ():
                 self._configuration = answer_questions(
                     self._configuration,
                     self._ask,
                     functools.partial(_client_questions, server=server),
                 )
 
-    def _says(self, name: str) -> str:
-        return self._configuration.says(name, _REWRITE)
+    def _get(self, name: str) -> str:
+        return self._configuration.get(name, _REWRITE)
 
     def _tables(self, name: str, service: str = _REWRITE) -> list[tuple[str, Table]]:
         tables = self._configuration.tables
-        value = self._configuration.says(name, service)
-        return [(token, tables[token]) for token in tokens(value) if token in tables]
+        value = self._configuration.get(name, service)
+        return [(token, tables[token]) for token in split_tokens(value) if token in tables]
 
     def _of_senders(self, senders: t.Iterable[str]) -> t.Iterator[Flow]:
         keys = dict.fromkeys(sender.lower() for sender in senders)
         for name in _SENDERS:
             for _token, table in self._tables(name):
-                keys.update(dict.fromkeys(map(text, _listed_keys(table))))
+                keys.update(dict.fromkeys(map(decode, _listed_keys(table))))
         for key in keys:
             address = _NOBODY + key if key.startswith("@") else key
             if key == "<>":
                 address = ""
             elif "@" not in key:
-                address = f"{key}@{self._says('myorigin')}"
+                address = f"{key}@{self._get('myorigin')}"
             yield Flow(FlowKind.SENDER, key, self._route(address, _RECIPIENT))
 
     def _of_recipients(self) -> t.Iterator[Flow]:
         """One for each value of transport_maps, of which there may be many with one value."""
         for _token, table in self._tables("transport_maps"):
             by_value = {table.values[key]: key for key in reversed(_listed_keys(table))}
-            for key in map(text, by_value.values()):
+            for key in map(decode, by_value.values()):
                 if key != "*":
                     yield from self._of_recipient(FlowKind.RECIPIENT, key)
 
@@ -205,12 +205,14 @@ class _Finder:
             return  # no address that mail can go to
 
     def _of_relay_domains(self) -> t.Iterator[Flow]:
-        keys = [token for token in tokens(self._says("relay_domains")) if token[0] not in "/!["]
+        keys = [
+            token for token in split_tokens(self._get("relay_domains")) if token[0] not in "/!["
+        ]
         keys = [key for key in keys if ":" not in key]
         for entries in self._configuration.files.values():
             keys += [each for each in entries or () if each[0] not in "/![" and ":" not in each]
         for _token, table in self._tables("relay_domains"):
-            keys += [text(key) for key in _listed_keys(table)[:1]]
+            keys += [decode(key) for key in _listed_keys(table)[:1]]
         for key in dict.fromkeys(keys):
             for flow in self._of_recipient(FlowKind.RELAYED, key):
                 if flow.route.address_class is AddressClass.RELAY:
@@ -234,14 +236,14 @@ class _Finder:
             transport, nexthop = "", result
         if not nexthop and (is_of_sender or not transport):
             nexthop = default.nexthop
-        return self._made(transport or default.transport, nexthop, self._decision(name, token))
+        return self._make(transport or default.transport, nexthop, self._decision(name, token))
 
     def _decision(self, name: str, token: str | None = None, service: str = "") -> Decision:
-        file, line = self._configuration.line(name, service)
-        value = self._configuration.says(name, service)
+        file, line = self._configuration.locate(name, service)
+        value = self._configuration.get(name, service)
         return Decision(name, value, file, line, service, table=token)
 
-    def _made(self, transport: str, nexthop: str, by: Decision) -> Route:
+    def _make(self, transport: str, nexthop: str, by: Decision) -> Route:
         """A route without a recipient. An empty next hop is the recipient's domain."""
         return Route(
             "",
@@ -250,8 +252,8 @@ class _Finder:
             nexthop=nexthop,
             transport_by=by,
             nexthop_by=by,
-            service=self._configuration.transport(transport),
-            client=self._configuration.client(transport),
+            service=self._configuration.find_transport(transport),
+            client=self._configuration.find_client(transport),
         )
 
     def _of_mailboxes(self) -> t.Iterator[Flow]:
@@ -261,72 +263,74 @@ class _Finder:
             "mailbox_transport": "local",
             "fallback_transport": "local",
         }
-        if self._says("virtual_mailbox_domains"):
+        if self._get("virtual_mailbox_domains"):
             names["virtual_transport"] = "rewrite"
         for name, reader in names.items():
             service = f"{reader}/unix"
-            transport, _colon, nexthop = self._configuration.says(name, service).partition(":")
+            transport, _colon, nexthop = self._configuration.get(name, service).partition(":")
             if transport:
-                own = self._configuration.own(name, service) is not None
+                own = self._configuration.get_own(name, service) is not None
                 by = self._decision(name, service=service if own else "")
-                yield Flow(FlowKind.MAILBOX, name, self._made(transport, nexthop, by))
+                yield Flow(FlowKind.MAILBOX, name, self._make(transport, nexthop, by))
         yield from self._of_mailbox_tables()
 
     def _of_mailbox_tables(self) -> t.Iterator[Flow]:
         """One for each value of a table with which local(8) hands mail to another service."""
         for name in MAILBOX_TABLES:
-            own = self._configuration.own(name, _LOCAL) is not None
+            own = self._configuration.get_own(name, _LOCAL) is not None
             for token, table in self._tables(name, _LOCAL):
                 results = self._configuration.results.get(token, ())
                 found: dict[str, str | None] = dict.fromkeys(results)
-                found.update({text(value): text(key) for key, value in table.values.items()})
+                found.update({decode(value): decode(key) for key, value in table.values.items()})
                 for value, key in found.items():
                     transport, _colon, nexthop = value.partition(":")
                     by = self._decision(name, token, _LOCAL if own else "")
-                    made = self._made(transport, nexthop, replace(by, key=key))
+                    made = self._make(transport, nexthop, replace(by, key=key))
                     yield Flow(FlowKind.MAILBOX, name, made)
 
     def _of_filters(self) -> t.Iterator[Flow]:
         """What content_filter names for the services that take mail in."""
         seen = set()
         for service in self._configuration.services.values():
-            value = self._configuration.says("content_filter", service.path)
+            value = self._configuration.get("content_filter", service.path)
             if service.program not in _FILTERED or not value or value in seen:
                 continue
             seen.add(value)
-            own = self._configuration.own("content_filter", service.path) is not None
+            own = self._configuration.get_own("content_filter", service.path) is not None
             by = self._decision("content_filter", service=service.path if own else "")
             transport, _colon, nexthop = value.partition(":")
-            nexthop = nexthop or self._configuration.says("default_filter_nexthop")
-            yield Flow(FlowKind.FILTER, service.path, self._made(transport, nexthop, by))
+            nexthop = nexthop or self._configuration.get("default_filter_nexthop")
+            yield Flow(FlowKind.FILTER, service.path, self._make(transport, nexthop, by))
         for each in self._configuration.filters:
             transport, _colon, nexthop = each.value.partition(":")
             by = self._decision(each.setting, each.table)
-            yield Flow(FlowKind.FILTER, each.setting, self._made(transport, nexthop, by))
+            yield Flow(FlowKind.FILTER, each.setting, self._make(transport, nexthop, by))
 
     def _fallbacks(self, transports: t.Collection[str]) -> t.Iterator[Flow]:
-        for client in self._configuration.clients():
-            value = client.says("smtp_fallback_relay")
+        for client in self._configuration.list_clients():
+            value = client.get("smtp_fallback_relay")
             if value and client.service in transports:
                 path = f"{client.service}/unix"
                 own = path if "smtp_fallback_relay" in client.own else ""
                 by = self._decision("smtp_fallback_relay", service=own)
-                yield Flow(FlowKind.FALLBACK, path, self._made(client.service, value, by))
+                yield Flow(FlowKind.FALLBACK, path, self._make(client.service, value, by))
 
     def _unlisted(self) -> t.Iterator[tuple[str, str]]:
         settings = [(name, _REWRITE) for name in ("transport_maps", *_SENDERS)]
         settings += [(name, _LOCAL) for name in MAILBOX_TABLES]
         for name, service in settings:
             for token, table in self._tables(name, service):
-                is_known = table.complete or table.inline or token in self._configuration.results
+                is_known = (
+                    table.is_complete or table.is_inline or token in self._configuration.results
+                )
                 if not is_known:
                     yield name, token
 
 
 def _client_questions(configuration: Configuration, server: Destination) -> tuple[Question, ...]:
     """What tables that can't be listed have to be asked about TLS for a server, and mechanisms."""
-    found = tls_questions(configuration, server.client, server)
-    value = server.client.says(MECHANISM_FILTER)
+    found = list_tls_questions(configuration, server.client, server)
+    value = server.client.get(MECHANISM_FILTER)
     try:
         for mechanism in MECHANISMS:
             matches_list(configuration, value, mechanism)

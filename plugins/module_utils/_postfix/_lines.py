@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 import typing as t
 
-__all__ = ["logical_lines", "setting_lines"]
+__all__ = ["find_setting_lines", "split_logical_lines"]
 
 _SETTING = re.compile(r"(\w[\w-]*)\s*=")
 
 
-def logical_lines(content: str) -> t.Iterator[tuple[str, int]]:
+def split_logical_lines(content: str) -> t.Iterator[tuple[str, int]]:
     """Each line with those that continue it, and its number. Comments are empty, but count."""
     parts: list[str] = []
     first = 0
@@ -32,10 +32,10 @@ def logical_lines(content: str) -> t.Iterator[tuple[str, int]]:
         yield "".join(parts), first
 
 
-def setting_lines(content: str) -> dict[str, int]:
+def find_setting_lines(content: str) -> dict[str, int]:
     """The numbers of the lines with main.cf's settings, by name. Of equal names the last counts."""
     found = {}
-    for text, number in logical_lines(content):
+    for text, number in split_logical_lines(content):
         match = _SETTING.match(text)
         if match:
             found[match.group(1)] = number

@@ -16,31 +16,31 @@ import re
 
 from ._map_entry import fold
 
-__all__ = ["SENDERS_OWN", "bare_host", "login_keys", "sender_keys"]
+__all__ = ["SENDERS_OWN", "find_bare_host", "list_login_keys", "list_sender_keys"]
 
 #: The setting that has the client look for the sender first.
 SENDERS_OWN = "smtp_sender_dependent_authentication"
 _BRACKETED = re.compile(r"\[([^\[\]]+)\](?::[^:\[\]]+)?\Z")
 
 
-def login_keys(host: str, destination: str, sender: str | None = None) -> tuple[str, ...]:
+def list_login_keys(host: str, destination: str, sender: str | None = None) -> tuple[str, ...]:
     """The lookup keys for a server, as its name and as written, like [name]:587, in their order.
 
     `sender` is an address or @domain, and given only if the client looks for it.
     """
-    keys = (*(sender_keys(sender) if sender else ()), host, destination)
+    keys = (*(list_sender_keys(sender) if sender else ()), host, destination)
     return tuple(dict.fromkeys(keys))
 
 
-def sender_keys(sender: str) -> tuple[str, ...]:
+def list_sender_keys(sender: str) -> tuple[str, ...]:
     """The lookup keys for a sender, an address or @domain. Source: mail_addr_find.c."""
     return tuple(dict.fromkeys((sender, "@" + sender.rpartition("@")[2])))
 
 
-def bare_host(key: str, utf8: bool) -> bytes | None:
+def find_bare_host(key: str, utf8: bool) -> bytes | None:
     """The folded key that comes before `[host]:port`; None for other keys."""
     match = _BRACKETED.match(key)
     if not match:
         return None
-    first, *_rest = login_keys(match.group(1), key)
+    first, *_rest = list_login_keys(match.group(1), key)
     return fold(first.encode(), utf8)

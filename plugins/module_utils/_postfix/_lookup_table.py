@@ -19,7 +19,7 @@ from .._files._secret_file import (
     read_if_there,
 )
 from .._ses._redaction import is_harmless
-from ._main_cf import tokens
+from ._main_cf import split_tokens
 from ._map_entry import fold
 from ._password_map import (
     PasswordMap,
@@ -53,7 +53,7 @@ class State(enum.Enum):
     NO_TYPE = "no type"
 
     @property
-    def usable(self) -> bool:
+    def is_usable(self) -> bool:
         """Whether Postfix can look something up in it."""
         return self in (State.READ, State.OPAQUE, State.DENIED)
 
@@ -74,18 +74,18 @@ class Table:
     state: State
     table_path: str | None = None
     source: PasswordMap | None = None
-    source_denied: bool = False
-    proxied: bool = False
-    older: bool = False
+    is_source_denied: bool = False
+    is_proxied: bool = False
+    is_older: bool = False
     values: t.Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
 
     @property
-    def inline(self) -> bool:
+    def is_inline(self) -> bool:
         """Whether main.cf or master.cf holds the values."""
         return self.type in ("inline", "static")
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether all is known that Postfix may find in it."""
         return self.state is not State.OPAQUE and self.state is not State.DENIED
 
@@ -93,7 +93,7 @@ class Table:
 def read_table(postfix: Postfix, token: str, utf8: bool) -> Table:
     """Read the table that a token of a setting names, like proxy:hash:/path."""
     type_name, rest, is_proxied = parse_table_name(token)
-    known = bool(rest) and type_name in postfix.types()
+    known = bool(rest) and type_name in postfix.list_types()
     # Anything else may hold a password: "static:user:password", or that without its type.
     path = rest if os.path.isabs(rest) and is_harmless(f"{type_name}:{rest}") else None
     name = f"{type_name}:{path or ''}" if known or path else "a table without a type"
@@ -103,7 +103,7 @@ def read_table(postfix: Postfix, token: str, utf8: bool) -> Table:
         values = _inline_values(type_name, rest, utf8)
         return Table(name, type_name, path, State.OPAQUE, values=values)
     table = _read_file(postfix, TABLE_TYPES[type_name], name, path, utf8)
-    return replace(table, proxied=is_proxied)
+    return replace(table, is_proxied=is_proxied)
 
 
 def _read_file(postfix: Postfix, table_type: TableType, name: str, path: str, utf8: bool) -> Table:
@@ -126,8 +126,10 @@ def _read_file(postfix: Postfix, table_type: TableType, name: str, path: str, ut
     else:
         older = os.path.isfile(path) and is_older(os.stat(table_path), os.stat(path))
         # A texthash is its own source. Postfix can't use one that has a key twice (dict_thash.c).
-        listing = postfix.listing(table_type, path) if table_type.suffix else _listing(source)
-        if not table_type.suffix and source and source.repeated():
+        listing = (
+            postfix.list_table(table_type, path) if table_type.suffix else _list_source(source)
+        )
+        if not table_type.suffix and source and source.find_repeated():
             listing = None
         if listing is None:
             state = State.DAMAGED
@@ -140,8 +142,8 @@ def _read_file(postfix: Postfix, table_type: TableType, name: str, path: str, ut
         state,
         table_path=table_path,
         source=source,
-        source_denied=denied,
-        older=older,
+        is_source_denied=denied,
+        is_older=older,
         values=values,
     )
 
@@ -160,7 +162,7 @@ def _inline_values(type_name: str, rest: str, utf8: bool) -> dict[bytes, bytes]:
     if type_name != "inline":
         return {}
     values: dict[bytes, bytes] = {}
-    for part in tokens(inside):
+    for part in split_tokens(inside):
         pair = part[1:-1] if part.startswith("{") and part.endswith("}") else part
         key, equals, value = pair.partition("=")
         if equals:
@@ -168,8 +170,8 @@ def _inline_values(type_name: str, rest: str, utf8: bool) -> dict[bytes, bytes]:
     return values
 
 
-def _listing(source: PasswordMap | None) -> set[bytes] | None:
-    return source.listing() if source else None
+def _list_source(source: PasswordMap | None) -> set[bytes] | None:
+    return source.list_entries() if source else None
 
 
 def _pair(line: bytes) -> tuple[bytes, bytes]:

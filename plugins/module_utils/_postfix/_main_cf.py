@@ -7,7 +7,7 @@
 """main.cf of a Postfix instance, read and edited through postconf.
 
 postconf -e works on a copy: on main.cf itself it would reset its mode and owner, replace a symbolic
-link by a file, and put every setting in force before anybody has looked at the whole.
+link by a file, and make every setting active before anybody has looked at the whole.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from ._config_file import ConfigFile
 from ._programs import (
     Postfix,
     PostfixError,
-    reason,
+    find_reason,
 )
 
 if t.TYPE_CHECKING:
     from .._files._safe_path import SafePath
     from .._files._safe_walk import Places
 
-__all__ = ["MainCf", "read_settings", "tokens"]
+__all__ = ["MainCf", "read_settings", "split_tokens"]
 
 # What postconf says of them, instead of printing them.
 _UNUSED = re.compile("unused parameter: (.*)")
 
 
-def tokens(value: str) -> tuple[str, ...]:
+def split_tokens(value: str) -> tuple[str, ...]:
     """The parts of a list: separated by commas and white space, except inside braces.
 
     Source: mystrtokq(3) with CHARS_COMMA_SP and CHARS_BRACE, as maps_create() calls it.
@@ -64,7 +64,7 @@ def read_settings(
     """
     code, out, err = postfix.run("postconf", *options, *names)
     if code:
-        raise PostfixError(f"postconf can't read Postfix's settings: {reason(code, err)}")
+        raise PostfixError(f"postconf can't read Postfix's settings: {find_reason(code, err)}")
     lines = os.fsdecode(out).split("\n")
     if not names:
         # Those of main.cf that no other setting and no service uses, or not any more.
@@ -88,7 +88,7 @@ class MainCf(ConfigFile):
             raise PostfixError(f"{self.path} does not exist. Is Postfix installed?")
         return content
 
-    def explicit(self, names: t.Sequence[str]) -> dict[str, str]:
+    def read_explicit(self, names: t.Sequence[str]) -> dict[str, str]:
         """The values that main.cf itself has, without expanding anything; without names, all."""
         return read_settings(self._postfix, names, ["-n"])
 
@@ -117,7 +117,7 @@ class MainCf(ConfigFile):
                 postfix.run("postconf", option, *arguments) if arguments else (0, b"", b"")
             )
             if code:
-                raise PostfixError(f"postconf can't edit main.cf: {reason(code, err)}")
+                raise PostfixError(f"postconf can't edit main.cf: {find_reason(code, err)}")
         if stand_ins:
             content = path.read() or b""
             for stand_in, value in stand_ins.items():
@@ -137,18 +137,18 @@ class MainCf(ConfigFile):
 
     def stage_content(self, content: bytes, services: bytes | None = None) -> SafePath:
         """Make a file with these bytes its successor in the staging directory; returns the path."""
-        folder = self.staging.folder()
-        path = self.staging.write(content, folder.file("main.cf"))
+        folder = self.staging.make_folder()
+        path = self.staging.write(content, folder.get_path("main.cf"))
         self._give_attributes(path)
         # postconf knows parameters of services, and those that master.cf alone uses, only with it.
         if services is None:
             services = read_if_there(os.path.join(self.directory, "master.cf"))
         if services is not None:
-            self.staging.write(services, folder.file("master.cf"))
+            self.staging.write(services, folder.get_path("master.cf"))
         return path
 
     def read_staged(self, staged: SafePath, names: t.Sequence[str]) -> dict[str, str]:
-        """The effective values, expanded, once the staged file is in force."""
+        """The effective values, expanded, once the staged file is active."""
         postfix = self._postfix.at(staged.directory)
         return read_settings(postfix, names, ["-o", f"config_directory={self.directory}", "-x"])
 

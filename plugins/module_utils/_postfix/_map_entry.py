@@ -22,28 +22,28 @@ if t.TYPE_CHECKING:
 
 __all__ = [
     "PasswordMapError",
-    "Wanted",
-    "WantedEntries",
-    "WantedLine",
+    "RequestedEntries",
+    "RequestedEntry",
+    "RequestedLine",
+    "decode",
     "fold",
     "refuse_unstorable",
-    "shown",
-    "shown_key",
-    "text",
+    "show_entry",
+    "show_key",
 ]
 
 _PAIR_OR_QUOTE = re.compile(r'\\.|"')
 
 
 class PasswordMapError(ValueError):
-    """What is wrong with the map or with what was asked for, in words for the operator.
+    """What is wrong with the map or with what was requested, in words for the operator.
 
     The message never contains a password.
     """
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RequestedEntry:
     """One entry as the task asks for it: to be there with this value, or to be gone.
 
     `requested_by` names the place in the task, for errors.
@@ -56,7 +56,7 @@ class Wanted:
     requested_by: str = "the task"
 
     @classmethod
-    def with_login(cls, key: str, login: SmtpLogin) -> Wanted:
+    def with_login(cls, key: str, login: SmtpLogin) -> RequestedEntry:
         """An entry to be present with this login."""
         return cls(key, login.username, login.password, requested_by=login.requested_by)
 
@@ -70,7 +70,7 @@ class Wanted:
         """The right-hand side as Postfix stores it: user name, colon, password."""
         return f"{self.username}:{self.password}".encode()
 
-    def value_problem(self) -> str | None:
+    def find_value_problem(self) -> str | None:
         """Why postmap would not store the value exactly as it is, None if it would."""
         reason = _username_problem(self.username)
         if reason:
@@ -80,14 +80,14 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class WantedEntries:
+class RequestedEntries:
     """All entries that a task requests of a map."""
 
-    entries: tuple[Wanted, ...] = ()
+    entries: tuple[RequestedEntry, ...] = ()
 
 
 @dataclass(frozen=True)
-class WantedLine(Wanted):
+class RequestedLine(RequestedEntry):
     """An entry whose value is no login that the task gives, or is known as a whole only."""
 
     line: bytes = b""
@@ -95,14 +95,14 @@ class WantedLine(Wanted):
     @property
     def shown_key(self) -> str:
         """The key for messages, redacted: it may come from a host's file."""
-        return shown_key(self.key.encode(errors="surrogateescape"), self.line)
+        return show_key(self.key.encode(errors="surrogateescape"), self.line)
 
     @property
     def value(self) -> bytes:
         """The right-hand side as it is."""
         return self.line
 
-    def value_problem(self) -> str | None:
+    def find_value_problem(self) -> str | None:
         """Why postmap would not store the value exactly as it is, None if it would."""
         if self.line and self.line == self.line.strip() and b"\n" not in self.line:
             return None
@@ -125,25 +125,25 @@ def fold(key: bytes, utf8: bool) -> bytes:
     return key.lower()
 
 
-def shown(key: bytes, value: bytes, password: str = "PASSWORD") -> str:
+def show_entry(key: bytes, value: bytes, password: str = "PASSWORD") -> str:
     """An entry for a diff: key and user name, redacted, and a fixed word for the password."""
-    entry = redact_entry(text(key), text(value))
+    entry = redact_entry(decode(key), decode(value))
     if b":" not in value:  # nobody can say which part is no secret
         return f"{entry.key} {password}"
     return f"{entry.key} {entry.username or REDACTED}:{password}"
 
 
-def shown_key(key: bytes, value: bytes) -> str:
+def show_key(key: bytes, value: bytes) -> str:
     """The key of an entry for a result or a message, redacted; what it may be depends on the value."""
-    return redact_entry(text(key), text(value)).key
+    return redact_entry(decode(key), decode(value)).key
 
 
-def text(raw: bytes) -> str:
+def decode(raw: bytes) -> str:
     """Bytes of a file as text, whatever their encoding. It may hold a secret: see _redaction.py."""
     return raw.decode(errors="backslashreplace")
 
 
-def refuse_unstorable(entry: Wanted) -> None:
+def refuse_unstorable(entry: RequestedEntry) -> None:
     """Raise PasswordMapError if postmap would not store the entry exactly as it is.
 
     postmap(5) joins, cuts or skips such lines with a warning and exit status 0.
@@ -151,7 +151,7 @@ def refuse_unstorable(entry: Wanted) -> None:
     reason = _key_problem(entry.key)
     if reason:
         raise PasswordMapError(f"{entry.requested_by}: the key {entry.shown_key!r} {reason}")
-    reason = entry.value_problem() if entry.present else None
+    reason = entry.find_value_problem() if entry.present else None
     if reason:
         raise PasswordMapError(f"{entry.requested_by}: {reason}")
 

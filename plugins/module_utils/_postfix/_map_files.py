@@ -18,9 +18,9 @@ from .._files._obstacles import check_replaceable
 from .._files._safe_path import UnsafePathError
 from .._files._secret_file import (
     Staging,
-    backup_name,
     check_lock,
-    kept_name,
+    make_backup_name,
+    make_kept_name,
 )
 from ._main_cf import read_settings
 from ._map_plan import MapPlan, MapSnapshot
@@ -103,9 +103,9 @@ class MapFiles:
         has_table = older = False
         if table is not None:
             table.note()
-            found = table.find_safe() if removing else table.status()
+            found = table.find_safe() if removing else table.stat()
             has_table = found is not None
-            status = self._source.status() if found and source is not None else None
+            status = self._source.stat() if found and source is not None else None
             older = bool(found and status and is_older(found, status))
         listing = self._list() if has_table else None
         others = () if removing else self._find_other_tables()
@@ -124,10 +124,10 @@ class MapFiles:
             wrong_attributes=tuple(
                 path
                 for path in in_use
-                if path and path.status() is not None and attributes.differ(path)
+                if path and path.stat() is not None and attributes.differ(path)
             ),
             other_tables=others,
-            left_behind=self._is_left_behind(),
+            is_left_behind=self._is_left_behind(),
         )
 
     def check(self, plan: MapPlan) -> None:
@@ -160,13 +160,13 @@ class MapFiles:
             if path in replaced:
                 continue
             if path.directory.shared:
-                with self._staging_beside(path).second_name(path) as second:
+                with self._staging_beside(path).link_second_name(path) as second:
                     attributes.repair(path, second)
             else:
                 attributes.repair(path)
 
     @contextlib.contextmanager
-    def staged(
+    def stage(
         self, plan: MapPlan, backup: bool = False, as_kept: bool = False
     ) -> t.Iterator[StagedMap]:
         """Make what a plan replaces, to be renamed in the body; removes what is left afterwards.
@@ -203,7 +203,7 @@ class MapFiles:
         name: str | None = None
         if plan.writes_source:
             if backup and plan.now.source is not None:
-                name = kept_name(self._source) if as_kept else backup_name(self._source)
+                name = make_kept_name(self._source) if as_kept else make_backup_name(self._source)
                 ready.append((for_source.write_like(plan.now.source, self._source), name))
             attributes.give(source, self._source)
             ready.append((source, self._source))
@@ -217,7 +217,7 @@ class MapFiles:
             self._path + suffix
             for suffix in _TABLE_SUFFIXES
             if suffix != self._type.suffix
-            and self._tools.places.find(self._path + suffix).status() is not None
+            and self._tools.places.find(self._path + suffix).stat() is not None
         )
 
     def _list_written(self) -> list[SafePath]:
@@ -251,7 +251,7 @@ class MapFiles:
         source = Staging(self._source)
         if self._table is None:
             return [source]
-        table = Staging(self._table.beside(self._source.name))
+        table = Staging(self._table.get_beside(self._source.name))
         return [source] if table.directory == source.directory else [source, table]
 
     def _list(self) -> set[bytes] | None:
@@ -259,5 +259,5 @@ class MapFiles:
         table, suffix = self._table, self._type.suffix
         path: str = self._path
         if table is not None and table.name.endswith(suffix):
-            path = table.beside(table.name[: -len(suffix)])
-        return self._tools.postfix.listing(self._type, path)
+            path = table.get_beside(table.name[: -len(suffix)])
+        return self._tools.postfix.list_table(self._type, path)

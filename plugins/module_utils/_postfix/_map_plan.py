@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from ._map_entry import (
     PasswordMapError,
-    Wanted,
+    RequestedEntry,
     fold,
 )
 from ._password_map import (
@@ -23,7 +23,7 @@ from ._password_map import (
     PasswordMap,
     edit,
     read_map,
-    replaced,
+    replace_source,
 )
 from ._programs import TABLE_TYPES, TableType
 
@@ -40,7 +40,7 @@ class MapSnapshot:
     `utf8` is the instance's `smtputf8_enable`; `secret` says that the map's values are logins.
     `listing` has the entries of the compiled table, None if it is missing or can't be read.
     `wrong_attributes` has the files whose owner, mode or context is wrong, `other_tables` the
-    compiled tables of other types; `left_behind` says that a killed run has left files.
+    compiled tables of other types; `is_left_behind` says that a killed run has left files.
     """
 
     path: str
@@ -53,7 +53,7 @@ class MapSnapshot:
     listing: frozenset[bytes] | None = field(default=None, repr=False)
     wrong_attributes: tuple[str, ...] = ()
     other_tables: tuple[str, ...] = ()
-    left_behind: bool = False
+    is_left_behind: bool = False
 
     @property
     def name(self) -> str:
@@ -97,9 +97,9 @@ class MapPlan:
         return self.now.wrong_attributes
 
     @property
-    def left_behind(self) -> bool:
+    def is_left_behind(self) -> bool:
         """Whether a killed run has left files."""
-        return self.now.left_behind
+        return self.now.is_left_behind
 
     @property
     def other_tables(self) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ class MapPlan:
     @property
     def changed(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.replaces or self.wrong_attributes or self.left_behind)
+        return bool(self.replaces or self.wrong_attributes or self.is_left_behind)
 
     def describe_other_tables(self) -> list[str]:
         """What to warn of."""
@@ -152,7 +152,7 @@ def find_table_type(requested: str | None, default: str) -> TableType:
 
 def plan_map(
     now: MapSnapshot,
-    entries: t.Sequence[Wanted],
+    entries: t.Sequence[RequestedEntry],
     *,
     exclusive: bool = False,
     source: bytes | None = None,
@@ -165,7 +165,9 @@ def plan_map(
     entries that can't be stored, and if entries would be lost.
     """
     current = current or now.parse()
-    change = edit(current, entries, exclusive) if source is None else replaced(current, source)
+    change = (
+        edit(current, entries, exclusive) if source is None else replace_source(current, source)
+    )
     problem = None
     if now.type.suffix:
         known = {fold(entry.key.encode(), now.utf8) for entry in entries}
@@ -211,7 +213,7 @@ def _find_problem(now: MapSnapshot, current: PasswordMap, change: Edit) -> str |
         return "is older than its source"
     if now.listing is None:
         return f"can't be read as a table of type {now.type.name}"
-    if now.listing != current.listing():
+    if now.listing != current.list_entries():
         return "has other entries than its source"
     return None
 
@@ -236,10 +238,10 @@ def _find_problem_without_source(
     if not (change.changes_source or keys & requested or (keys and exclusive)):
         return None
     if keys - requested and not exclusive:
-        lost = sorted(current.shown_key(key, entries[key]) for key in keys - requested)
+        lost = sorted(current.show_key(key, entries[key]) for key in keys - requested)
         raise PasswordMapError(
             f"{now.path} is missing, but its table has entries that were not"
-            f" asked for and would be lost: {', '.join(lost)}."
+            f" requested and would be lost: {', '.join(lost)}."
             f" Bring the source back (postmap -s {now.name}), or remove the entries:"
             " mailops.ses.postfix_sasl_passwd with exclusive=true"
         )
@@ -249,14 +251,14 @@ def _find_problem_without_source(
 def _expect(
     plan: MapPlan,
     current: PasswordMap,
-    entries: t.Iterable[Wanted],
+    entries: t.Iterable[RequestedEntry],
     source: bytes | None,
 ) -> dict[bytes, bytes | None]:
     """What the new table must find for which lookup keys."""
     expected: dict[bytes, bytes | None] = dict.fromkeys(plan.edit.gone)
     if source is not None:
         whole = read_map(source, current.utf8)
-        expected.update(whole.entry(number) for number in whole.first.values())
+        expected.update(whole.parse_entry(number) for number in whole.first.values())
     for entry in entries:
         expected[entry.key.encode()] = entry.value if entry.present else None
     if not any(expected.values()) and source is None:
@@ -271,5 +273,5 @@ def _find_one_that_stays(current: PasswordMap, concerned: t.Iterable[bytes]) -> 
     folded = {fold(key, current.utf8) for key in concerned}
     for key, number in current.first.items():
         if _PLAIN.match(key) and key not in folded:
-            return dict([current.entry(number)])
+            return dict([current.parse_entry(number)])
     return {}

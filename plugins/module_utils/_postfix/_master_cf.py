@@ -19,12 +19,12 @@ from dataclasses import dataclass, field, replace
 
 from .._files._secret_file import read_if_there
 from ._expansion import expand_all
-from ._lines import logical_lines
+from ._lines import split_logical_lines
 
 if t.TYPE_CHECKING:
     from ._programs import Postfix
 
-__all__ = ["Override", "Service", "overrides", "parse_services", "read_services", "split_line"]
+__all__ = ["Override", "Service", "parse_services", "read_overrides", "read_services", "split_line"]
 
 _FIELDS = 8
 # After an option without a value, like -v, too.
@@ -101,7 +101,7 @@ def read_services(
     return services
 
 
-def overrides(postfix: Postfix, directory: str, names: t.Collection[str]) -> list[Override]:
+def read_overrides(postfix: Postfix, directory: str, names: t.Collection[str]) -> list[Override]:
     """Where master.cf sets one of these parameters for a service, expanded. Raises PostfixError."""
     return [
         override
@@ -118,7 +118,7 @@ def parse_services(content: str) -> dict[str, Service]:
     start with it.
     """
     services = {}
-    for text, first in logical_lines(content):
+    for text, first in split_logical_lines(content):
         words = list(_words(text, first))
         if len(words) < _FIELDS:
             continue
@@ -131,7 +131,9 @@ def parse_services(content: str) -> dict[str, Service]:
 
 def split_line(text: str) -> list[str]:
     """The words of a logical line of master.cf, without the braces around one. Comments are none."""
-    return [word.text for logical, first in logical_lines(text) for word in _words(logical, first)]
+    return [
+        word.text for logical, first in split_logical_lines(text) for word in _words(logical, first)
+    ]
 
 
 def _words(text: str, first: int) -> t.Iterator[_Word]:

@@ -17,9 +17,9 @@ import os
 import typing as t
 from dataclasses import dataclass
 
-from ._lines import logical_lines
+from ._lines import split_logical_lines
 from ._login_keys import SENDERS_OWN
-from ._main_cf import tokens
+from ._main_cf import split_tokens
 from ._master_cf import parse_services, split_line
 
 if t.TYPE_CHECKING:
@@ -131,7 +131,7 @@ def is_satisfied(content: bytes, client: OwnClient) -> bool:
     is_private = split_line(find_service_lines(content, client.path) or "")[2] in _PRIVATE
     own = service.overrides
     return is_private and all(
-        name in own and tokens(own[name].value) == tokens(value)
+        name in own and split_tokens(own[name].value) == split_tokens(value)
         for name, value in client.settings.items()
     )
 
@@ -183,7 +183,7 @@ def _find(content: bytes, path: str) -> Service | None:
 
 def _span(content: bytes, service: Service) -> tuple[int, int]:
     """The indexes of a service's first line, and of the line after its last."""
-    for text, number in logical_lines(os.fsdecode(content)):
+    for text, number in split_logical_lines(os.fsdecode(content)):
         if number == service.line:
             return number - 1, number - 1 + text.rstrip().count("\n") + 1
     raise ValueError("a service of another file")

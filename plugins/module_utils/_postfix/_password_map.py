@@ -14,19 +14,19 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from .._ses._redaction import redact
-from ._login_keys import bare_host
+from ._login_keys import find_bare_host
 from ._map_entry import (
     PasswordMapError,
-    Wanted,
-    WantedLine,
+    RequestedEntry,
+    RequestedLine,
+    decode,
     fold,
     refuse_unstorable,
-    shown,
-    shown_key,
-    text,
+    show_entry,
+    show_key,
 )
 
-__all__ = ["Edit", "PasswordMap", "edit", "read_map", "replaced"]
+__all__ = ["Edit", "PasswordMap", "edit", "read_map", "replace_source"]
 
 # A logical line begins with anything but white space and "#": postmap(5) continues it with lines
 # that begin with white space, and skips blank and comment lines even between the two.
@@ -62,34 +62,34 @@ class PasswordMap:
     first: dict[bytes, int]
     secret: bool = True
 
-    def lines(self, number: int) -> bytes:
+    def get_lines(self, number: int) -> bytes:
         """The logical line with this number, with the comments inside and after it."""
         following = number + 1
         end = self.starts[following] if following < len(self.starts) else len(self.source)
         return self.source[self.starts[number] : end]
 
-    def entry(self, number: int) -> tuple[bytes, bytes]:
+    def parse_entry(self, number: int) -> tuple[bytes, bytes]:
         """Key (as spelled) and value of an entry."""
-        split = _split(_joined(self.lines(number)), self.utf8)
+        split = _split(_join(self.get_lines(number)), self.utf8)
         if split is None:
             raise ValueError(f"logical line {number} is not an entry")
         return split
 
-    def shown(self, key: bytes, value: bytes, password: str = "PASSWORD") -> str:
+    def show_entry(self, key: bytes, value: bytes, password: str = "PASSWORD") -> str:
         """An entry for a diff, with a fixed word for the password where there is one."""
         if self.secret:
-            return shown(key, value, password)
-        return f"{shown_key(key, _ANY_LOGIN)} {redact(text(value))}"
+            return show_entry(key, value, password)
+        return f"{show_key(key, _ANY_LOGIN)} {redact(decode(value))}"
 
-    def shown_key(self, key: bytes, value: bytes) -> str:
+    def show_key(self, key: bytes, value: bytes) -> str:
         """The key of an entry for a result or a message, redacted."""
-        return shown_key(key, value if self.secret else _ANY_LOGIN)
+        return show_key(key, value if self.secret else _ANY_LOGIN)
 
-    def line_number(self, number: int) -> int:
+    def find_line_number(self, number: int) -> int:
         """The physical line, counted from 1, at which a logical line begins."""
         return self.source.count(b"\n", 0, self.starts[number]) + 1
 
-    def repeated(self) -> dict[bytes, list[int]]:
+    def find_repeated(self) -> dict[bytes, list[int]]:
         """The keys that occur more than once, with all their logical lines."""
         occurrences: dict[bytes, list[int]] = {}
         if len(self.keys) - self.keys.count(b"") == len(self.first):
@@ -99,9 +99,9 @@ class PasswordMap:
                 occurrences.setdefault(key, [self.first[key]]).append(number)
         return occurrences
 
-    def listing(self) -> set[bytes]:
+    def list_entries(self) -> set[bytes]:
         """What `postmap -s` says of a table that was made from this source: key, tab, value."""
-        return {key + b"\t" + self.entry(number)[1] for key, number in self.first.items()}
+        return {key + b"\t" + self.parse_entry(number)[1] for key, number in self.first.items()}
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def read_map(source: bytes, utf8: bool = True, secret: bool = True) -> PasswordM
         odd.discard(-1)
     ends = [*starts[1:], len(source)]
     for number in odd:
-        split = _split(_joined(source[starts[number] : ends[number]]), utf8)
+        split = _split(_join(source[starts[number] : ends[number]]), utf8)
         keys[number] = fold(split[0], utf8) if split else b""
     # The first of equal keys wins, so it is the last one to enter the dictionary.
     first = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1)))
@@ -154,65 +154,69 @@ def read_map(source: bytes, utf8: bool = True, secret: bool = True) -> PasswordM
     return PasswordMap(source, utf8, starts, keys, first, secret)
 
 
-def edit(current: PasswordMap, wanted: t.Sequence[Wanted], exclusive: bool = False) -> Edit:
-    """Work out the source that has what is wanted, and every other byte as it was.
+def edit(
+    current: PasswordMap, requested: t.Sequence[RequestedEntry], exclusive: bool = False
+) -> Edit:
+    """Work out the source that has what is requested, and every other byte as it was.
 
-    With `exclusive`, entries that are not wanted go; comments stay. An entry whose value is
+    With `exclusive`, entries that are not requested go; comments stay. An entry whose value is
     right keeps its spelling, a changed one keeps its place, a new one goes to the end.
     Raises PasswordMapError for what can't be stored, for keys that occur twice, and for entries
-    that Postfix would find before the one asked for.
+    that Postfix would find before the requested one.
     """
-    asked = _asked(wanted, current.utf8)
-    repeated = current.repeated()
+    by_key = _check_requested(requested, current.utf8)
+    repeated = current.find_repeated()
     if not exclusive:
-        _refuse_repeated(current, repeated, asked)
-    _refuse_shadowed(current, asked, exclusive)
+        _refuse_repeated(current, repeated, by_key)
+    _refuse_shadowed(current, by_key, exclusive)
 
     replaced: dict[int, bytes] = {}
-    added: list[Wanted] = []
+    added: list[RequestedEntry] = []
     changed: list[str] = []
     gone: list[bytes] = []
     removed: list[str] = []
     before: list[str] = []
     after: list[str] = []
 
-    for folded, entry in asked.items():
+    for folded, entry in by_key.items():
         number = current.first.get(folded)
         if number is None:
             if entry.present:
                 added.append(entry)
             continue
         for again in repeated.get(folded, [number])[1:]:
-            before.append(current.shown(*current.entry(again)))
-            replaced[again] = _comments(current.lines(again))
-        spelled, value = current.entry(number)
+            before.append(current.show_entry(*current.parse_entry(again)))
+            replaced[again] = _comments(current.get_lines(again))
+        spelled, value = current.parse_entry(number)
         if not entry.present:
-            before.append(current.shown(spelled, value))
+            before.append(current.show_entry(spelled, value))
             gone.append(spelled)
-            removed.append(current.shown_key(spelled, value))
-            replaced[number] = _comments(current.lines(number))
+            removed.append(current.show_key(spelled, value))
+            replaced[number] = _comments(current.get_lines(number))
         elif value != entry.value:
-            before.append(current.shown(spelled, value))
-            after.append(current.shown(spelled, entry.value, "NEW_PASSWORD"))
+            before.append(current.show_entry(spelled, value))
+            after.append(current.show_entry(spelled, entry.value, "NEW_PASSWORD"))
             changed.append(entry.shown_key)
-            replaced[number] = _rewritten(current.lines(number), spelled, entry.value)
+            replaced[number] = _rewrite(current.get_lines(number), spelled, entry.value)
         elif folded in repeated:
-            before.append(current.shown(spelled, value))
-            after.append(current.shown(spelled, value))
+            before.append(current.show_entry(spelled, value))
+            after.append(current.show_entry(spelled, value))
             changed.append(entry.shown_key)
     if exclusive:
         for number, folded in enumerate(current.keys):
-            if folded and folded not in asked:
-                spelled, value = current.entry(number)
-                before.append(current.shown(spelled, value))
+            if folded and folded not in by_key:
+                spelled, value = current.parse_entry(number)
+                before.append(current.show_entry(spelled, value))
                 if current.first[folded] == number:
                     gone.append(spelled)
-                    removed.append(current.shown_key(spelled, value))
-                replaced[number] = _comments(current.lines(number))
-    after += [current.shown(entry.key.encode(), entry.value, "NEW_PASSWORD") for entry in added]
+                    removed.append(current.show_key(spelled, value))
+                replaced[number] = _comments(current.get_lines(number))
+    after += [
+        current.show_entry(entry.key.encode(), entry.value, "NEW_PASSWORD") for entry in added
+    ]
 
     return Edit(
-        source=_rendered(current, replaced, added),
+        source=_render(current, replaced, added),
         entries_added=tuple(entry.shown_key for entry in added),
         entries_changed=tuple(changed),
         entries_removed=tuple(removed),
@@ -222,11 +226,11 @@ def edit(current: PasswordMap, wanted: t.Sequence[Wanted], exclusive: bool = Fal
     )
 
 
-def replaced(current: PasswordMap, source: bytes) -> Edit:
+def replace_source(current: PasswordMap, source: bytes) -> Edit:
     """Work out what changes if `source` takes the place of the current one, byte for byte."""
     coming = read_map(source, current.utf8)
     old, new = (
-        {found.keys[number]: found.entry(number) for number in sorted(found.first.values())}
+        {found.keys[number]: found.parse_entry(number) for number in sorted(found.first.values())}
         for found in (current, coming)
     )
     differing = [
@@ -234,52 +238,58 @@ def replaced(current: PasswordMap, source: bytes) -> Edit:
     ]
     return Edit(
         source=source,
-        entries_added=tuple(current.shown_key(*new[key]) for key in differing if key not in old),
+        entries_added=tuple(current.show_key(*new[key]) for key in differing if key not in old),
         entries_changed=tuple(
-            current.shown_key(*new[key]) for key in differing if key in old and key in new
+            current.show_key(*new[key]) for key in differing if key in old and key in new
         ),
-        entries_removed=tuple(current.shown_key(*old[key]) for key in differing if key not in new),
+        entries_removed=tuple(current.show_key(*old[key]) for key in differing if key not in new),
         gone=tuple(old[key][0] for key in differing if key not in new),
-        before=tuple(current.shown(*old[key]) for key in differing if key in old),
-        after=tuple(current.shown(*new[key], "OLD_PASSWORD") for key in differing if key in new),
+        before=tuple(current.show_entry(*old[key]) for key in differing if key in old),
+        after=tuple(
+            current.show_entry(*new[key], "OLD_PASSWORD") for key in differing if key in new
+        ),
         changes_comments=source != current.source,
     )
 
 
-def _asked(wanted: t.Sequence[Wanted], utf8: bool) -> dict[bytes, Wanted]:
-    """What is wanted by folded key, checked one by one and against each other."""
-    asked: dict[bytes, Wanted] = {}
-    for entry in wanted:
+def _check_requested(
+    requested: t.Sequence[RequestedEntry], utf8: bool
+) -> dict[bytes, RequestedEntry]:
+    """What is requested, by folded key, checked one by one and against each other."""
+    by_key: dict[bytes, RequestedEntry] = {}
+    for entry in requested:
         refuse_unstorable(entry)
-        other = asked.setdefault(fold(entry.key.encode(), utf8), entry)
+        other = by_key.setdefault(fold(entry.key.encode(), utf8), entry)
         if (other.present, other.value) != (entry.present, entry.value):
             raise PasswordMapError(
                 f"{other.requested_by} and {entry.requested_by} ask for different things under the same"
                 f" key {entry.shown_key!r} (Postfix does not distinguish upper and lower case)"
             )
-    for entry in _logins(asked):
-        bare = asked.get(bare_host(entry.key, utf8) or b"")
+    for entry in _list_logins(by_key):
+        bare = by_key.get(find_bare_host(entry.key, utf8) or b"")
         if bare and bare.present and entry.present and bare.value != entry.value:
             raise PasswordMapError(
                 f"{bare.requested_by}: the key {bare.shown_key!r} would shadow {entry.shown_key!r}, which"
                 f" {entry.requested_by} asks for with other credentials: Postfix looks up the bare"
                 " host name first. Ask for one of the two"
             )
-    return asked
+    return by_key
 
 
-def _logins(asked: t.Mapping[bytes, Wanted]) -> list[Wanted]:
+def _list_logins(by_key: t.Mapping[bytes, RequestedEntry]) -> list[RequestedEntry]:
     """Those of the task: what comes back as a whole line was like that before."""
-    return [entry for entry in asked.values() if not isinstance(entry, WantedLine)]
+    return [entry for entry in by_key.values() if not isinstance(entry, RequestedLine)]
 
 
 def _refuse_repeated(
-    current: PasswordMap, repeated: t.Mapping[bytes, list[int]], asked: t.Mapping[bytes, Wanted]
+    current: PasswordMap,
+    repeated: t.Mapping[bytes, list[int]],
+    by_key: t.Mapping[bytes, RequestedEntry],
 ) -> None:
     for folded, numbers in repeated.items():
-        if folded not in asked:
-            key = current.shown_key(*current.entry(numbers[0]))
-            lines = [str(current.line_number(number)) for number in numbers]
+        if folded not in by_key:
+            key = current.show_key(*current.parse_entry(numbers[0]))
+            lines = [str(current.find_line_number(number)) for number in numbers]
             raise PasswordMapError(
                 f"the key {key!r} occurs more than once in the map, in lines"
                 f" {', '.join(lines[:-1])} and {lines[-1]}; Postfix uses the first and ignores"
@@ -289,23 +299,23 @@ def _refuse_repeated(
 
 
 def _refuse_shadowed(
-    current: PasswordMap, asked: t.Mapping[bytes, Wanted], exclusive: bool
+    current: PasswordMap, by_key: t.Mapping[bytes, RequestedEntry], exclusive: bool
 ) -> None:
-    for entry in _logins(asked):
-        bare = bare_host(entry.key, current.utf8) if entry.present else None
-        if bare in current.first and bare not in asked and not exclusive:
+    for entry in _list_logins(by_key):
+        bare = find_bare_host(entry.key, current.utf8) if entry.present else None
+        if bare in current.first and bare not in by_key and not exclusive:
             number = current.first[bare]
             raise PasswordMapError(
-                f"the entry {current.shown_key(*current.entry(number))!r} in line"
-                f" {current.line_number(number)} of the map shadows {entry.shown_key!r}: Postfix looks"
-                " up the bare host name of the server first, so the credentials asked for would"
+                f"the entry {current.show_key(*current.parse_entry(number))!r} in line"
+                f" {current.find_line_number(number)} of the map shadows {entry.shown_key!r}: Postfix looks"
+                " up the bare host name of the server first, so the requested credentials would"
                 " never be used. Give both keys these credentials in one task (entries), so that mail"
                 " always finds a login; or use mailops.ses.postfix_relay, which does so, or"
                 " exclusive=true"
             )
 
 
-def _joined(lines: bytes) -> bytes:
+def _join(lines: bytes) -> bytes:
     """The text of a logical line as Postfix sees it: comments and line ends dropped."""
     if lines.count(b"\n") <= 1 and lines[-1:] == b"\n":
         return lines[:-1].partition(b"\0")[0]
@@ -338,7 +348,7 @@ def _comments(lines: bytes) -> bytes:
     return b"".join(line for line in _PHYSICAL_LINE.findall(lines) if _is_comment(line))
 
 
-def _rewritten(lines: bytes, key: bytes, value: bytes) -> bytes:
+def _rewrite(lines: bytes, key: bytes, value: bytes) -> bytes:
     """A logical line with another value on its first line; comments inside it stay."""
     first, line_end, rest = lines.partition(b"\n")
     if first.endswith(b"\r"):
@@ -350,7 +360,9 @@ def _rewritten(lines: bytes, key: bytes, value: bytes) -> bytes:
     return key + gap + value + line_end + _comments(rest)
 
 
-def _rendered(current: PasswordMap, replaced: dict[int, bytes], added: t.Sequence[Wanted]) -> bytes:
+def _render(
+    current: PasswordMap, replaced: dict[int, bytes], added: t.Sequence[RequestedEntry]
+) -> bytes:
     source = current.source
     # What stays is copied once, into the result.
     kept = memoryview(source)
@@ -359,7 +371,7 @@ def _rendered(current: PasswordMap, replaced: dict[int, bytes], added: t.Sequenc
     for number in sorted(replaced):
         start = current.starts[number]
         pieces += [kept[done:start], replaced[number]]
-        done = start + len(current.lines(number))
+        done = start + len(current.get_lines(number))
     pieces.append(kept[done:])
     if added:
         first_line, newline, _rest = source.partition(b"\n")

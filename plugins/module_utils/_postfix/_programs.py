@@ -38,9 +38,9 @@ __all__ = [
     "PostfixError",
     "PostfixSettings",
     "TableType",
+    "find_reason",
     "is_older",
     "list_cdb",
-    "reason",
 ]
 
 _NO_BERKELEY_DB = (
@@ -146,7 +146,7 @@ class Postfix:
         self.config_directory = config_directory if isinstance(config_directory, str) else None
         # Keeps its descriptor open, which the programs inherit.
         self._directory = None if isinstance(config_directory, str) else config_directory
-        path = self._directory.anchored() if self._directory else config_directory
+        path = self._directory.anchor() if self._directory else config_directory
         self._instance = ["-c", str(path)] if path else []
         self._looked = self._directory is not None
         self._types: frozenset[str] | None = None
@@ -155,27 +155,27 @@ class Postfix:
         """The same programs for another configuration directory."""
         return Postfix(self._programs, config_directory)
 
-    def settings(self) -> PostfixSettings:
+    def read_settings(self) -> PostfixSettings:
         """Read what matters of main.cf, in one call, because most runs do nothing else."""
         names = ["default_database_type", "config_directory", "smtputf8_enable"]
         code, out, err = self.run("postconf", "-hx", *names)
         values = os.fsdecode(out).split("\n")
         if code or len(values) < len(names):
-            raise PostfixError(f"postconf can't read Postfix's settings: {reason(code, err)}")
+            raise PostfixError(f"postconf can't read Postfix's settings: {find_reason(code, err)}")
         return PostfixSettings(values[0], values[1], values[2] == "yes")
 
-    def types(self) -> frozenset[str]:
+    def list_types(self) -> frozenset[str]:
         """The types of lookup tables that this Postfix has. Asks once."""
         if self._types is None:
             code, out, err = self.run("postconf", "-m")
             if code:
-                raise PostfixError(f"postconf can't list the table types: {reason(code, err)}")
+                raise PostfixError(f"postconf can't list the table types: {find_reason(code, err)}")
             self._types = frozenset(out.decode(errors="replace").split())
         return self._types
 
     def check_type(self, table_type: TableType) -> None:
         """Raise PostfixError if this Postfix does not have the type."""
-        types = self.types()
+        types = self.list_types()
         if table_type.name not in types:
             known = [name for name in TABLE_TYPES if name in types]
             raise PostfixError(
@@ -184,14 +184,14 @@ class Postfix:
                 f" For {table_type.name}: {table_type.package}"
             )
 
-    def listing(self, table_type: TableType, path: str) -> set[bytes] | None:
+    def list_table(self, table_type: TableType, path: str) -> set[bytes] | None:
         """The lines (key, tab, value) of the table of the map `path`; None if it can't be read."""
         if table_type.name == "cdb":
             # Postfix can't list this type.
             try:
                 table = path + table_type.suffix
                 if isinstance(path, SafePath):
-                    table = path.beside(path.name + table_type.suffix)
+                    table = path.get_beside(path.name + table_type.suffix)
                 return list_cdb(read_if_there(table) or b"")
             except (OSError, ValueError, SecretFileError):
                 return None
@@ -210,10 +210,10 @@ class Postfix:
         if code:
             raise PostfixError(
                 f"postmap can't make a table of type {table_type.name} in"
-                f" {os.path.dirname(path)}: {reason(code, err)}"
+                f" {os.path.dirname(path)}: {find_reason(code, err)}"
             )
         if isinstance(path, SafePath):
-            return path.beside(path.name + table_type.suffix)
+            return path.get_beside(path.name + table_type.suffix)
         return path + table_type.suffix
 
     def verify(
@@ -246,11 +246,11 @@ class Postfix:
                     what = "does not have" if value is not None else "still has"
                     why = f"made in {os.path.dirname(path)} without an error; is the disk full?"
                     if b"fatal" in err:
-                        why = reason(code, err)
+                        why = find_reason(code, err)
                     raise PostfixError(
                         f"the new table {what} the entry"
                         f" {redact_entry(_text(key), _text(value)).key!r} as it should ({why});"
-                        " the table in force stays"
+                        " the active table stays"
                     )
         if not table_type.suffix:
             _touch(path, None)
@@ -377,7 +377,7 @@ def _batches(expected: t.Mapping[bytes, bytes | None]) -> t.Iterator[list[bytes]
         yield batch
 
 
-def reason(code: int, err: bytes) -> str:
+def find_reason(code: int, err: bytes) -> str:
     """Why a program failed, from the parts of its messages that can't hold a password."""
     if code < 0:
         return f"it was ended by signal {-code}"

@@ -17,17 +17,17 @@ import re
 import typing as t
 from dataclasses import dataclass, replace
 
-from ._main_cf import tokens
+from ._main_cf import split_tokens
 from ._search import (
     Hit,
-    Key,
+    LookupKey,
     Question,
     UnansweredError,
     UnusableTableError,
-    address_keys,
     is_local,
+    list_address_keys,
+    list_parent_keys,
     matches,
-    parent_keys,
     search,
 )
 
@@ -155,7 +155,7 @@ def answer_questions(
         }
         if not answers:
             break
-        configuration = configuration.answered(answers)
+        configuration = configuration.with_answers(answers)
     return configuration
 
 
@@ -165,17 +165,17 @@ def resolve_route(configuration: Configuration, sender: str, recipient: str) -> 
     Raises ValueError for an address that Postfix would take apart before: with routing characters
     or quotes.
     """
-    return _Resolver(configuration, sender, recipient).route()
+    return _Resolver(configuration, sender, recipient).resolve()
 
 
 class _Resolver:
     def __init__(self, configuration: Configuration, sender: str, recipient: str) -> None:
         self._configuration = configuration
         self._sender = sender
-        self._recipient = self._completed(recipient)
+        self._recipient = self._complete(recipient)
         self._domain = self._recipient.rpartition("@")[2]
 
-    def route(self) -> Route:
+    def resolve(self) -> Route:
         """The whole route."""
         known = Route(self._sender, self._recipient)
         try:
@@ -183,7 +183,7 @@ class _Resolver:
         except UnansweredError as exc:
             return replace(known, unknown=exc.questions)
         except UnusableTableError as exc:
-            return replace(known, failed=self._failed(exc.table))
+            return replace(known, failed=self._fail(exc.table))
         except _FailedError as exc:
             return replace(known, failed=exc.by)
         return replace(
@@ -193,34 +193,34 @@ class _Resolver:
             nexthop=hop.nexthop,
             transport_by=hop.transport_by,
             nexthop_by=hop.nexthop_by,
-            service=self._configuration.transport(hop.transport),
-            client=self._configuration.client(hop.transport),
-            deferred=self._deferred(hop.transport),
+            service=self._configuration.find_transport(hop.transport),
+            client=self._configuration.find_client(hop.transport),
+            deferred=self._find_deferral(hop.transport),
         )
 
-    def _completed(self, recipient: str) -> str:
+    def _complete(self, recipient: str) -> str:
         """The recipient with a domain, as trivial-rewrite completes it."""
-        recipient = recipient or self._says("empty_address_recipient")
+        recipient = recipient or self._get("empty_address_recipient")
         local, at, domain = recipient.rpartition("@")
         if not at:
-            local, domain = recipient, self._says("myhostname")
+            local, domain = recipient, self._get("myhostname")
         if not _LOCAL_PART.match(local) or not _DOMAIN.match(domain):
             raise ValueError(f"no plain address: {recipient!r}")
         return f"{local}@{domain[:-1] if domain.endswith('.') else domain}"
 
-    def _says(self, name: str) -> str:
-        return self._configuration.says(name, _REWRITE)
+    def _get(self, name: str) -> str:
+        return self._configuration.get(name, _REWRITE)
 
     def _decision(self, name: str, value: str = "", hit: Hit | None = None) -> Decision:
-        own = self._configuration.own(name, _REWRITE) is not None
-        file, line = self._configuration.line(name, _REWRITE)
-        decision = Decision(name, value or self._says(name), file, line, _REWRITE if own else "")
+        own = self._configuration.get_own(name, _REWRITE) is not None
+        file, line = self._configuration.locate(name, _REWRITE)
+        decision = Decision(name, value or self._get(name), file, line, _REWRITE if own else "")
         return replace(decision, table=hit.table, key=hit.key) if hit else decision
 
-    def _failed(self, table: str) -> Decision:
+    def _fail(self, table: str) -> Decision:
         """The setting that names a table, which Postfix can't use."""
         settings = self._configuration.settings
-        names = [name for name in settings if table in self._says(name)]
+        names = [name for name in settings if table in self._get(name)]
         return replace(self._decision(names[0] if names else "", table), table=table)
 
     def _hop(self) -> tuple[AddressClass, _Hop]:
@@ -232,8 +232,8 @@ class _Resolver:
         if not transport:
             raise _FailedError(hop.transport_by)
         if address_class is not AddressClass.ALIAS:
-            hop = self._mapped(hop)
-        return address_class, self._relocated(hop)
+            hop = self._apply_transport_maps(hop)
+        return address_class, self._apply_relocated_maps(hop)
 
     def _of_class(self) -> tuple[AddressClass, _Hop]:
         """What main.cf says for the class of the address. Order as in resolve.c."""
@@ -241,20 +241,20 @@ class _Resolver:
         if is_local(configuration, domain, service=_REWRITE):
             return AddressClass.LOCAL, self._from_setting("local_transport")
         if self._matches("virtual_alias_domains"):
-            in_table = self._says("show_user_unknown_table_name") != "no"
+            in_table = self._get("show_user_unknown_table_name") != "no"
             by = self._decision("virtual_alias_domains")
             nexthop = "5.1.1 User unknown" + (" in virtual alias table" if in_table else "")
             return AddressClass.ALIAS, _Hop(_ERROR, nexthop, by, by)
         if self._matches("virtual_mailbox_domains"):
             return AddressClass.VIRTUAL, self._from_setting("virtual_transport")
         if self._matches("relay_domains", with_parents=True):
-            return AddressClass.RELAY, self._relayed(self._from_setting("relay_transport"))
+            return AddressClass.RELAY, self._apply_relayhost(self._from_setting("relay_transport"))
         hop = self._from_setting("default_transport")
         name = "sender_dependent_default_transport_maps"
         hit = self._of_sender(name, "empty_address_default_transport_maps_lookup_key")
         if hit:
             hop = replace(hop, transport=hit.value, transport_by=self._decision(name, hit=hit))
-        return AddressClass.DEFAULT, self._relayed(hop)
+        return AddressClass.DEFAULT, self._apply_relayhost(hop)
 
     def _matches(self, setting: str, *, with_parents: bool = False) -> bool:
         return matches(
@@ -263,36 +263,36 @@ class _Resolver:
 
     def _from_setting(self, name: str) -> _Hop:
         by = self._decision(name)
-        return _Hop(self._says(name), self._domain, by, by)
+        return _Hop(self._get(name), self._domain, by, by)
 
-    def _relayed(self, hop: _Hop) -> _Hop:
+    def _apply_relayhost(self, hop: _Hop) -> _Hop:
         """With the next hop of relayhost, or of the sender's own."""
         name = "sender_dependent_relayhost_maps"
         hit = self._of_sender(name, "empty_address_relayhost_maps_lookup_key")
         if hit:
             return replace(hop, nexthop=hit.value, nexthop_by=self._decision(name, hit=hit))
-        relayhost = self._says("relayhost")
+        relayhost = self._get("relayhost")
         by = self._decision("relayhost")
         return replace(hop, nexthop=relayhost or self._domain, nexthop_by=by)
 
     def _of_sender(self, name: str, empty: str) -> Hit | None:
         """What a table has for the sender; None for DUNNO."""
-        value = self._says(name)
+        value = self._get(name)
         if not value:
             return None
-        sender = self._sender or self._says(empty)
-        keys = address_keys(self._configuration, sender, service=_REWRITE)
+        sender = self._sender or self._get(empty)
+        keys = list_address_keys(self._configuration, sender, service=_REWRITE)
         hit = search(self._configuration, value, keys)
         return hit if hit and hit.value.upper() != "DUNNO" else None
 
-    def _mapped(self, hop: _Hop) -> _Hop:
+    def _apply_transport_maps(self, hop: _Hop) -> _Hop:
         """What transport_maps makes of it: see transport(5)."""
-        value = self._says("transport_maps")
+        value = self._get("transport_maps")
         if not value:
             return hop
-        keys = parent_keys(self._configuration, self._recipient, service=_REWRITE)
+        keys = list_parent_keys(self._configuration, self._recipient, service=_REWRITE)
         hit = search(self._configuration, value, keys)
-        hit = hit or search(self._configuration, value, [Key("*")])
+        hit = hit or search(self._configuration, value, [LookupKey("*")])
         if not hit:
             return hop
         by = self._decision("transport_maps", hit=hit)
@@ -302,23 +302,23 @@ class _Resolver:
             hop = _Hop(transport, default, by, by)
         return replace(hop, nexthop=nexthop, nexthop_by=by) if nexthop else hop
 
-    def _relocated(self, hop: _Hop) -> _Hop:
-        value = self._says("relocated_maps")
+    def _apply_relocated_maps(self, hop: _Hop) -> _Hop:
+        value = self._get("relocated_maps")
         if not value:
             return hop
-        keys = address_keys(self._configuration, self._recipient, service=_REWRITE)
+        keys = list_address_keys(self._configuration, self._recipient, service=_REWRITE)
         hit = search(self._configuration, value, keys)
         if not hit:
             return hop
         by = self._decision("relocated_maps", hit=hit)
         return _Hop(_ERROR, f"5.1.6 User has moved to {hit.value}", by, by)
 
-    def _deferred(self, transport: str) -> Decision | None:
+    def _find_deferral(self, transport: str) -> Decision | None:
         """What has the queue manager keep mail for a transport."""
         name = "defer_transports"
-        if transport not in tokens(self._configuration.says(name, _QUEUE_MANAGER)):
+        if transport not in split_tokens(self._configuration.get(name, _QUEUE_MANAGER)):
             return None
-        own = self._configuration.own(name, _QUEUE_MANAGER) is not None
-        file, line = self._configuration.line(name, _QUEUE_MANAGER)
-        value = self._configuration.says(name, _QUEUE_MANAGER)
+        own = self._configuration.get_own(name, _QUEUE_MANAGER) is not None
+        file, line = self._configuration.locate(name, _QUEUE_MANAGER)
+        value = self._configuration.get(name, _QUEUE_MANAGER)
         return Decision(name, value, file, line, _QUEUE_MANAGER if own else "")

@@ -18,21 +18,21 @@ import typing as t
 
 from ._configuration import Configuration, is_table
 from ._lookup_table import ANY_KEY, State, Table
-from ._main_cf import tokens
-from ._map_entry import fold, text
+from ._main_cf import split_tokens
+from ._map_entry import decode, fold
 
 __all__ = [
     "Hit",
-    "Key",
+    "LookupKey",
     "Question",
     "UnansweredError",
     "UnusableTableError",
-    "address_keys",
     "is_local",
     "is_pattern_table",
+    "list_address_keys",
+    "list_parent_keys",
     "matches",
     "matches_list",
-    "parent_keys",
     "search",
 ]
 
@@ -43,7 +43,7 @@ _IPV4 = 4
 _NOT_SPLIT = ("postmaster", "mailer-daemon")
 
 
-class Key(t.NamedTuple):
+class LookupKey(t.NamedTuple):
     """A lookup key. A part of an address is not looked up in tables with patterns."""
 
     text: str
@@ -86,7 +86,7 @@ def is_pattern_table(table: Table) -> bool:
     return table.type in _PATTERNS
 
 
-def search(configuration: Configuration, value: str, keys: t.Iterable[Key]) -> Hit | None:
+def search(configuration: Configuration, value: str, keys: t.Iterable[LookupKey]) -> Hit | None:
     """The first hit: for each key, all tables in turn.
 
     `value` is that of the setting. Raises UnansweredError or UnusableTableError.
@@ -94,7 +94,7 @@ def search(configuration: Configuration, value: str, keys: t.Iterable[Key]) -> H
     pairs = [
         (token, configuration.tables[token], key)
         for key in keys
-        for token in tokens(value)
+        for token in split_tokens(value)
         if key.text and not (key.is_part and is_pattern_table(configuration.tables[token]))
     ]
     _refuse_questions(configuration, [(token, table, key.text) for token, table, key in pairs])
@@ -121,57 +121,61 @@ def _refuse_questions(
 
 
 def _has_to_be_asked(table: Table) -> bool:
-    return not table.complete and not table.inline
+    return not table.is_complete and not table.is_inline
 
 
 def _look_up(configuration: Configuration, token: str, table: Table, key: str) -> str | None:
     """The value of a key, None if the table has none."""
     if _has_to_be_asked(table):
         return configuration.answers[token, key]
-    if not table.state.usable:
+    if not table.state.is_usable:
         raise UnusableTableError(token)
     values = table.values
     found = values.get(fold(os.fsencode(key), configuration.utf8))
     if found is None and table.state is State.OPAQUE:  # of static:, that all keys have
         found = values.get(ANY_KEY) if table.type == "static" else None
-    return None if found is None else text(found)
+    return None if found is None else decode(found)
 
 
-def address_keys(configuration: Configuration, address: str, *, service: str) -> list[Key]:
+def list_address_keys(
+    configuration: Configuration, address: str, *, service: str
+) -> list[LookupKey]:
     """The keys for an address: with and without its extension, the user if local, the domain."""
     bare = _without_extension(configuration, address, service)
-    keys = [Key(address), *([Key(bare, is_part=True)] if bare else [])]
+    keys = [LookupKey(address), *([LookupKey(bare, is_part=True)] if bare else [])]
     local, at, domain = address.rpartition("@")
     if not at:
         return keys
-    is_own = domain.lower() == configuration.says("myorigin", service).lower()
+    is_own = domain.lower() == configuration.get("myorigin", service).lower()
     if is_own or is_local(configuration, domain, service=service):
-        keys.append(Key(local, is_part=True))
+        keys.append(LookupKey(local, is_part=True))
         if bare:
-            keys.append(Key(bare.rpartition("@")[0], is_part=True))
-    keys.append(Key(f"@{domain}", is_part=True))
+            keys.append(LookupKey(bare.rpartition("@")[0], is_part=True))
+    keys.append(LookupKey(f"@{domain}", is_part=True))
     return keys
 
 
-def parent_keys(configuration: Configuration, address: str, *, service: str) -> list[Key]:
+def list_parent_keys(
+    configuration: Configuration, address: str, *, service: str
+) -> list[LookupKey]:
     """The keys for an address in transport_maps: it, its domain, and the parents of that."""
     bare = _without_extension(configuration, address, service)
-    keys = [Key(address), *([Key(bare, is_part=True)] if bare else [])]
+    keys = [LookupKey(address), *([LookupKey(bare, is_part=True)] if bare else [])]
     domain = address.rpartition("@")[2]
     with_dot = "" if _is_parent_style(configuration, "transport_maps", service) else "."
     labels = domain.split(".")
     parents = [with_dot + ".".join(labels[number:]) for number in range(1, len(labels))]
-    return [*keys, *(Key(each, is_part=True) for each in (domain, *parents))]
+    return [*keys, *(LookupKey(each, is_part=True) for each in (domain, *parents))]
 
 
 def _without_extension(configuration: Configuration, address: str, service: str) -> str:
     """The address without its extension, empty if it has none."""
-    delimiters = configuration.says("recipient_delimiter", service)
+    delimiters = configuration.get("recipient_delimiter", service)
     local, at, domain = address.rpartition("@") if "@" in address else (address, "", "")
-    special = (*_NOT_SPLIT, configuration.says("double_bounce_sender", service).lower())
+    special = (*_NOT_SPLIT, configuration.get("double_bounce_sender", service).lower())
     if not delimiters or local.lower() in special:
         return ""
-    if "-" in delimiters and configuration.says("owner_request_special", service) != "no":
+    if "-" in delimiters and configuration.get("owner_request_special", service) != "no":
         folded = local.lower()
         if folded.startswith("owner-") or (folded.endswith("-request") and len(local) > 8):
             return ""
@@ -200,7 +204,7 @@ def matches(
         labels = folded.split(".")
         dot = "" if is_parent_style else "."
         names += [dot + ".".join(labels[number:]) for number in range(1, len(labels))]
-    for pattern, is_match in _patterns(configuration, configuration.says(setting, service)):
+    for pattern, is_match in _patterns(configuration, configuration.get(setting, service)):
         if pattern.startswith("/"):
             raise UnusableTableError(pattern)
         if is_table(pattern):
@@ -216,7 +220,7 @@ def matches(
 
 def matches_list(configuration: Configuration, value: str, name: str) -> bool:
     """Whether a list of names in the value of a setting has a name: see matches()."""
-    changed = configuration.changed({"": value})
+    changed = configuration.with_settings({"": value})
     return matches(changed, "", name)
 
 
@@ -225,7 +229,7 @@ def _patterns(configuration: Configuration, value: str) -> t.Iterator[tuple[str,
 
     The name of a file that can't be read stays.
     """
-    for token in tokens(value):
+    for token in split_tokens(value):
         pattern = token.lstrip("!")
         is_match = (len(token) - len(pattern)) % 2 == 0
         entries = configuration.files.get(pattern) if pattern.startswith("/") else None
@@ -262,7 +266,7 @@ def _is_own(configuration: Configuration, address: str) -> bool:
     except ValueError:
         return False
     for setting in ("inet_interfaces", "proxy_interfaces"):
-        for each in tokens(configuration.says(setting).lower()):
+        for each in split_tokens(configuration.get(setting).lower()):
             if each in _LOOPBACK and number.is_loopback and number.version == _IPV4:
                 return True
             if each.strip("[]") == str(number):

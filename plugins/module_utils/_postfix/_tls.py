@@ -21,10 +21,10 @@ __all__ = [
     "OPTIONAL_LEVELS",
     "allows_tls_1_2",
     "check_ca_file",
-    "policy_keys",
-    "policy_level",
-    "system_ca_file",
-    "tls_level",
+    "find_system_ca_file",
+    "find_tls_level",
+    "list_policy_keys",
+    "parse_policy_level",
 ]
 
 #: The levels of smtp_tls_security_level that check the certificate (postconf(5)).
@@ -52,7 +52,7 @@ _TLS_1_2 = (0x303, 0x304)
 _HOST = re.compile(r"[\w.-]+\Z")
 
 
-def tls_level(settings: t.Mapping[str, str]) -> str:
+def find_tls_level(settings: t.Mapping[str, str]) -> str:
     """The security level; older settings count only without the newer one (postconf(5))."""
 
     def is_on(name: str) -> bool:
@@ -111,7 +111,7 @@ def _limit(text: str) -> int | None:
         return None
 
 
-def policy_keys(destination: str) -> list[str]:
+def list_policy_keys(destination: str) -> list[str]:
     """What the client looks up in smtp_tls_policy_maps: a plain name with its parents, anything else as it is.
 
     Source: smtp_tls_policy.c.
@@ -123,13 +123,13 @@ def policy_keys(destination: str) -> list[str]:
     return [text, *("." + ".".join(labels[number:]) for number in range(1, len(labels)))]
 
 
-def policy_level(policy: str) -> str:
+def parse_policy_level(policy: str) -> str:
     """The level in the value of a TLS policy, empty if it has none."""
     words = policy.replace(",", " ").split()
     return words[0].lower() if words else ""
 
 
-def system_ca_file() -> str:
+def find_system_ca_file() -> str:
     """The file with the CA certificates of this system. Raises PostfixError if there is none."""
     for path in _CA_FILES:
         if os.path.isfile(path):

@@ -14,15 +14,15 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ._main_cf import tokens
-from ._search import Key, Question, UnansweredError, UnusableTableError, search
-from ._tls import OPTIONAL_LEVELS, policy_keys, policy_level
+from ._main_cf import split_tokens
+from ._search import LookupKey, Question, UnansweredError, UnusableTableError, search
+from ._tls import OPTIONAL_LEVELS, list_policy_keys, parse_policy_level
 
 if t.TYPE_CHECKING:
     from ._configuration import Configuration
     from ._destination import Client, Destination
 
-__all__ = ["LEVEL", "PER_SITE", "POLICIES", "Tls", "find_tls", "tls_questions"]
+__all__ = ["LEVEL", "PER_SITE", "POLICIES", "Tls", "find_tls", "list_tls_questions"]
 
 LEVEL = "smtp_tls_security_level"
 POLICIES = "smtp_tls_policy_maps"
@@ -50,17 +50,17 @@ def find_tls(configuration: Configuration, client: Client, destination: Destinat
     try:
         policy = _policy(configuration, client, destination)
     except (UnansweredError, UnusableTableError):
-        return Tls(None, POLICIES if client.says(POLICIES) else PER_SITE)
+        return Tls(None, POLICIES if client.get(POLICIES) else PER_SITE)
     level, by, attributes = policy or (client.tls_level, LEVEL, {})
     prefix = "" if level == "may" else "mandatory_"
-    protocols = attributes.get("protocols", client.says(f"smtp_tls_{prefix}protocols"))
+    protocols = attributes.get("protocols", client.get(f"smtp_tls_{prefix}protocols"))
     match = attributes.get("match", "").replace(":", " ")
     kind = "verify" if level == "verify" else "secure"
-    match = match or client.says(f"smtp_tls_{kind}_cert_match").replace(":", " ")
-    return Tls(level, by, protocols, tokens(match))
+    match = match or client.get(f"smtp_tls_{kind}_cert_match").replace(":", " ")
+    return Tls(level, by, protocols, split_tokens(match))
 
 
-def tls_questions(
+def list_tls_questions(
     configuration: Configuration, client: Client, destination: Destination
 ) -> tuple[Question, ...]:
     """What tables that can't be listed have to be asked for find_tls()."""
@@ -77,20 +77,20 @@ def _policy(
     configuration: Configuration, client: Client, destination: Destination
 ) -> tuple[str, str, dict[str, str]] | None:
     """Level, setting and attributes of a policy for a server, None if there is none."""
-    value = client.says(POLICIES)
+    value = client.get(POLICIES)
     if value:
-        for key in policy_keys(destination.text):
-            hit = search(configuration, value, [Key(key)])
+        for key in list_policy_keys(destination.text):
+            hit = search(configuration, value, [LookupKey(key)])
             if hit:
-                words = (word.partition("=") for word in tokens(hit.value)[1:])
+                words = (word.partition("=") for word in split_tokens(hit.value)[1:])
                 attributes = {name.lower(): its for name, _equals, its in words}
-                return policy_level(hit.value), POLICIES, attributes
+                return parse_policy_level(hit.value), POLICIES, attributes
         return None
-    value = client.says(PER_SITE)
+    value = client.get(PER_SITE)
     if not value:
         return None
     keys = dict.fromkeys((destination.text, destination.host))
-    hits = [search(configuration, value, [Key(key)]) for key in keys]
+    hits = [search(configuration, value, [LookupKey(key)]) for key in keys]
     levels = [_OF_SITES.get(hit.value.lower(), "") for hit in hits if hit]
     if not levels:
         return None

@@ -7,7 +7,7 @@
 """Whether mail will be relayed as the settings say: what postfix check does not look at.
 
 postfix check passes an unknown TLS level and a map that is missing; nothing in Postfix says that
-another setting, another map or a line of master.cf beats what was asked for.
+another setting, another map or a line of master.cf beats what was requested.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ import re
 import typing as t
 from dataclasses import replace
 
-from .._findings._route_findings import Relay, find_unverified, relay_findings
+from .._findings._route_findings import Relay, find_unverified, judge_set_up
 from .._postfix._asking import ask_tables
 from .._postfix._configuration import ROUTING_SETTINGS, read_configuration
 from .._postfix._destination import CLIENT_SETTINGS
 from .._postfix._flows import find_flows
 from .._postfix._lookup_table import State, Table
-from .._postfix._main_cf import tokens
+from .._postfix._main_cf import split_tokens
 from .._postfix._map_entry import fold
 from .._postfix._master_cf import Override, read_services
 from .._postfix._programs import (
     TABLE_TYPES,
     Postfix,
-    reason,
+    find_reason,
 )
 from .._postfix._table_name import TableName, parse_table_name
-from .._postfix._tls import GOOD_ENOUGH, policy_level
+from .._postfix._tls import GOOD_ENOUGH, parse_policy_level
 from .._postfix._tls_policy import LEVEL
 from .._ses._redaction import is_harmless, redact
 from ._settings import (
@@ -83,7 +83,7 @@ class RouteCheck(t.NamedTuple):
 def check_routing(values: t.Mapping[str, str], servers: int) -> None:
     """Raise RelayError if another setting keeps relayhost, or the login, from having an effect."""
     verified = "smtp_sasl_tls_verified_security_options"
-    if "noplaintext" in tokens(values.get(verified, "")):
+    if "noplaintext" in split_tokens(values.get(verified, "")):
         raise RelayError(
             f"{verified} in main.cf has noplaintext, which leaves SES no mechanism to log in with."
             " Remove the setting; its default is right"
@@ -97,10 +97,10 @@ def check_routing(values: t.Mapping[str, str], servers: int) -> None:
 
 
 def check_overrides(
-    found: t.Sequence[Override], values: t.Mapping[str, str], wanted: t.Sequence[Setting]
+    found: t.Sequence[Override], values: t.Mapping[str, str], requested: t.Sequence[Setting]
 ) -> None:
     """Raise RelayError if master.cf sets something else for a service that our mail goes through."""
-    settings = {setting.name: setting for setting in wanted}
+    settings = {setting.name: setting for setting in requested}
     clients = {values.get("default_transport", "smtp").partition(":")[0] + "/unix"}
     transport, _colon, nexthop = values.get("relay_transport", "relay").partition(":")
     # With a next hop of its own, this mail does not go to the relay.
@@ -111,7 +111,7 @@ def check_overrides(
         setting = settings.get(override.name)
         if setting and override.name == LEVEL and override.value in GOOD_ENOUGH[setting.value]:
             continue
-        if override.service in services and setting and not setting.satisfied_by(override.value):
+        if override.service in services and setting and not setting.is_satisfied_by(override.value):
             raise RelayError(
                 f"master.cf, line {override.line}: {override.service}/{override.name} ="
                 f" {redact(override.value)} beats the {override.name} of main.cf, which is to be"
@@ -142,12 +142,12 @@ def check_routes(
     """
     services = None if master_cf is None else read_services(postfix, directory, master_cf)
     previous = read_configuration(postfix, directory, before, after, services)
-    changed = previous.changed(after, services)
+    changed = previous.with_settings(after, services)
     senders = {login.sender.lower(): login.destination for login in logins.senders}
     if senders:
         own = {fold(os.fsencode(key), changed.utf8): value for key, value in senders.items()}
         there = changed.tables.get(sender_table)
-        values = {**(there.values if there else {}), **_encoded(own)}
+        values = {**(there.values if there else {}), **_encode(own)}
         name = TableName(*sender_table.partition(":")[::2])
         routes = Table(sender_table, name.type, name.path, State.READ, values=values)
         changed = replace(changed, tables={**changed.tables, sender_table: routes})
@@ -158,7 +158,7 @@ def check_routes(
         senders={sender: server.lower() for sender, server in senders.items()},
         table=table,
     )
-    found = relay_findings(changed, flows, relay, previous)
+    found = judge_set_up(changed, flows, relay, previous)
     accepted = [each for each in found if each.blocks and each.id in accept]
     for finding in found:
         if is_final and finding.blocks and finding not in accepted:
@@ -196,7 +196,7 @@ def check_accepted(names: t.Collection[str]) -> None:
             )
 
 
-def _encoded(values: t.Mapping[bytes, str]) -> dict[bytes, bytes]:
+def _encode(values: t.Mapping[bytes, str]) -> dict[bytes, bytes]:
     return {key: value.encode() for key, value in values.items()}
 
 
@@ -223,7 +223,7 @@ def check_maps(
                 if key in found[name]:
                     raise RelayError(
                         f"{redact(name)}, in {MAPS}, has an entry for {key!r}, which Postfix finds before"
-                        f" the one for {login.key!r} in {table}: the credentials asked for would"
+                        f" the one for {login.key!r} in {table}: the requested credentials would"
                         f" never be used. {_way_out(parse_table_name(name))}"
                     )
 
@@ -248,12 +248,12 @@ def check_tls_policy(
     Source: smtp_tls_policy.c; a next hop in brackets is looked up as it is, and nothing else.
     """
     destinations = list(dict.fromkeys(login.destination for login in logins))
-    for name in tokens(value):
+    for name in split_tokens(value):
         if parse_table_name(name).type in ("inline", "static"):
             continue  # see check_routes()
         policies = _entries(postfix, name, destinations, "smtp_tls_policy_maps")
         for destination, policy in policies.items():
-            its_level = policy_level(policy)
+            its_level = parse_policy_level(policy)
             if its_level not in GOOD_ENOUGH[level]:
                 raise RelayError(
                     f"{redact(name)}, in smtp_tls_policy_maps, has the level {redact(its_level)!r} for"
@@ -286,7 +286,7 @@ def _entries(postfix: Postfix, name: str, keys: t.Sequence[str], setting: str) -
     code, out, err = postfix.run("postmap", "-q", "-", table, data=data, binary_data=True)
     if b"fatal:" in err or b"error:" in err:
         raise RelayError(
-            f"{redact(table)}, in {setting}, can't be read: {reason(code, err)}. Postfix would defer the"
+            f"{redact(table)}, in {setting}, can't be read: {find_reason(code, err)}. Postfix would defer the"
             f" mail. Make the table, or take it out of {setting}"
         )
     lines = (line.partition("\t") for line in out.decode(errors="replace").split("\n"))

@@ -12,8 +12,8 @@ import os
 import typing as t
 
 from .._postfix._map_entry import (
-    Wanted,
-    WantedLine,
+    RequestedEntry,
+    RequestedLine,
     fold,
 )
 from .._ses._redaction import redact_entry
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-def list_entries(request: RelayRequest, held: PasswordMap) -> list[Wanted]:
+def list_entries(request: RelayRequest, held: PasswordMap) -> list[RequestedEntry]:
     """The entries that the password map, which holds these, is to have.
 
     One for the bare name of a server gets the same login, because Postfix finds it first. To remove
@@ -45,13 +45,13 @@ def list_entries(request: RelayRequest, held: PasswordMap) -> list[Wanted]:
         for host, login in hosts.items()
         if fold(host.encode(), held.utf8) in held.first
     ]
-    return [Wanted.with_login(key, login.login) for key, login in keys]
+    return [RequestedEntry.with_login(key, login.login) for key, login in keys]
 
 
-def list_routes(request: RelayRequest) -> list[WantedLine]:
+def list_routes(request: RelayRequest) -> list[RequestedLine]:
     """The entries of the table with the senders' servers."""
     return [
-        WantedLine(
+        RequestedLine(
             sender.key, requested_by=sender.login.requested_by, line=sender.destination.encode()
         )
         for sender in request.senders
@@ -59,7 +59,7 @@ def list_routes(request: RelayRequest) -> list[WantedLine]:
 
 
 def find_previous_routes(
-    routes: t.Iterable[WantedLine], ours: t.Container[str], held: PasswordMap
+    routes: t.Iterable[RequestedLine], ours: t.Container[str], held: PasswordMap
 ) -> dict[str, str]:
     """The servers that senders have in the table already, but for those whose keys are `ours`."""
     found = {
@@ -71,24 +71,24 @@ def find_previous_routes(
 
 
 def restore_routes(
-    record: Record, held: PasswordMap, requested: t.Iterable[Wanted] = ()
-) -> tuple[list[Wanted], bool]:
+    record: Record, held: PasswordMap, requested: t.Iterable[RequestedEntry] = ()
+) -> tuple[list[RequestedEntry], bool]:
     """How those of our keys that are not `requested` leave the table with the senders' servers.
 
     And whether it then has entries of somebody else's, so that it stays.
     """
     still = {fold(entry.key.encode(), held.utf8) for entry in requested}
     ours = {fold(key.encode(), held.utf8): key for key in record.map.keys}
-    gone: list[Wanted] = []
+    gone: list[RequestedEntry] = []
     for folded, key in ours.items():
-        server = record.former_routes.get(key)
+        server = record.previous_routes.get(key)
         if folded not in held.first or folded in still:
             continue
         if server is None:
-            gone.append(Wanted(key, present=False))
+            gone.append(RequestedEntry(key, present=False))
         else:
             gone.append(
-                WantedLine(key, requested_by="the previous table", line=os.fsencode(server))
+                RequestedLine(key, requested_by="the previous table", line=os.fsencode(server))
             )
     has_others = any(key not in ours and key not in still for key in held.first)
     return gone, has_others or any(entry.present for entry in gone)
@@ -96,13 +96,13 @@ def restore_routes(
 
 def restore_entries(
     keys: t.Mapping[str, str], current: PasswordMap, previous: PasswordMap | None
-) -> tuple[list[Wanted], list[str]]:
+) -> tuple[list[RequestedEntry], list[str]]:
     """How our `keys`, with the user name of each, leave the map; and what to warn of.
 
     A key that was there before gets its previous value, the others go. An entry with another user
     name than ours is not ours any more, and stays.
     """
-    entries: list[Wanted] = []
+    entries: list[RequestedEntry] = []
     warnings = []
     for key, username in keys.items():
         folded = fold(key.encode(), current.utf8)
@@ -117,12 +117,12 @@ def restore_entries(
                 " stays as it is"
             )
         elif was is not None:
-            entries.append(WantedLine(key, requested_by="the previous map", line=was))
+            entries.append(RequestedLine(key, requested_by="the previous map", line=was))
         else:
-            entries.append(Wanted(key, present=False))
+            entries.append(RequestedEntry(key, present=False))
     return entries, warnings
 
 
 def _find_value(held: PasswordMap, folded: bytes) -> bytes | None:
     number = held.first.get(folded)
-    return None if number is None else held.entry(number)[1]
+    return None if number is None else held.parse_entry(number)[1]

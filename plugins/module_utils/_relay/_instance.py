@@ -29,7 +29,7 @@ from .._postfix._config_file import MasterCf
 from .._postfix._main_cf import (
     MainCf,
     read_settings,
-    tokens,
+    split_tokens,
 )
 from .._postfix._map_files import MapFiles, Tools
 from .._postfix._map_plan import check_source_path, find_table_type
@@ -39,7 +39,7 @@ from .._postfix._programs import (
     TABLE_TYPES,
     Postfix,
     PostfixError,
-    reason,
+    find_reason,
 )
 from .._postfix._table_name import parse_table_name
 from .._ses._redaction import redact_message
@@ -83,7 +83,7 @@ class Instance:
             # Before Postfix's programs read what another user may have put there. That there is no
             # such directory is for them to report.
             with contextlib.suppress(MissingDirectoryError):
-                self.places.find(os.path.join(postfix.config_directory, "main.cf")).status()
+                self.places.find(os.path.join(postfix.config_directory, "main.cf")).stat()
         self.values = self._read()
         self.directory = self.values["config_directory"]
         check_can_write(self.directory)
@@ -125,34 +125,34 @@ class Instance:
             raise PostfixError(f"postconf does not know {', '.join(lacking)}")
         return values
 
-    def map_path(self, asked: str | None) -> str:
+    def find_map_path(self, requested: str | None) -> str:
         """The source of the password map. Raises RelayError if main.cf can't name it."""
-        path = check_source_path(asked or os.path.join(self.directory, "sasl_passwd"))
-        if tokens(path) != (path,):
+        path = check_source_path(requested or os.path.join(self.directory, "sasl_passwd"))
+        if split_tokens(path) != (path,):
             raise RelayError(
                 f"the path {path!r} has white space or a comma in it, where main.cf would end the"
                 " name of the table. Set path to one without"
             )
         return path
 
-    def routes_path(self, map_path: str) -> str:
+    def make_routes_path(self, map_path: str) -> str:
         """The source of the table with the senders' servers, beside the password map."""
         return os.path.join(os.path.dirname(map_path), _ROUTES)
 
-    def map_type(self, asked: str | None, path: str) -> TableType:
-        """The type asked for; else the one that a client has for this map; else the default.
+    def find_map_type(self, requested: str | None, path: str) -> TableType:
+        """The requested type; else the one that a client has for this map; else the default.
 
         After an upgrade of Postfix, main.cf may name a type that is gone.
         """
         default = self.values["default_database_type"]
-        if asked is None:
+        if requested is None:
             for token in self._named_maps():
                 name, its_path, _is_proxied = parse_table_name(token)
                 if its_path == path and name in TABLE_TYPES and name != default:
                     with contextlib.suppress(PostfixError):
                         self.postfix.check_type(TABLE_TYPES[name])
                         return TABLE_TYPES[name]
-        return find_table_type(asked, default)
+        return find_table_type(requested, default)
 
     def client_values(self) -> dict[str, str]:
         """The effective settings of the SMTP client that default_transport names."""
@@ -166,9 +166,9 @@ class Instance:
         services = read_services(self.postfix, self.directory).values()
         clients = [service for service in services if is_own_client(service)]
         values = [self.values.get(MAPS, ""), *(each.overrides[MAPS].value for each in clients)]
-        return [token for value in values for token in tokens(value)]
+        return [token for value in values for token in split_tokens(value)]
 
-    def password_tables(self) -> dict[str, TableType]:
+    def list_password_tables(self) -> dict[str, TableType]:
         """The password maps that main.cf or a client for SES alone names and we can make, by path.
 
         A source that is named twice, by a link or for two types, counts once: Postfix finds what is
@@ -181,7 +181,7 @@ class Instance:
                 found.setdefault(os.path.realpath(path), (path, TABLE_TYPES[name]))
         return dict(found.values())
 
-    def map_files(self, path: str, its_type: TableType) -> MapFiles:
+    def open_map(self, path: str, its_type: TableType) -> MapFiles:
         """The files of one of our maps."""
         return MapFiles(self.tools, path, its_type)
 
@@ -200,7 +200,7 @@ class Instance:
             # Nothing was made where another user decides what a name leads to.
             with contextlib.suppress(MissingDirectoryError, UnsafePathError):
                 name = self.places.find(f"{path}").name
-                Staging(self.places.find(f"{path}{suffix}").beside(name)).remove()
+                Staging(self.places.find(f"{path}{suffix}").get_beside(name)).remove()
 
     def remove_files(self, paths: t.Iterable[str]) -> None:
         """Remove files, in this order, if they are there; of a link of root's, what it points to."""
@@ -221,11 +221,11 @@ class Instance:
                 raise
             self.places.warn(f"{exc}: {path} was not removed")
             return None
-        status = found.directory.status(found.name)
+        status = found.directory.stat(found.name)
         if status is None or stat.S_ISDIR(status.st_mode):
             return None
         is_link = stat.S_ISLNK(status.st_mode) and self.places.removing
-        return found if is_link or found.status() is not None else None
+        return found if is_link or found.stat() is not None else None
 
     def hold_lock(self) -> t.ContextManager[None]:
         """Hold the lock that every change of this instance's relay takes."""
@@ -276,6 +276,6 @@ class Instance:
 
 def _last_words(code: int, err: bytes) -> str:
     """The cause of a failure; if it is none that is known, what Postfix has said last, redacted."""
-    why = reason(code, err)
+    why = find_reason(code, err)
     lines = err.decode(errors="replace").strip().splitlines()
-    return redact_message(lines[-1]) if lines and why == reason(code, b"") else why
+    return redact_message(lines[-1]) if lines and why == find_reason(code, b"") else why

@@ -18,7 +18,7 @@ from ._decision import Decision
 from ._phases import CleanUp, MapChange, Phase, TransactionPlan
 
 if t.TYPE_CHECKING:
-    from .._postfix._map_entry import Wanted
+    from .._postfix._map_entry import RequestedEntry
     from .._postfix._map_files import Tools
     from .._postfix._map_plan import MapPlan
     from .._postfix._programs import TableType
@@ -32,7 +32,7 @@ class MapRequest:
 
     path: str
     table_type: TableType
-    entries: tuple[Wanted, ...]
+    entries: tuple[RequestedEntry, ...]
     exclusive: bool
     backup: bool
     utf8: bool

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from ._settings import ROUTING
 
 if t.TYPE_CHECKING:
-    from .._postfix._map_entry import Wanted
+    from .._postfix._map_entry import RequestedEntry
     from .._postfix._map_plan import MapPlan
     from ._record import Record
     from ._settings import SettingChange
@@ -70,7 +70,7 @@ class Phase:
 
     name: str
     files: tuple[MapChange | ConfigChange, ...] = ()
-    reload: bool = False
+    needs_reload: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class StaleEntries:
     """How the entries that nothing looks for any more leave a map, and whether a copy is kept."""
 
     map: MapPlan
-    entries: tuple[Wanted, ...]
+    entries: tuple[RequestedEntry, ...]
     backup: bool = False
 
 
@@ -156,5 +156,5 @@ def order_phases(phases: t.Iterable[Phase], *, reload: bool, pending: bool) -> t
     """
     found = [phase for phase in phases if phase.files]
     if reload and (pending or not found):
-        found.insert(0, Phase("what was changed before", reload=True))
+        found.insert(0, Phase("what was changed before", needs_reload=True))
     return tuple(found)

@@ -92,9 +92,9 @@ class RelayPlan:
     routes_path: str = ""
     removes: tuple[str, ...] = ()
     entries_removed: tuple[str, ...] = ()
-    interrupted: bool = False
-    record: bool = False
-    reload: bool = False
+    was_interrupted: bool = False
+    writes_record: bool = False
+    needs_reload: bool = False
     warnings: tuple[str, ...] = ()
 
     @property
@@ -107,9 +107,9 @@ class RelayPlan:
             or (self.map and self.map.changed)
             or (self.routes and self.routes.changed)
             or self.removes
-            or self.interrupted
-            or self.record
-            or self.reload
+            or self.was_interrupted
+            or self.writes_record
+            or self.needs_reload
         )
 
 
@@ -129,7 +129,7 @@ def diff(plan: RelayPlan, main_cf: str) -> list[dict[str, str]]:
         if table:
             parts.append(diff_map(path, table))
     parts += [diff_part(path, [f"# {path} exists"], []) for path in plan.removes]
-    if plan.interrupted:
+    if plan.was_interrupted:
         parts.append(diff_part(main_cf, ["# an interrupted run has left something to finish"], []))
     return [part for part in parts if part["before"] or part["after"]]
 
@@ -140,8 +140,8 @@ def diff_map(path: str, plan: MapPlan) -> dict[str, str]:
         before.append(f"# the table {plan.table_problem}")
         after.append("# the table is up to date")
     for wrong in plan.wrong_attributes:
-        before.append(f"# {wrong}: owner, group, mode or SELinux context are not as asked for")
-        after.append(f"# {wrong}: owner, group, mode and SELinux context are as asked for")
+        before.append(f"# {wrong}: owner, group, mode or SELinux context are not as requested")
+        after.append(f"# {wrong}: owner, group, mode and SELinux context are as requested")
     return diff_part(path, before, after)
 
 

@@ -47,7 +47,7 @@ class Proof:
     tls_verified: bool
     reason: str
 
-    def shown(self) -> dict[str, t.Any]:
+    def show(self) -> dict[str, t.Any]:
         """The proof as a result has it."""
         return asdict(self)
 

@@ -7,7 +7,7 @@
 """What was there before the relay was set up, and what of it is still as we wrote it.
 
 It is kept in the directory `.mailops-ses` beside main.cf, for root alone: `relay.json`, which
-holds no password, and the former main.cf and map, byte for byte. relay.json comes last when it is
+holds no password, and the previous main.cf and map, byte for byte. relay.json comes last when it is
 made and goes first when it is removed, so that where it is, the rest is whole.
 """
 
@@ -19,7 +19,7 @@ import os
 import typing as t
 from dataclasses import asdict, dataclass, field, replace
 
-from .._files._attempts import cleaning_up
+from .._files._attempts import warn_of_failed_clean_up
 from .._files._safe_path import make_private
 from .._files._safe_walk import Places
 from .._files._secret_file import (
@@ -50,6 +50,8 @@ __all__ = [
 _FORMAT = 1
 _WITH_MASTER_CF = 2
 _RECORD = "relay.json"
+# The name that the format has for `previous_routes`.
+_PREVIOUS_ROUTES = "former_routes"
 #: The names of the files from before the relay.
 MAIN_CF = "main.cf.before"
 MASTER_CF = "master.cf.before"
@@ -73,9 +75,9 @@ class RecordedSetting:
 class FileState:
     """A file as we wrote it.
 
-    `wrote` has the digest of its content; while a run is under way, of the former and the coming
+    `wrote` has the digest of its content; while a run is under way, of the previous and the coming
     ones. `whole` says that all of our changes were made to our own content, so that to put the
-    former file back loses nothing of anybody else's.
+    previous file back loses nothing of anybody else's.
     """
 
     wrote: tuple[str, ...] = ()
@@ -135,7 +137,7 @@ class Ours:
 class Record:
     """All of it. `routes` is the path of the table with the senders' servers, if we have entries in it.
 
-    `former_routes` has the server that a sender of ours had there before. `master_cf` is None where
+    `previous_routes` has the server that a sender of ours had there before. `master_cf` is None where
     the relay has changed nothing in master.cf. `services` has the lines of those that are ours there,
     by name; while a run is under way, the former and the coming ones.
     """
@@ -144,7 +146,7 @@ class Record:
     settings: t.Mapping[str, RecordedSetting] = field(default_factory=dict)
     main_cf: FileState = field(default_factory=FileState)
     routes: str | None = None
-    former_routes: t.Mapping[str, str] = field(default_factory=dict)
+    previous_routes: t.Mapping[str, str] = field(default_factory=dict)
     reload_pending: bool = False
     master_cf: FileState | None = None
     services: t.Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -155,7 +157,7 @@ class Record:
         changes: t.Sequence[SettingChange],
         main_cf: FileState,
         its_map: FileState,
-        former_routes: t.Mapping[str, str],
+        previous_routes: t.Mapping[str, str],
     ) -> Record:
         """The record while a run is under way: what was ours before it still counts."""
         settings = dict(self.settings)
@@ -172,7 +174,7 @@ class Record:
             settings=settings,
             main_cf=main_cf,
             routes=ours.routes or self.routes,
-            former_routes={**former_routes, **self.former_routes},
+            previous_routes={**previous_routes, **self.previous_routes},
         )
 
     def finish(self, ours: Ours) -> Record:
@@ -182,15 +184,15 @@ class Record:
             map=replace(self.map, type=ours.map_type, keys=ours.keys),
             settings={name: said for name, said in self.settings.items() if name in ours.settings},
             routes=ours.routes,
-            former_routes={
-                key: server for key, server in self.former_routes.items() if key in ours.keys
+            previous_routes={
+                key: server for key, server in self.previous_routes.items() if key in ours.keys
             },
             reload_pending=False,
             master_cf=self.master_cf if ours.services else None,
             services=ours.services,
         )
 
-    def states(self) -> list[tuple[str, FileState]]:
+    def list_states(self) -> list[tuple[str, FileState]]:
         """The files whose content is recorded, each by its name."""
         found = [("main.cf", self.main_cf), ("map", self.map.file)]
         return [*found, ("master.cf", self.master_cf)] if self.master_cf else found
@@ -207,7 +209,9 @@ class Record:
     @property
     def is_under_way(self) -> bool:
         """Whether the run that wrote it did not come to its end."""
-        return self.reload_pending or any(len(state.wrote) > 1 for _name, state in self.states())
+        return self.reload_pending or any(
+            len(state.wrote) > 1 for _name, state in self.list_states()
+        )
 
 
 class RecordStore:
@@ -215,7 +219,7 @@ class RecordStore:
 
     def __init__(self, directory: str, places: Places | None = None) -> None:
         # A link in its place is not followed.
-        self._place = (places or Places()).directory(directory).file(".mailops-ses")
+        self._place = (places or Places()).open_directory(directory).get_path(".mailops-ses")
         self.directory = str(self._place)
         self._inside: Directory | None = None
 
@@ -258,7 +262,7 @@ class RecordStore:
     def create(self) -> None:
         """Make the directory, if it is not there, and an empty staging directory in it."""
         where = self._place.directory
-        if where.status(self._place.name) is None:
+        if where.stat(self._place.name) is None:
             self._inside = where.make(self._place.name)
         make_private(self._made("").directory.descriptor, 0o700)
         self.staging.remove()
@@ -278,7 +282,7 @@ class RecordStore:
         return renames
 
     def save(self, record: Record) -> None:
-        """Put a record in force."""
+        """Make a record the active one."""
         self.create()
         try:
             replace_files(self.stage(record, {}))
@@ -288,16 +292,18 @@ class RecordStore:
     def is_left_behind(self) -> bool:
         """Whether a killed run has left files here, and perhaps no record."""
         path = self._file(_RECORD)
-        return path is not None and (Staging(path).is_there() or path.status() is None)
+        return path is not None and (Staging(path).is_there() or path.stat() is None)
 
     def clean_up(self) -> None:
         """Remove what was staged, and the directory if there is no record in it."""
         path = self._file(_RECORD)
         if path is None:
             return
-        with cleaning_up(self._place.directory.places, f"{self.directory} can't be cleaned up"):
+        with warn_of_failed_clean_up(
+            self._place.directory.places, f"{self.directory} can't be cleaned up"
+        ):
             Staging(path).remove()
-            if not self._made("").directory.names():
+            if not self._made("").directory.list_names():
                 self._remove_directory()
 
     def remove(self) -> None:
@@ -316,18 +322,19 @@ class RecordStore:
 
     def _file(self, name: str) -> SafePath | None:
         """The path of one of its files, None if there is no directory."""
-        if self._inside is None and self._place.directory.status(self._place.name) is None:
+        if self._inside is None and self._place.directory.stat(self._place.name) is None:
             return None
         return self._made(name)
 
     def _made(self, name: str) -> SafePath:
         if self._inside is None:
-            self._inside = self._place.directory.own(self._place.name)
-        return self._inside.file(name)
+            self._inside = self._place.directory.open_own(self._place.name)
+        return self._inside.get_path(name)
 
 
 def _format_record(record: Record) -> dict[str, t.Any]:
     said = asdict(record)
+    said[_PREVIOUS_ROUTES] = said.pop("previous_routes")
     if record.master_cf is None:
         del said["master_cf"], said["services"]
     return {"format": _WITH_MASTER_CF if record.master_cf else _FORMAT, **said}
@@ -343,6 +350,7 @@ def _parse_record(said: t.Any) -> Record:
         map=MapState(**{**its_map, "file": _parse_state(its_map["file"])}),
         settings={name: RecordedSetting(**value) for name, value in said.pop("settings").items()},
         main_cf=_parse_state(said.pop("main_cf")),
+        previous_routes=said.pop(_PREVIOUS_ROUTES, {}),
         master_cf=None if master_cf is None else _parse_state(master_cf),
         services={name: tuple(lines) for name, lines in services.items()},
         **said,

@@ -16,7 +16,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
-from .._postfix._main_cf import tokens
+from .._postfix._main_cf import split_tokens
 from .._postfix._map_plan import plan_map
 from .._postfix._password_map import edit, read_map
 from .._postfix._programs import TABLE_TYPES
@@ -80,9 +80,9 @@ def plan_removal(request: RelayRequest, now: RelaySnapshot) -> RelayPlan:
         routes_path=record.routes or "",
         removes=removes,
         entries_removed=table.edit.entries_removed if table else gone,
-        interrupted=record.is_under_way,
-        record=True,
-        reload=reload,
+        was_interrupted=record.is_under_way,
+        writes_record=True,
+        needs_reload=reload,
         warnings=(*warnings, *about, *more),
         transaction=TransactionPlan(
             maps=tuple(plan for plan in (table, routes) if plan),
@@ -115,7 +115,7 @@ def _plan_without_record(now: RelaySnapshot, clean_up: CleanUp) -> RelayPlan:
         path=now.path,
         table=now.table,
         relayhost=relayhost,
-        interrupted=now.is_left,
+        was_interrupted=now.is_left,
         warnings=(warning,) if "email-smtp" in relayhost else (),
         transaction=TransactionPlan(clean_up, record=RecordPlan(None, None, None)),
     )
@@ -212,7 +212,7 @@ def _list_routes_to_remove(
 def _find_types(now: RelaySnapshot, path: str, settings: t.Sequence[SettingChange]) -> set[str]:
     """As which types main.cf will still have the map: without it Postfix would defer all mail."""
     changed = {change.name: change.after or "" for change in settings}
-    names = map(parse_table_name, tokens(changed.get(MAPS, now.values.get(MAPS, ""))))
+    names = map(parse_table_name, split_tokens(changed.get(MAPS, now.values.get(MAPS, ""))))
     return {name.type for name in names if name.path == path}
 
 
@@ -233,10 +233,10 @@ def _list_phases(
     if files:
         files[0] = replace(files[0], backup=backup)
     names = ("the routing", "what the client needed") if len(files) > 1 else ("main.cf",)
-    phases = [Phase(name, (file,), reload=True) for name, file in zip(names, files)]
+    phases = [Phase(name, (file,), needs_reload=True) for name, file in zip(names, files)]
     if master_cf:
         service = ConfigChange("master.cf", content=master_cf.after, backup=backup)
-        phases.append(Phase("the service", (service,), reload=True))
+        phases.append(Phase("the service", (service,), needs_reload=True))
     return phases
 
 

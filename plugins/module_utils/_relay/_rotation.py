@@ -16,7 +16,7 @@ from .._files._safe_path import UnsafePathError
 from .._files._safe_walk import MissingDirectoryError
 from .._files._secret_file import (
     Staging,
-    kept_name,
+    make_kept_name,
 )
 from ._decision import Decision
 from ._record import MAP
@@ -59,7 +59,7 @@ def _read(instance: Instance, request: RotationRequest) -> RotationSnapshot:
 
     A map that has no old key, and nothing that was kept or left behind, is not even read.
     """
-    tables = instance.password_tables()
+    tables = instance.list_password_tables()
     _refuse_unknown_maps(request, tables)
     maps = [_read_map(instance, request, path, its_type) for path, its_type in tables.items()]
     record = instance.store.load()
@@ -96,10 +96,10 @@ def _read_map(
         if any(os.path.realpath(login.path) == real for login in request.logins):
             raise
         return None
-    kept = kept_name(source)
+    kept = make_kept_name(source)
     content = kept.read()
     logins = tuple(login for login in request.logins if os.path.realpath(login.path) == source)
     if not (logins or content is not None or Staging(source).is_there()):
         return None
-    now = instance.map_files(path, its_type).read(utf8=instance.utf8)
+    now = instance.open_map(path, its_type).read(utf8=instance.utf8)
     return RotatedMap(now, str(kept), content, logins)

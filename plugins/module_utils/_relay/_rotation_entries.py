@@ -12,10 +12,10 @@ import typing as t
 from dataclasses import dataclass
 
 from .._postfix._map_entry import (
-    Wanted,
-    WantedLine,
+    RequestedEntry,
+    RequestedLine,
+    decode,
     fold,
-    text,
 )
 from .._postfix._password_map import edit
 
@@ -28,7 +28,7 @@ __all__ = ["Restoration", "find_old_entries", "follow_keys", "restore_map"]
 
 def find_old_entries(
     current: PasswordMap, rotated: t.Iterable[RotatedEntry], old_access_key: str
-) -> tuple[list[Wanted], list[str]]:
+) -> tuple[list[RequestedEntry], list[str]]:
     """Those of the entries that have the old key now, with their logins; and what to warn of."""
     entries = []
     warnings = []
@@ -46,10 +46,10 @@ def find_old_entries(
 
 @dataclass(frozen=True)
 class Restoration:
-    """How a map becomes what it was: its whole `source`, or else the entries that are `wanted`."""
+    """How a map becomes what it was: its whole `source`, or else the `entries` to write."""
 
     source: bytes | None
-    wanted: tuple[Wanted, ...] = ()
+    entries: tuple[RequestedEntry, ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -58,7 +58,7 @@ class Restoration:
 
 
 def restore_map(current: PasswordMap, kept: PasswordMap) -> Restoration:
-    """How the former logins come back.
+    """How the previous logins come back.
 
     Byte for byte if nothing but logins is different; what somebody else has changed since stays.
     """
@@ -96,11 +96,11 @@ def follow_keys(
     return result
 
 
-def _restore_entry(held: PasswordMap, folded: bytes) -> WantedLine:
-    key, value = held.entry(held.first[folded])
-    return WantedLine(text(key), requested_by="the previous map", line=value)
+def _restore_entry(held: PasswordMap, folded: bytes) -> RequestedLine:
+    key, value = held.parse_entry(held.first[folded])
+    return RequestedLine(decode(key), requested_by="the previous map", line=value)
 
 
 def _find_username(held: PasswordMap, folded: bytes) -> str | None:
     number = held.first.get(folded)
-    return None if number is None else text(held.entry(number)[1].partition(b":")[0])
+    return None if number is None else decode(held.parse_entry(number)[1].partition(b":")[0])

@@ -17,7 +17,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from .._postfix._map_entry import Wanted, fold
+from .._postfix._map_entry import RequestedEntry, fold
 from .._postfix._map_plan import plan_map
 from .._postfix._password_map import read_map
 from .._smtp._server import SmtpLogin, SmtpServer
@@ -61,10 +61,10 @@ class RotatedEntry:
     """
 
     path: str
-    entry: Wanted
+    entry: RequestedEntry
     servers: tuple[SmtpServer, ...] = ()
 
-    def logins(self) -> list[SmtpLogin]:
+    def list_logins(self) -> list[SmtpLogin]:
         """The login at each of the servers, to be tried."""
         entry = self.entry
         return [
@@ -136,22 +136,22 @@ class MapRotation:
 
 @dataclass(frozen=True)
 class RotationPlan:
-    """All that a run would do, and whether former maps are kept after it.
+    """All that a run would do, and whether previous maps are kept after it.
 
     `record` says that the relay's record does not say yet what is in the map.
     """
 
     maps: tuple[MapRotation, ...]
-    pending: bool
-    reload: bool
-    record: bool
+    is_pending: bool
+    needs_reload: bool
+    writes_record: bool
     warnings: tuple[str, ...]
     transaction: TransactionPlan
 
     @property
     def changed(self) -> bool:
         """Whether there is anything to do."""
-        return self.record or any(each.changed for each in self.maps)
+        return self.writes_record or any(each.changed for each in self.maps)
 
     @property
     def entries_changed(self) -> list[str]:
@@ -174,7 +174,7 @@ def plan_rotation(request: RotationRequest, now: RotationSnapshot) -> RotationPl
     pending = request.state == "replaced" and any(m.keeps or m.path in kept for m in maps)
     # What a killed run left may have become active without Postfix being told.
     reload = any(
-        not each.plan.now.type.suffix and (each.plan.writes_source or each.plan.left_behind)
+        not each.plan.now.type.suffix and (each.plan.writes_source or each.plan.is_left_behind)
         for each in maps
     )
     record = _plan_record(now, maps)
@@ -183,9 +183,9 @@ def plan_rotation(request: RotationRequest, now: RotationSnapshot) -> RotationPl
     )
     return RotationPlan(
         maps=tuple(maps),
-        pending=pending,
-        reload=reload,
-        record=record is not None and record.during is None,
+        is_pending=pending,
+        needs_reload=reload,
+        writes_record=record is not None and record.during is None,
         warnings=tuple(warnings),
         transaction=TransactionPlan(
             maps=tuple(each.plan for each in maps),
@@ -195,7 +195,7 @@ def plan_rotation(request: RotationRequest, now: RotationSnapshot) -> RotationPl
             ),
             record=record,
             clean_up=CleanUp(
-                "the logins are in place, but the former ones can't be removed",
+                "the logins are in place, but the previous ones can't be removed",
                 removes_last=tuple(each.kept for each in maps if each.removes),
             ),
         ),
@@ -210,10 +210,10 @@ def _plan_map(request: RotationRequest, each: RotatedMap) -> tuple[MapRotation |
     whole = None
     if request.state == "restored" and kept is not None:
         back = restore_map(current, read_map(kept, each.now.utf8))
-        whole, entries = back.source, list(back.wanted)
+        whole, entries = back.source, list(back.entries)
         if not back.is_whole:
             warnings.append(
-                f"{path} was changed by somebody else meanwhile, so its former logins come"
+                f"{path} was changed by somebody else meanwhile, so its previous logins come"
                 " back and the rest stays as it is"
             )
     keeps = bool(entries) and kept is None
@@ -291,7 +291,7 @@ def diff(plan: RotationPlan) -> list[dict[str, str]]:
             parts.append(diff_part(each.kept, [], exists))
         if each.removes:
             parts.append(diff_part(each.kept, exists, []))
-        if each.plan.left_behind:
+        if each.plan.is_left_behind:
             left = ["# an interrupted run has left something to finish"]
             parts.append(diff_part(each.path, left, []))
     return [each for each in parts if each["before"] or each["after"]]

@@ -13,8 +13,8 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from .._postfix._login_keys import login_keys, sender_keys
-from .._postfix._main_cf import tokens
+from .._postfix._login_keys import list_login_keys, list_sender_keys
+from .._postfix._main_cf import split_tokens
 from .._postfix._map_entry import PasswordMapError
 from .._postfix._own_client import OwnClient, list_client_settings
 from .._postfix._table_name import parse_table_name
@@ -70,7 +70,7 @@ _PARAMETER = re.compile(r"\$[{(]?\s{0,20}(\w+)")
 
 
 class RelayError(PasswordMapError):
-    """Why this Postfix can't relay as it was asked to, in words for the operator."""
+    """Why this Postfix can't relay as requested, in words for the operator."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ class RelayLogin:
         With smtp_sender_dependent_authentication, the sender comes before all else.
         """
         if self.sender:
-            return sender_keys(self.sender)[:1]
-        return login_keys(self.login.server.host, self.destination)
+            return list_sender_keys(self.sender)[:1]
+        return list_login_keys(self.login.server.host, self.destination)
 
     @property
     def key(self) -> str:
@@ -127,35 +127,37 @@ class Setting:
     value: str
     kind: Kind = Kind.WORD
 
-    def satisfied_by(self, effective: str) -> bool:
+    def is_satisfied_by(self, effective: str) -> bool:
         """Whether a value (expanded) is as good as ours."""
         if self.kind is Kind.WITH_TABLE:
-            has_ours = self.value in (str(parse_table_name(token)) for token in tokens(effective))
-            return has_ours and not self.has_former(effective)
+            has_ours = self.value in (
+                str(parse_table_name(token)) for token in split_tokens(effective)
+            )
+            return has_ours and not self.has_previous(effective)
         if self.kind is Kind.LIST:
-            return tokens(effective) == tokens(self.value)
+            return split_tokens(effective) == split_tokens(self.value)
         if self.kind is Kind.SET:
-            return set(tokens(effective)) == set(tokens(self.value))
+            return set(split_tokens(effective)) == set(split_tokens(self.value))
         return (
             effective.lower() == self.value.lower()
             if self.value in ("yes", "no")
             else (effective == self.value)
         )
 
-    def added_to(self, value: str) -> str:
+    def add_to(self, value: str) -> str:
         """The value that satisfies, with what else is in a list of tables."""
         if self.kind is not Kind.WITH_TABLE:
             return self.value
-        parts = [self.value if self._is_former(token) else token for token in tokens(value)]
+        parts = [self.value if self._is_previous(token) else token for token in split_tokens(value)]
         if self.value not in parts:
             parts.insert(0, self.value)
         return ", ".join(dict.fromkeys(parts))
 
-    def has_former(self, value: str) -> bool:
+    def has_previous(self, value: str) -> bool:
         """Whether a list of tables has ours under a type that it does not have any more."""
-        return self.kind is Kind.WITH_TABLE and any(map(self._is_former, tokens(value)))
+        return self.kind is Kind.WITH_TABLE and any(map(self._is_previous, split_tokens(value)))
 
-    def _is_former(self, token: str) -> bool:
+    def _is_previous(self, token: str) -> bool:
         name, ours = parse_table_name(token), parse_table_name(self.value)
         return name.path == ours.path and name.type != ours.type
 
@@ -221,7 +223,7 @@ def list_client(
 
     Raises RelayError if the servers can't be had at once, or master.cf can't name a file.
     """
-    if ca_file and (tokens(ca_file) != (ca_file,) or "{" in ca_file):
+    if ca_file and (split_tokens(ca_file) != (ca_file,) or "{" in ca_file):
         raise RelayError(
             f"ca_file {ca_file!r} has white space, a comma or a brace in it, which master.cf can't"
             " have in a setting of a service. Set ca_file to a path without, or transport to smtp."
@@ -238,19 +240,21 @@ def list_client(
     return OwnClient(name, settings)
 
 
-def lacks_setting(wanted: t.Iterable[Setting], effective: t.Mapping[str, str]) -> bool:
+def lacks_setting(requested: t.Iterable[Setting], effective: t.Mapping[str, str]) -> bool:
     """Whether one of the settings is not what it is to be."""
-    return not all(setting.satisfied_by(effective.get(setting.name, "")) for setting in wanted)
+    return not all(
+        setting.is_satisfied_by(effective.get(setting.name, "")) for setting in requested
+    )
 
 
-def find_dropped(wanted: t.Iterable[Setting], recorded: t.Iterable[str]) -> list[str]:
+def find_dropped(requested: t.Iterable[Setting], recorded: t.Iterable[str]) -> list[str]:
     """The names of the settings that we have set, and that are not to be any more."""
-    names = {setting.name for setting in wanted}
+    names = {setting.name for setting in requested}
     return [name for name in recorded if name not in names]
 
 
 def plan_settings(
-    wanted: t.Sequence[Setting], effective: t.Mapping[str, str], explicit: t.Mapping[str, str]
+    requested: t.Sequence[Setting], effective: t.Mapping[str, str], explicit: t.Mapping[str, str]
 ) -> list[SettingChange]:
     """What changes in main.cf. `effective` and `explicit` are of read_settings().
 
@@ -259,38 +263,38 @@ def plan_settings(
     """
     unlike = {
         setting.name
-        for setting in wanted
-        if not setting.satisfied_by(effective.get(setting.name, ""))
+        for setting in requested
+        if not setting.is_satisfied_by(effective.get(setting.name, ""))
     }
-    unlike |= _followers(unlike, [setting.name for setting in wanted], explicit)
+    unlike |= _followers(unlike, [setting.name for setting in requested], explicit)
     found = []
-    for setting in wanted:
+    for setting in requested:
         if setting.name not in unlike:
             continue
         before = explicit.get(setting.name)
         current = before or ""
         expanded = effective.get(setting.name, "")
-        if setting.has_former(expanded) and not setting.has_former(current):
+        if setting.has_previous(expanded) and not setting.has_previous(current):
             # Our table under another type is in there by way of a parameter.
             current = expanded
         _refuse_passwords(setting.name, current)
-        after = setting.added_to(current)
+        after = setting.add_to(current)
         found.append(SettingChange(setting.name, before, after))
     return found
 
 
 def predict_values(
-    wanted: t.Sequence[Setting],
+    requested: t.Sequence[Setting],
     effective: t.Mapping[str, str],
     explicit: t.Mapping[str, str],
     changing: t.Sequence[SettingChange],
 ) -> dict[str, str]:
     """The effective values once main.cf has changed; without those that nobody can tell yet."""
     values = dict(effective)
-    settings = {setting.name: setting for setting in wanted}
+    settings = {setting.name: setting for setting in requested}
     for change in changing:
         if change.name in settings:
-            values[change.name] = settings[change.name].added_to(effective.get(change.name, ""))
+            values[change.name] = settings[change.name].add_to(effective.get(change.name, ""))
         else:
             values.pop(change.name, None)
     changed = {change.name for change in changing}
@@ -310,12 +314,12 @@ def restore_setting(
     """
     if now == before:
         return None, None
-    if now is not None and tokens(now) == tokens(wrote):
+    if now is not None and split_tokens(now) == split_tokens(wrote):
         return SettingChange(name, now, before), None
     if name in _LISTS_OF_MAPS and now is not None:
-        ours = set(tokens(wrote)) - set(tokens(before or ""))
-        rest = [token for token in tokens(now) if token not in ours]
-        if len(rest) == len(tokens(now)):
+        ours = set(split_tokens(wrote)) - set(split_tokens(before or ""))
+        rest = [token for token in split_tokens(now) if token not in ours]
+        if len(rest) == len(split_tokens(now)):
             return None, None
         _refuse_passwords(name, now)
         return SettingChange(name, now, ", ".join(rest) or None), None

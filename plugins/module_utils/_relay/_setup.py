@@ -12,9 +12,9 @@ import functools
 import typing as t
 from dataclasses import replace
 
-from .._postfix._main_cf import tokens
-from .._postfix._master_cf import overrides
-from .._postfix._tls import check_ca_file, system_ca_file
+from .._postfix._main_cf import split_tokens
+from .._postfix._master_cf import read_overrides
+from .._postfix._tls import check_ca_file, find_system_ca_file
 from .._ses._redaction import redact
 from ._checks import (
     ALSO_READ,
@@ -47,7 +47,7 @@ def complete_request(request: RelayRequest) -> RelayRequest:
     """
     check_transport(request.transport)
     if request.ca_file is None and request.tls_level == "secure":
-        return replace(request, ca_file=system_ca_file())
+        return replace(request, ca_file=find_system_ca_file())
     return request
 
 
@@ -89,7 +89,7 @@ def _check_staged(
     values = instance.main_cf.read_staged(staged, (*NAMES, *ALSO_READ))
     for setting in now.settings:
         value = values.get(setting.name, "")
-        if not setting.satisfied_by(value):
+        if not setting.is_satisfied_by(value):
             raise RelayError(
                 f"with these changes {setting.name} would be {redact(value)!r}, and not"
                 f" {setting.value!r}. Look at how main.cf sets it"
@@ -117,8 +117,8 @@ def _check(
     logins = [*request.logins, *request.senders]
     check_routing(values, len(request.logins))
     names = {setting.name for setting in now.settings}
-    check_overrides(overrides(postfix, now.directory, names), values, now.settings)
-    check_maps(postfix, tokens(values.get(MAPS, "")), now.table, logins)
+    check_overrides(read_overrides(postfix, now.directory, names), values, now.settings)
+    check_maps(postfix, split_tokens(values.get(MAPS, "")), now.table, logins)
     policies = values.get("smtp_tls_policy_maps", "")
     check_tls_policy(postfix, policies, request.tls_level, logins)
     if request.ca_file:

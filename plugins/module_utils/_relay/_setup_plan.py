@@ -54,7 +54,7 @@ from ._settings import (
 from ._transport import plan_service
 
 if t.TYPE_CHECKING:
-    from .._postfix._map_entry import Wanted
+    from .._postfix._map_entry import RequestedEntry
     from .._postfix._map_plan import MapPlan, MapSnapshot
     from .._postfix._own_client import OwnClient
     from .._postfix._password_map import PasswordMap
@@ -72,8 +72,8 @@ class _MapPlans:
 
     first: MapPlan
     last: MapPlan
-    stale: tuple[Wanted, ...]
-    entries: tuple[Wanted, ...]
+    stale: tuple[RequestedEntry, ...]
+    entries: tuple[RequestedEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def plan_setup(request: RelayRequest, now: RelaySnapshot) -> RelayPlan:
     if record and record.map.path != now.path:
         raise RelayError(
             f"this relay was set up with the password map {record.map.path}, and now"
-            f" {now.path} is asked for. Take the relay back first (state=absent)"
+            f" {now.path} is requested. Take the relay back first (state=absent)"
         )
     settings, values, warnings = _plan_settings(now)
     service = plan_service(
@@ -110,8 +110,8 @@ def plan_setup(request: RelayRequest, now: RelaySnapshot) -> RelayPlan:
         services=service.finished,
     )
     routes = _plan_routes(request, now)
-    former = record.routes if record and not routes else None
-    removes = now.files.get(former, ()) if former else ()
+    previous = record.routes if record and not routes else None
+    removes = now.files.get(previous, ()) if previous else ()
     changes = _Changes(tuple(settings), service, maps, routes)
     is_changing = service.last is not None and service.last != now.master_cf
     reload = is_changing or _needs_reload(now, changes)
@@ -127,9 +127,9 @@ def plan_setup(request: RelayRequest, now: RelaySnapshot) -> RelayPlan:
         routes_path=now.routes_path,
         removes=removes,
         entries_removed=maps.last.edit.entries_removed,
-        interrupted=now.is_left or bool(record and record.is_under_way),
-        record=bool(record and record != record.finish(ours)),
-        reload=reload,
+        was_interrupted=now.is_left or bool(record and record.is_under_way),
+        writes_record=bool(record and record != record.finish(ours)),
+        needs_reload=reload,
         warnings=(*warnings, *service.warnings, *more, *maps.last.describe_other_tables()),
         transaction=TransactionPlan(
             maps=tuple(each for each in (maps.first, routes) if each),
@@ -188,9 +188,9 @@ def _plan_map(request: RelayRequest, now: RelaySnapshot) -> tuple[_MapPlans, lis
 
 
 def _find_stale(
-    now: RelaySnapshot, entries: t.Iterable[Wanted], current: PasswordMap
-) -> tuple[list[Wanted], list[str]]:
-    """How our entries of former runs that nobody requests any more leave the map."""
+    now: RelaySnapshot, entries: t.Iterable[RequestedEntry], current: PasswordMap
+) -> tuple[list[RequestedEntry], list[str]]:
+    """How our entries of earlier runs that nobody requests any more leave the map."""
     if now.record is None:
         return [], []
     requested = {fold(entry.key.encode(), now.utf8) for entry in entries}
@@ -211,7 +211,7 @@ def _plan_routes(request: RelayRequest, now: RelaySnapshot) -> MapPlan | None:
     """What changes in the table with the senders' servers, None if it is not to be there."""
     if now.routes is None:
         return None
-    entries: list[Wanted] = [*list_routes(request)]
+    entries: list[RequestedEntry] = [*list_routes(request)]
     stays = bool(entries)
     if now.record and now.record.routes == now.routes_path:
         gone, has_others = restore_routes(now.record, now.routes.parse_content(), entries)

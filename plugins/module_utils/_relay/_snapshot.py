@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from .._files._safe_path import UnsafePathError
 from .._files._safe_walk import MissingDirectoryError
-from .._files._secret_file import kept_name
+from .._files._secret_file import make_kept_name
 from .._postfix._programs import TABLE_TYPES
 from ._record import MAIN_CF, MAP, MASTER_CF
 from ._settings import find_dropped, lacks_setting, list_client, list_settings
@@ -78,9 +78,9 @@ def read_for_setup(instance: Instance, request: RelayRequest) -> RelaySnapshot:
     Raises RelayError for a path that main.cf can't name and for servers that can't be had at once;
     and what the files and Postfix's programs raise.
     """
-    path = instance.map_path(request.path)
-    its_type = instance.map_type(request.map_type, path)
-    routes_path = instance.routes_path(path)
+    path = instance.find_map_path(request.path)
+    its_type = instance.find_map_type(request.map_type, path)
+    routes_path = instance.make_routes_path(path)
     record = instance.store.load()
     recorded = record.settings if record else {}
     is_shared = request.transport == SHARED
@@ -97,9 +97,9 @@ def read_for_setup(instance: Instance, request: RelayRequest) -> RelaySnapshot:
     settings += list_transports(request.transport, instance.values, recorded, master_cf)
     explicit = None
     if find_dropped(settings, recorded) or lacks_setting(settings, instance.values):
-        explicit = instance.main_cf.explicit(())
+        explicit = instance.main_cf.read_explicit(())
     has_routes = bool(request.senders or (record and record.routes == routes_path))
-    former = record.routes if record else None
+    previous = record.routes if record else None
     return RelaySnapshot(
         directory=instance.directory,
         record_directory=instance.store.directory,
@@ -125,13 +125,13 @@ def read_for_setup(instance: Instance, request: RelayRequest) -> RelaySnapshot:
         ),
         record=record,
         kept=_read_kept(instance, record),
-        map=instance.map_files(path, its_type).read(utf8=instance.utf8),
+        map=instance.open_map(path, its_type).read(utf8=instance.utf8),
         routes=(
-            instance.map_files(routes_path, its_type).read(utf8=instance.utf8, secret=False)
+            instance.open_map(routes_path, its_type).read(utf8=instance.utf8, secret=False)
             if has_routes
             else None
         ),
-        files={former: instance.list_files(former)} if former else {},
+        files={previous: instance.list_files(previous)} if previous else {},
         is_left=instance.is_left_behind(),
     )
 
@@ -143,8 +143,8 @@ def read_for_removal(instance: Instance, request: RelayRequest) -> RelaySnapshot
     """
     record = instance.store.load()
     if record is None:
-        path = instance.map_path(request.path)
-        its_type = instance.map_type(request.map_type, path)
+        path = instance.find_map_path(request.path)
+        its_type = instance.find_map_type(request.map_type, path)
     else:
         path, its_type = record.map.path, TABLE_TYPES[record.map.type]
     main_cf = instance.main_cf.read()
@@ -156,11 +156,11 @@ def read_for_removal(instance: Instance, request: RelayRequest) -> RelaySnapshot
         for name in filter(None, (path, record.routes)):
             source = _find_reachable(instance, name)
             if source is not None:
-                maps[name] = instance.map_files(name, its_type).read(
+                maps[name] = instance.open_map(name, its_type).read(
                     utf8=instance.utf8, secret=name == path, removing=True
                 )
-                if name == path and kept_name(source).status():
-                    kept_map = str(kept_name(source))
+                if name == path and make_kept_name(source).stat():
+                    kept_map = str(make_kept_name(source))
             files[name] = instance.list_files(name)
     return RelaySnapshot(
         directory=instance.directory,
@@ -172,7 +172,9 @@ def read_for_removal(instance: Instance, request: RelayRequest) -> RelaySnapshot
         main_cf=main_cf,
         master_cf=instance.master_cf.read(),
         utf8=instance.utf8,
-        explicit=instance.main_cf.explicit(()) if record and main_cf != kept[MAIN_CF] else None,
+        explicit=instance.main_cf.read_explicit(())
+        if record and main_cf != kept[MAIN_CF]
+        else None,
         record=record,
         kept=kept,
         map=maps.get(path),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from .._files._secret_file import backup_name
+from .._files._secret_file import make_backup_name
 from ._phases import ConfigChange
 
 if t.TYPE_CHECKING:
@@ -42,7 +42,7 @@ class StagedConfig:
     contents: dict[str, list[bytes | None]] = field(default_factory=dict, repr=False)
     main_cf: SafePath | None = None
 
-    def coming(self, name: str) -> list[bytes | None]:
+    def list_contents(self, name: str) -> list[bytes | None]:
         """What a file will be after each of the phases that change it."""
         return self.contents.get(name, [])
 
@@ -73,7 +73,7 @@ def stage_config(plan: TransactionPlan, files: ConfigFiles) -> StagedConfig:
             renames: list[tuple[str, str]] = []
             if change.backup:
                 copy = file.staging.write_like(file.read() or b"", file.path)
-                renames.append((copy, backup_name(file.path)))
+                renames.append((copy, make_backup_name(file.path)))
                 staged.backups.append(renames[0][1])
             staged.renames[number, position] = [*renames, (path, file.path)]
     return staged

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 from .._files._attempts import (
     ATTEMPTS,
-    LeftInForceError,
+    LeftActiveError,
+    defer_interrupts,
     explain,
-    uninterrupted,
 )
 from .._files._safe_path import ChangedError, SecretFileError
 from .._files._secret_file import (
@@ -89,7 +89,7 @@ class Transaction:
         """
         for _number in range(ATTEMPTS):
             locks = decision.plan.transaction.locks
-            with self._hold_locks(locks), uninterrupted():
+            with self._hold_locks(locks), defer_interrupts():
                 outcome = self._run_locked(decision, frozenset(locks))
             if outcome is not None:
                 return outcome
@@ -110,7 +110,7 @@ class Transaction:
                 self._instance.master_cf.rehearse(directory),
             )
             self._stage_config(plan, files, decision.check_staged)
-        staging = Staging(directory.file("map"))
+        staging = Staging(directory.get_path("map"))
         for phase in plan.phases:
             for change in phase.files:
                 if isinstance(change, MapChange):
@@ -140,7 +140,7 @@ class Transaction:
                     self._clean_up(plan.transaction, record, backups)
                 break
             except _ERRORS as exc:
-                is_other = isinstance(exc, (ChangedError, LeftInForceError))
+                is_other = isinstance(exc, (ChangedError, LeftActiveError))
                 if is_other and number < ATTEMPTS - 1:
                     continue
                 if applied is None:
@@ -179,7 +179,7 @@ class Transaction:
                 for number, phase in enumerate(plan.phases):
                     renames = _list_renames(number, phase, config, maps)
                     stack.enter_context(activate(renames))
-                    if phase.reload and self._instance:
+                    if phase.needs_reload and self._instance:
                         self._instance.reload()
                 if self._prove:
                     self._prove()
@@ -224,7 +224,9 @@ class Transaction:
         record = plan.record.during if plan.record else None
         if plan.record is None or record is None or self._instance is None:
             return None
-        coming = {name: state.expect(*config.coming(name)) for name, state in record.states()}
+        coming = {
+            name: state.expect(*config.list_contents(name)) for name, state in record.list_states()
+        }
         record = record.with_states(coming)
         store = self._instance.store
         stack.callback(store.clean_up)
@@ -248,7 +250,7 @@ class Transaction:
             change = changes.get(path)
             backup, as_kept = (change.backup, change.as_kept) if change else (False, False)
             files = MapFiles.of(self._tools, each.now)
-            staged[path] = stack.enter_context(files.staged(each, backup, as_kept))
+            staged[path] = stack.enter_context(files.stage(each, backup, as_kept))
             made += filter(None, [staged[path].backup])
         return staged
 
@@ -274,7 +276,7 @@ class Transaction:
         """Have the stale entries leave the map as it is now."""
         files = MapFiles.of(self._tools, stale.map.now)
         plan = plan_map(files.read(utf8=stale.map.now.utf8), stale.entries)
-        with files.staged(plan, stale.backup) as staged:
+        with files.stage(plan, stale.backup) as staged:
             replace_files(staged.renames)
         backups += filter(None, [staged.backup])
 
@@ -285,7 +287,7 @@ class Transaction:
             "master.cf": instance.master_cf.read,
             "map": self._tools.places.find(after.map.path).read,
         }
-        states = during.states() if during else ()
+        states = during.list_states() if during else ()
         finished = {name: state.finish(content[name]()) for name, state in states}
         instance.store.save(after.with_states(finished))
 

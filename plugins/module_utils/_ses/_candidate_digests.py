@@ -4,9 +4,9 @@
 
 # This is private to the mailops.ses collection: it can change at any time without notice.
 
-"""Which key, and of which region, a password that is on a host was derived from.
+"""Which access key, and for which region, a password that is on a host was derived from.
 
-The controller knows the keys, the host the passwords. What goes to the host is the digests of the
+The controller knows the access keys, the host the passwords. What goes to the host is the digests of the
 candidates' passwords, with a salt that is another one for each run: nobody can log in with them,
 and those of two runs have nothing in common.
 """
@@ -23,13 +23,13 @@ __all__ = ["Candidates", "Match", "digest", "digest_candidates"]
 
 @dataclass(frozen=True)
 class Match:
-    """The key of a password. `version` is 2 or 4; `region` is None for version 2, which has none."""
+    """The access key of a password. `version` is 2 or 4; `region` is None for version 2, which has none."""
 
     access_key: str
     version: int
     region: str | None
 
-    def shown(self) -> dict[str, t.Any]:
+    def show(self) -> dict[str, t.Any]:
         """The match as a result has it."""
         return {"access_key": self.access_key, "version": self.version, "region": self.region}
 

@@ -18,8 +18,8 @@ __all__ = (
     "find_mistake",
     "find_mistake_of_password",
     "has_iam_form",
-    "warning_of_form",
-    "white_space_place",
+    "locate_white_space",
+    "warn_of_form",
 )
 
 _HOW_TO_STORE = (
@@ -122,7 +122,7 @@ def find_mistake(secret_key: str) -> str | None:
     """Return what is wrong with ``secret_key`` and the remedy, to follow its name; None if nothing.
 
     The text has no part of the secret. That a text is no known mistake does not make it a secret:
-    see warning_of_form().
+    see warn_of_form().
     """
     if has_iam_form(secret_key):
         return None
@@ -134,15 +134,15 @@ def find_mistake(secret_key: str) -> str | None:
         return _mistake_of_structure(text)
     if _is_encoded(text):
         return "is the base64 text of a secret. Decode it with `| b64decode | trim`"
-    place = white_space_place(secret_key)
+    place = locate_white_space(secret_key)
     if place:
         # What trim removes is what strip() does.
-        trim = "" if not text or white_space_place(text) else ". Or remove it with `| trim`"
+        trim = "" if not text or locate_white_space(text) else ". Or remove it with `| trim`"
         return f"has white space {place}. {_HOW_TO_STORE}{trim}"
     if _ACCESS_KEY.fullmatch(secret_key):
         return (
             "is an access key ID, not the secret. The ID is the SMTP user name; "
-            "the secret access key that belongs to it is what is wanted here"
+            "the secret access key that belongs to it is expected here"
         )
     if secret_key[:1] in ("'", '"'):
         return "begins with a quotation mark. Store it without the quotes"
@@ -163,7 +163,7 @@ def find_mistake_of_password(password: str) -> str | None:
     return next((_MISTAKES[form] for form in _OF_ANY_SECRET if re.search(form, text)), None)
 
 
-def warning_of_form(secret_key: str) -> str | None:
+def warn_of_form(secret_key: str) -> str | None:
     """Return what to warn of if ``secret_key`` has not the form of IAM's secrets, else None.
 
     It may be right all the same: published examples have other lengths.
@@ -177,7 +177,7 @@ def warning_of_form(secret_key: str) -> str | None:
     )
 
 
-def white_space_place(text: str) -> str | None:
+def locate_white_space(text: str) -> str | None:
     """Tell where ``text`` has white space, None if nowhere."""
     visible = [i for i, character in enumerate(text) if not _is_white_space(character)]
     if len(visible) == len(text):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from ._smtp_password import password_version
+from ._smtp_password import find_password_version
 
 __all__ = ["is_access_key", "looks_secret"]
 
@@ -28,6 +28,6 @@ def is_access_key(password: str) -> bool:
 
 def looks_secret(username: str) -> bool:
     """Whether a user name, which is shown, has a secret access key or an SMTP password in it."""
-    if password_version(username):
+    if find_password_version(username):
         return True
     return any(_NAME.fullmatch(run) is None for run in _LONG_RUN.findall(username))

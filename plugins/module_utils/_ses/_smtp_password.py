@@ -24,7 +24,7 @@ from ._secret_mistakes import (
     HOW_TO_TAKE,
     find_mistake,
     has_iam_form,
-    white_space_place,
+    locate_white_space,
 )
 
 __all__ = (
@@ -32,9 +32,9 @@ __all__ = (
     "check_access_key",
     "check_secret_key",
     "derive_password",
+    "find_password_version",
+    "find_region_of_password",
     "parse_version",
-    "password_version",
-    "region_of_password",
     "type_name",
 )
 
@@ -104,7 +104,7 @@ def check_access_key(access_key: str) -> str:
     if not access_key:
         raise SesSmtpError(f"access_key is empty. Expected {expected}")
     if not _ACCESS_KEY_FORM.fullmatch(access_key):
-        if white_space_place(access_key):
+        if locate_white_space(access_key):
             raise SesSmtpError(f"access_key contains white space. Expected {expected}")
         # The value isn't shown: people swap the ID and the secret.
         raise SesSmtpError(
@@ -132,7 +132,7 @@ def check_secret_key(secret_key: t.Any) -> None:
             "secret_key is empty. Give the secret access key of an IAM user; "
             "is the variable, or the environment variable, that should hold it set?"
         )
-    if password_version(secret_key):
+    if find_password_version(secret_key):
         raise SesSmtpError(
             "secret_key is an SES SMTP password already, derived from a secret access key. "
             "Use it as it is, as the password; don't convert it again"
@@ -159,7 +159,7 @@ def parse_version(version: int | str) -> int:
     )
 
 
-def password_version(text: str) -> int | None:
+def find_password_version(text: str) -> int | None:
     """Return 2 or 4 if ``text`` has the shape of an SES SMTP password of that version, else None.
 
     The shape: 44 characters of base64 for 33 bytes, of which the first is the version.
@@ -175,7 +175,7 @@ def password_version(text: str) -> int | None:
     return None
 
 
-def region_of_password(
+def find_region_of_password(
     secret_key: str, password: str, more_regions: t.Iterable[str] = ()
 ) -> str | None:
     """Return the region for which ``password`` was derived from ``secret_key``, None if for none.

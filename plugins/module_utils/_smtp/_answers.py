@@ -12,7 +12,7 @@ import base64
 import typing as t
 
 from .._ses._mail_manager import is_mail_manager_host
-from .._ses._smtp_password import password_version
+from .._ses._smtp_password import find_password_version
 from ._client import Reply
 from ._login_mistakes import explain_rejection, has_access_key
 from ._outcome import LoginRefused
@@ -46,7 +46,7 @@ def login_answered(login: SmtpLogin, reply: Reply) -> LoginRefused:
     reason = explain_reply(_one_line(reply)).reason
     if reason == "not_subscribed":
         return _answered(login.server, reply, secrets)
-    if reason == "version_2" or password_version(login.password) == 2:
+    if reason == "version_2" or find_password_version(login.password) == 2:
         of_version_2 = explain_reply("535 Signature Version 2")
         texts, may_pass = [of_version_2.text, login.diagnosis], False
         reason = of_version_2.reason

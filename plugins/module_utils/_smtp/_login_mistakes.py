@@ -13,7 +13,7 @@ import typing as t
 
 from .._ses._mail_manager import find_mail_manager_mistake, is_mail_manager_host
 from .._ses._secret_mistakes import has_iam_form
-from .._ses._smtp_password import password_version
+from .._ses._smtp_password import find_password_version
 
 if t.TYPE_CHECKING:
     from ._server import SmtpLogin
@@ -79,7 +79,7 @@ def _mistake(username: str, password: str) -> str | None:
             "The password looks like a secret access key. SES wants the password that is derived "
             "from it: give the secret access key as secret_key, with access_key and region"
         )
-    if password_version(password) is None:
+    if find_password_version(password) is None:
         return (
             "The password is none of SES: those have 44 characters and are derived from a secret "
             "access key. Give that as secret_key, with access_key and region"

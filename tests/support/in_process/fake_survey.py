@@ -15,7 +15,9 @@ from pathlib import Path
 
 from ansible_collections.mailops.ses.plugins.module_utils._findings import _survey as _relay_survey
 from ansible_collections.mailops.ses.plugins.module_utils._findings._lookup import look_up
-from ansible_collections.mailops.ses.plugins.module_utils._findings._relay_findings import findings
+from ansible_collections.mailops.ses.plugins.module_utils._findings._relay_findings import (
+    judge_instance,
+)
 from ansible_collections.mailops.ses.plugins.module_utils._findings._survey import survey
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._own_client import (
     FIXED,
@@ -116,7 +118,7 @@ class FakeSurvey:
     def findings(self, candidates: Candidates = NOBODY) -> list[Finding]:
         """What is wrong."""
         facts = self.facts(candidates)
-        return findings(facts, look_up(facts))
+        return judge_instance(facts, look_up(facts))
 
     def used(self) -> dict[str, list[str]]:
         """The destinations that each entry is used for."""
@@ -151,7 +153,7 @@ def found(relay: FakeSurvey, candidates: Candidates = NOBODY) -> Found:
     ranks = [finding.rank for finding in findings]
     assert ranks == sorted(ranks)
     for finding in findings:
-        shown = str(finding.shown("/etc/postfix"))
+        shown = str(finding.show("/etc/postfix"))
         for secret in (*PASSWORD_OF.values(), VERSION_2, SECRET_KEY, "sesame"):
             assert secret not in shown
         assert finding.message

@@ -47,7 +47,7 @@ _INSTANCE = {
             "key": f"[{_HOST}]:587",
             "username": ACCESS_KEY,
             "version": 4,
-            "in_force": True,
+            "active": True,
             "system": "iam",
             "region": "eu-west-1",
             "servers": [{"host": _HOST, "port": 587, "tls": "starttls"}],

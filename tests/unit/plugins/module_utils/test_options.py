@@ -51,7 +51,7 @@ def test_aliases_are_those_of_amazon_aws() -> None:
 
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_the_controller_converts_no_value_that_the_derivation_checks(name: str) -> None:
-    for options in levels(_options.controller_options(ALL[name])):
+    for options in levels(_options.derive_controller_options(ALL[name])):
         for each in {"access_key", "secret_key", "region", "version", "password"} & {*options}:
             assert options[each]["type"] == "raw"
             assert "choices" not in options[each]
@@ -62,7 +62,7 @@ def test_the_controller_converts_no_value_that_the_derivation_checks(name: str) 
 def test_the_controller_has_the_same_options_and_defaults() -> None:
     for options in ALL.values():
         of_module = list(levels(options))
-        of_controller = list(levels(_options.controller_options(options)))
+        of_controller = list(levels(_options.derive_controller_options(options)))
         assert [list(each) for each in of_module] == [list(each) for each in of_controller]
         for number, own in enumerate(of_module):
             checked = of_controller[number]

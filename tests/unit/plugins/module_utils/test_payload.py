@@ -17,8 +17,8 @@ from ansible_collections.mailops.ses.plugins.module_utils._payload import (
     unpack,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import (
-    Wanted,
-    WantedEntries,
+    RequestedEntries,
+    RequestedEntry,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._relay._rotation_plan import (
     RotatedEntries,
@@ -47,7 +47,9 @@ from ansible_collections.mailops.ses.tests.support.running.payloads import (
 PASSWORD = "Sesame/+1"
 SERVER = SmtpServer("smtp.example", 465, "wrapper")
 LOGIN = SmtpLogin(SERVER, "user", PASSWORD, "region a", "It is of another region")
-ENTRIES = WantedEntries((Wanted("ä", "user", PASSWORD), Wanted("b", present=False)))
+ENTRIES = RequestedEntries(
+    (RequestedEntry("ä", "user", PASSWORD), RequestedEntry("b", present=False))
+)
 RELAY = RelayLogins((RelayLogin(LOGIN),), (RelayLogin(LOGIN, "@example.com"),))
 ROTATION = RotatedEntries((RotatedEntry("/m", ENTRIES.entries[0], (SERVER, SERVER)),))
 CANDIDATES = Candidates("00ff", {"d1": Match("A", 4, "eu-west-1"), "d2": Match("A", 2, None)})

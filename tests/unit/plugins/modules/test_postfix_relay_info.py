@@ -110,7 +110,7 @@ def test_a_right_relay(module: Module) -> None:
                     "key": KEY,
                     "username": ACCESS_KEY,
                     "version": 4,
-                    "in_force": True,
+                    "active": True,
                     "servers": [{"host": HOST, "port": 587, "tls": "starttls"}],
                     "system": "iam",
                     "region": "eu-west-1",

@@ -93,9 +93,9 @@ def test_the_diff_and_the_invocation(host: Host) -> None:
         "before_header": str(host.source),
         "after_header": str(host.source),
         "before": f"{OTHER} user:PASSWORD\n# the hash table does not have the changes to its source yet\n"
-        f"# {host.source}: owner, group, mode or SELinux context are not as asked for\n",
+        f"# {host.source}: owner, group, mode or SELinux context are not as requested\n",
         "after": f"{KEY} user:NEW_PASSWORD\n# the hash table is up to date\n"
-        f"# {host.source}: owner, group, mode and SELinux context are as asked for\n",
+        f"# {host.source}: owner, group, mode and SELinux context are as requested\n",
     }
     assert "password" not in result["invocation"]["module_args"]
     assert result["invocation"]["module_args"]["exclusive"] is True
@@ -166,7 +166,7 @@ def test_wrong_modes_and_owners_are_put_right_in_place(host: Host) -> None:
     os.chown(host.table("hash"), 65534, 65534)
     result = host.run(present())
     assert picked(result) == {**NOTHING, "changed": True}
-    assert result["diff"]["before"].count("not as asked for") == 2
+    assert result["diff"]["before"].count("not as requested") == 2
     assert [path.stat().st_ino for path in (host.source, host.table("hash"))] == inodes
     assert mode(host.source) == 0o600
     assert host.table("hash").stat().st_uid == 0

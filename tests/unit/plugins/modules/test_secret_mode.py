@@ -23,8 +23,8 @@ from ansible_collections.mailops.ses.plugins.module_utils._files._safe_path impo
 )
 from ansible_collections.mailops.ses.plugins.module_utils._files._secret_mode import (
     lets_others_in,
+    list_trusted_ids,
     parse_mode,
-    trusted_ids,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._findings._map_facts import open_file
 
@@ -205,7 +205,7 @@ def test_postfix_is_asked_only_if_that_matters(path: Path) -> None:
 
 
 def test_without_postfixs_own_user_only_root_is_trusted() -> None:
-    assert trusted_ids("no such user") == ({0}, {0})
+    assert list_trusted_ids("no such user") == ({0}, {0})
 
 
 def test_a_group_whose_name_looks_like_a_number() -> None:

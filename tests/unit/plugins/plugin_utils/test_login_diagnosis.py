@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._ses._regions import SMTP_REGIONS
 from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import (
     SesSmtpError,
-    region_of_password,
+    find_region_of_password,
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
     check_not_swapped,
@@ -21,7 +21,7 @@ from ansible_collections.mailops.ses.plugins.plugin_utils._credentials import (
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._login_diagnosis import (
     diagnose,
-    find_login_and_key,
+    find_login_and_key_pair,
 )
 from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import Place
 from ansible_collections.mailops.ses.tests.support.example_key import (
@@ -155,7 +155,7 @@ def test_diagnosis(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    login, key = find_login_and_key(Place("the task", options))
+    login, key = find_login_and_key_pair(Place("the task", options))
     text = diagnose(find_credentials(login), key)
     if not says:
         assert text is None
@@ -171,22 +171,22 @@ def test_diagnosis(
 
 def test_half_a_login_is_no_key_to_derive() -> None:
     options = {**KEY, "username": ACCESS_KEY, "region": "eu-west-1"}
-    login, _key = find_login_and_key(Place("the task", options))
+    login, _key = find_login_and_key_pair(Place("the task", options))
     with pytest.raises(SesSmtpError, match="password is missing"):
         find_credentials(login)
 
 
 @pytest.mark.parametrize("region", SMTP_REGIONS)
 def test_region_of_password(region: str) -> None:
-    assert region_of_password(SECRET_KEY, password_v4(SECRET_KEY, region)) == region
-    assert region_of_password(OTHER_SECRET, password_v4(SECRET_KEY, region)) is None
+    assert find_region_of_password(SECRET_KEY, password_v4(SECRET_KEY, region)) == region
+    assert find_region_of_password(OTHER_SECRET, password_v4(SECRET_KEY, region)) is None
 
 
 @pytest.mark.parametrize("password", [V2_PASSWORD, SECRET_KEY, "", "\udcff"])
 def test_region_of_no_password(password: str) -> None:
-    assert region_of_password(SECRET_KEY, password) is None
+    assert find_region_of_password(SECRET_KEY, password) is None
     with pytest.raises(SesSmtpError):
-        region_of_password("", password)
+        find_region_of_password("", password)
 
 
 @pytest.mark.parametrize(

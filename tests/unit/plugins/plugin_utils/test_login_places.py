@@ -13,8 +13,8 @@ import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import SesSmtpError
 from ansible_collections.mailops.ses.plugins.plugin_utils._login_places import (
     Place,
-    beside_environment_of_task,
     check_one_secret_each,
+    respect_environment_of_task,
     with_environment,
 )
 
@@ -234,10 +234,10 @@ def test_an_environment_of_the_task_beside_the_controllers(
             monkeypatch.setenv(variable, environment[option])
     place = Place("the task", task)
     expected = None if is_refused else with_environment(place)
-    with beside_environment_of_task(["AWS_REGION", "HTTP_PROXY"]):
+    with respect_environment_of_task(["AWS_REGION", "HTTP_PROXY"]):
         with_environment(place)
     for variable in (*VARIABLES.values(), "AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
-        with beside_environment_of_task(["AWS_REGION", variable]):
+        with respect_environment_of_task(["AWS_REGION", variable]):
             if expected is not None:
                 assert with_environment(place) == expected
                 continue

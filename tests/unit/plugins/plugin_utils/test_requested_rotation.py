@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import Wanted
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import RequestedEntry
 from ansible_collections.mailops.ses.plugins.module_utils._relay._rotation_plan import (
     RotatedEntries,
     RotatedEntry,
@@ -75,7 +75,7 @@ def test_each_entry_has_the_password_of_its_own_region() -> None:
     rotated = NewKey(OPTIONS).rotate([ENTRY, others, central])
     passwords = PASSWORD_OF["eu-west-1"], password_v4(SECRET_KEY, "eu-central-1")
     entries = [
-        Wanted(key, ACCESS_KEY, password, requested_by=f"the entry {key!r}")
+        RequestedEntry(key, ACCESS_KEY, password, requested_by=f"the entry {key!r}")
         for key, password in zip((ENTRY["key"], "@example.com"), passwords, strict=True)
     ]
     assert rotated.entries == (

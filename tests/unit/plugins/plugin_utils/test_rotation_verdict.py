@@ -12,7 +12,7 @@ import typing as t
 import pytest
 from ansible_collections.mailops.ses.plugins.plugin_utils._rotation_verdict import (
     HostRecord,
-    rotation_verdict,
+    judge_rotation,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY as NEW
 from ansible_collections.mailops.ses.tests.support.example_key import MAIL_MANAGER
@@ -58,7 +58,7 @@ def verdict(**hosts: t.Any) -> dict[str, t.Any]:
         name: each if isinstance(each, HostRecord) else HostRecord(answers=(each,))
         for name, each in hosts.items()
     }
-    found = rotation_verdict(records, NEW, OLD)
+    found = judge_rotation(records, NEW, OLD)
     assert json.loads(json.dumps(found)) == found
     return found
 
@@ -87,7 +87,7 @@ IN_FULL: list[tuple[t.Any, list[str]]] = [
     (HostRecord(), ["was not asked which keys it holds"]),
     ({**relay_result(), "instances": []}, ["has no Postfix instance that was found"]),
     (
-        answer(in_force=False),
+        answer(active=False),
         ["has the new key in the source of a map only, where it is not active"],
     ),
 ]
@@ -103,7 +103,7 @@ def test_the_words_of_a_reason(record: t.Any, reasons: list[str]) -> None:
 BLOCKED: dict[str, tuple[t.Any, str]] = {
     "the old key": (answer(OLD), "has the old key"),
     "the old key beside the new one": (both(NEW, OLD), "has the old key"),
-    "the old key, not active": (answer(OLD, in_force=False), "has the old key"),
+    "the old key, not active": (answer(OLD, active=False), "has the old key"),
     "the old key in a reversed line": (
         answer("me", key=f"{OLD}:REDACTED", region=None, servers=[], version=None, matches=None),
         "has the old key",
@@ -139,7 +139,7 @@ BLOCKED: dict[str, tuple[t.Any, str]] = {
         answer(None), "has an SES login whose user name can't be told",
     ),
     "the new key, not active": (
-        answer(in_force=False),
+        answer(active=False),
         "has the new key in the source of a map only, where it is not active",
     ),
     "pending": (of_instance(rotation_pending=True), "has a rotation that is not finished"),
@@ -269,28 +269,28 @@ def test_what_is_counted() -> None:
     assert "Postfix on 1 host," in verdict(a=answer())["lines"][-1]
 
 
-TROUBLE = HostRecord(answers=(answer(OLD),), trouble="refused", touched=True)
+TROUBLE = HostRecord(answers=(answer(OLD),), trouble="refused", was_touched=True)
 
 #: a host beside one in trouble -> which list it is in
 AFTER_TROUBLE: dict[str, tuple[HostRecord, str | None]] = {
-    "seen with the old key": (HostRecord((answer(OLD),), touched=True), "rolled_back"),
-    "rotated before": (HostRecord((answer(),), touched=False), None),
-    "rotated in an earlier batch": (HostRecord((answer(),), touched=True), None),
+    "seen with the old key": (HostRecord((answer(OLD),), was_touched=True), "rolled_back"),
+    "rotated before": (HostRecord((answer(),), was_touched=False), None),
+    "rotated in an earlier batch": (HostRecord((answer(),), was_touched=True), None),
     "the new key, and trouble": (
-        HostRecord((answer(),), touched=True, trouble="x"), "may_hold_new_key",
+        HostRecord((answer(),), was_touched=True, trouble="x"), "may_hold_new_key",
     ),
-    "both keys": (HostRecord((both(OLD, NEW),), touched=True), "may_hold_new_key"),
+    "both keys": (HostRecord((both(OLD, NEW),), was_touched=True), "may_hold_new_key"),
     "pending": (
-        HostRecord((of_instance(rotation_pending=True),), touched=True), "may_hold_new_key",
+        HostRecord((of_instance(rotation_pending=True),), was_touched=True), "may_hold_new_key",
     ),
     "pending since an earlier run": (
         HostRecord((of_instance(rotation_pending=True),)), "may_hold_new_key",
     ),
-    "lost after the change": (HostRecord((GONE,), touched=True, trouble="x"), "may_hold_new_key"),
-    "lost, and nobody noticed": (HostRecord((GONE,), touched=True), "may_hold_new_key"),
-    "not asked afterwards": (HostRecord((), touched=True), "may_hold_new_key"),
+    "lost after the change": (HostRecord((GONE,), was_touched=True, trouble="x"), "may_hold_new_key"),
+    "lost, and nobody noticed": (HostRecord((GONE,), was_touched=True), "may_hold_new_key"),
+    "not asked afterwards": (HostRecord((), was_touched=True), "may_hold_new_key"),
     "half read": (
-        HostRecord(({**answer(OLD), "root": False},), touched=True), "may_hold_new_key",
+        HostRecord(({**answer(OLD), "root": False},), was_touched=True), "may_hold_new_key",
     ),
     "lost before": (HostRecord((GONE,), trouble="x"), "not_touched"),
     "its batch never came": (HostRecord((answer(OLD),)), "not_touched"),
@@ -312,7 +312,7 @@ def test_after_trouble(host: HostRecord, expected: str | None) -> None:
 
 
 def test_without_trouble_nothing_is_said_of_it() -> None:
-    found = verdict(a=HostRecord((answer(OLD),), touched=True), b=GONE)
+    found = verdict(a=HostRecord((answer(OLD),), was_touched=True), b=GONE)
     assert found["rolled_back"] == found["may_hold_new_key"] == found["not_touched"] == []
 
 

@@ -11,9 +11,9 @@ import typing as t
 
 import pytest
 from ansible_collections.mailops.ses.plugins.plugin_utils._task_options import (
-    defaults_of,
-    one_name_each,
-    own_names,
+    find_defaults,
+    list_own_names,
+    use_one_name_each,
 )
 
 MODULE = "mailops.ses.postfix_relay"
@@ -52,22 +52,22 @@ def task(
     ],
 )
 def test_own_names(data: dict[str, t.Any] | None, own: set[str] | None) -> None:
-    assert own_names(task(data, [{MODULE: {}}])) == (None if own is None else frozenset(own))
+    assert list_own_names(task(data, [{MODULE: {}}])) == (None if own is None else frozenset(own))
 
 
 def test_everything_is_the_tasks_own_without_defaults() -> None:
-    assert own_names(task(None, [], region="r")) == frozenset(["region"])
+    assert list_own_names(task(None, [], region="r")) == frozenset(["region"])
 
 
 def test_defaults() -> None:
     group = {"group/my.own.group": {"a": 1, "b": 1}, "group/other": {"x": 1}}
-    assert defaults_of(task({}, [{"group/mailops.ses.ses": {"a": 3}}, group]), MODULE) == {
+    assert find_defaults(task({}, [{"group/mailops.ses.ses": {"a": 3}}, group]), MODULE) == {
         "a": 1,
         "b": 1,
     }
     module = {MODULE: {"a": 2}, "mailops.ses.ses_smtp_ping": {"x": 2}}
-    assert defaults_of(task({}, [group, module]), MODULE) == {"a": 2, "b": 1}
-    assert defaults_of(task({}, [{MODULE: "{{ x }}"}]), MODULE) == {}
+    assert find_defaults(task({}, [group, module]), MODULE) == {"a": 2, "b": 1}
+    assert find_defaults(task({}, [{MODULE: "{{ x }}"}]), MODULE) == {}
 
 
 @pytest.mark.parametrize(
@@ -89,5 +89,5 @@ def test_one_name_each(
     given: dict[t.Any, t.Any], own: t.Collection[str] | None, kept: dict[t.Any, t.Any]
 ) -> None:
     before = dict(given)
-    assert one_name_each(SPEC, given, None if own is None else frozenset(own)) == kept
+    assert use_one_name_each(SPEC, given, None if own is None else frozenset(own)) == kept
     assert given == before

@@ -10,9 +10,9 @@ import typing as t
 
 import pytest
 from ansible_collections.mailops.ses.plugins.plugin_utils._templating import (
-    decrypted,
-    decrypted_arguments,
-    first_undefined,
+    decrypt,
+    decrypt_arguments,
+    find_undefined,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import SECRET_KEY
 from ansible_collections.mailops.ses.tests.support.running.secret_register import (
@@ -41,26 +41,26 @@ AS_THEY_ARE = [None, True, 0, 4, 4.0, "", SECRET_KEY, Text("x"), b"x", ["x"], {"
 
 
 def test_inline_vault_value_becomes_text() -> None:
-    result = decrypted(InlineVault())
+    result = decrypt(InlineVault())
     assert result.__class__ is str
     assert result == SECRET_KEY
 
 
 @pytest.mark.parametrize("value", AS_THEY_ARE, ids=repr)
 def test_other_values_stay_as_they_are(value: t.Any) -> None:
-    assert decrypted(value) is value
+    assert decrypt(value) is value
 
 
 def test_undefined_is_no_vault_value() -> None:
     undefined = Undefined(name="nope")
-    assert decrypted(undefined) is undefined
+    assert decrypt(undefined) is undefined
 
 
 def test_arguments_are_decrypted_throughout() -> None:
     vaulted = InlineVault()
     arguments = {"a": vaulted, "b": [vaulted, 1, {"c": vaulted}], "d": {"e": [vaulted]}, "f": None}
     before = {**arguments}
-    assert decrypted_arguments(arguments) == {
+    assert decrypt_arguments(arguments) == {
         "a": SECRET_KEY,
         "b": [SECRET_KEY, 1, {"c": SECRET_KEY}],
         "d": {"e": [SECRET_KEY]},
@@ -72,10 +72,10 @@ def test_arguments_are_decrypted_throughout() -> None:
 @pytest.mark.parametrize("kind", [Undefined, StrictUndefined])
 def test_first_undefined(kind: type[Undefined]) -> None:
     one, two = kind(name="one"), kind(name="two")
-    assert first_undefined("a", one, two) is one
-    assert first_undefined(two, one) is two
-    assert first_undefined(None, "", 0, False, [], InlineVault()) is None
-    assert first_undefined() is None
+    assert find_undefined("a", one, two) is one
+    assert find_undefined(two, one) is two
+    assert find_undefined(None, "", 0, False, [], InlineVault()) is None
+    assert find_undefined() is None
 
 
 def test_secret_is_registered_where_the_api_exists(monkeypatch: pytest.MonkeyPatch) -> None:

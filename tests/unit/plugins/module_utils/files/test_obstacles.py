@@ -13,10 +13,10 @@ import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._files import _obstacles
 from ansible_collections.mailops.ses.plugins.module_utils._files._obstacles import (
     check_replaceable,
-    lock_holder,
+    find_lock_holder,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._files._safe_path import SecretFileError
-from ansible_collections.mailops.ses.plugins.module_utils._files._safe_walk import safe_path
+from ansible_collections.mailops.ses.plugins.module_utils._files._safe_walk import resolve_path
 from ansible_collections.mailops.ses.plugins.module_utils._files._secret_file import hold_lock
 
 
@@ -44,18 +44,18 @@ def test_flags(monkeypatch: pytest.MonkeyPatch, file: Path, flags: int, letter: 
     for path in (file, file.parent):
         with_flags(monkeypatch, path, flags)
         with pytest.raises(SecretFileError, match=rf"run: chattr -{letter} {path}\. Nothing was"):
-            check_replaceable(safe_path(str(file)))
+            check_replaceable(resolve_path(str(file)))
     # A new file can't be made there.
     with pytest.raises(SecretFileError, match=rf"^{file.parent} is "):
-        check_replaceable(safe_path(str(file.parent / "not there")))
+        check_replaceable(resolve_path(str(file.parent / "not there")))
 
 
 def test_other_flags_and_none(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     with_flags(monkeypatch, file, 0x80000)
-    check_replaceable(safe_path(str(file)))
+    check_replaceable(resolve_path(str(file)))
     monkeypatch.undo()
-    check_replaceable(safe_path(str(file)))
-    check_replaceable(safe_path(str(file.parent / "not there")))
+    check_replaceable(resolve_path(str(file)))
+    check_replaceable(resolve_path(str(file.parent / "not there")))
 
 
 def test_a_mount_point(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -66,18 +66,18 @@ def test_a_mount_point(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     table.write_text(f"36 35 98:0 / {escaped} rw,noatime - ext3 /dev/root rw\n")
     monkeypatch.setattr(_obstacles, "_MOUNTS", str(table))
     with pytest.raises(SecretFileError, match="is a mount point of its own"):
-        check_replaceable(safe_path(str(file)))
+        check_replaceable(resolve_path(str(file)))
     monkeypatch.setattr(_obstacles, "_MOUNTS", str(tmp_path / "none"))
-    check_replaceable(safe_path(str(file)))
+    check_replaceable(resolve_path(str(file)))
 
 
 def test_who_holds_a_lock(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     with file.open() as ours, file.open() as theirs:
-        assert lock_holder(ours.fileno()) == "another process"
+        assert find_lock_holder(ours.fileno()) == "another process"
         fcntl.flock(theirs, fcntl.LOCK_EX)
-        assert lock_holder(ours.fileno()) == f"the process {os.getpid()}"
+        assert find_lock_holder(ours.fileno()) == f"the process {os.getpid()}"
         monkeypatch.setattr(_obstacles, "_LOCKS", "/no/such")
-        assert lock_holder(ours.fileno()) == "another process"
+        assert find_lock_holder(ours.fileno()) == "another process"
 
 
 def test_a_held_lock(file: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_name_that_no_file_can_have(tmp_path: Path, name: str) -> None:
 def test_an_error_has_the_whole_path(tmp_path: Path) -> None:
     path = f"{tmp_path}/{'a' * 300}"
     with pytest.raises(OSError, match="too long") as caught:
-        Places().find(path).status()
+        Places().find(path).stat()
     assert caught.value.filename == path
 
 

@@ -17,8 +17,8 @@ import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._files._secret_file import (
     SecretFileError,
     Staging,
-    backup_name,
     hold_lock,
+    make_backup_name,
     read_if_there,
     replace_files,
 )
@@ -67,12 +67,12 @@ def test_reading_what_is_no_file(tmp_path: Path, make: t.Callable[[str], None]) 
 def test_backups_are_named_as_ansible_core_names_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = backup_name(str(tmp_path / "map"))
+    name = make_backup_name(str(tmp_path / "map"))
     assert re.fullmatch(rf".*/map\.{os.getpid()}\.\d{{4}}-\d\d-\d\d@\d\d:\d\d:\d\d~", name)
     monkeypatch.setattr(time, "strftime", lambda *_args: "now~")
     (tmp_path / f"map.{os.getpid()}.now~").touch()
     with pytest.raises(SecretFileError, match="is there already"):
-        backup_name(str(tmp_path / "map"))
+        make_backup_name(str(tmp_path / "map"))
 
 
 def test_nothing_staged_is_ever_open_to_others(tmp_path: Path, umask: int) -> None:

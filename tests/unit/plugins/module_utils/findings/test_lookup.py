@@ -11,8 +11,8 @@ import typing as t
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._destination import (
     Client,
-    destinations,
-    host_of,
+    parse_destinations,
+    parse_host,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._ses._redaction import redact_entry
 from ansible_collections.mailops.ses.tests.support.in_process.fake_survey import (
@@ -116,7 +116,7 @@ DESTINATIONS = [
 
 @pytest.mark.parametrize(("value", "expected"), DESTINATIONS)
 def test_destinations(value: str, expected: list[tuple[str, int]]) -> None:
-    found = destinations(value, Client("smtp"))
+    found = parse_destinations(value, Client("smtp"))
     assert [(each.host, each.port) for each in found] == expected
 
 
@@ -133,5 +133,5 @@ KEYS: list[tuple[str, str | None]] = [
 
 @pytest.mark.parametrize(("key", "host"), KEYS)
 def test_the_host_of_a_key(key: str, host: str | None) -> None:
-    assert host_of(key) == host
+    assert parse_host(key) == host
     assert redact_entry(key, "user:sesame").key == key

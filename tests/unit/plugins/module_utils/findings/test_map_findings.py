@@ -41,14 +41,14 @@ def test_a_table_that_is_not_as_its_source(relay: FakeSurvey) -> None:
     source.write_text(f"{LINE}[{OTHER_HOST}]:587 {ACCESS_KEY}:{PASSWORD}\n", encoding="ascii")
     assert found(relay) == {"table_stale": "warning"}
     facts = relay.facts()
-    assert [(entry.line, entry.in_force) for entry in facts.maps[0].entries] == [
+    assert [(entry.line, entry.is_active) for entry in facts.maps[0].entries] == [
         (1, True),
         (2, False),
     ]
     source.write_text(LINE.replace(PASSWORD, VERSION_2), encoding="ascii")
     assert found(relay) == {"table_stale": "warning", "version_2_password": "warning"}
     entries = relay.facts().maps[0].entries
-    assert [(each.line, each.in_force, each.version) for each in entries] == [
+    assert [(each.line, each.is_active, each.version) for each in entries] == [
         (None, True, 4),
         (1, False, 2),
     ]
@@ -62,7 +62,7 @@ def test_a_table_without_a_source_and_one_that_is_damaged(relay: FakeSurvey) -> 
     (relay.folder / "sasl_passwd").unlink()
     assert found(relay) == {"source_missing": "notice"}
     (entry,) = relay.facts().maps[0].entries
-    assert (entry.key, entry.line, entry.in_force) == (KEY, None, True)
+    assert (entry.key, entry.line, entry.is_active) == (KEY, None, True)
     relay.postfix.fails["postmap -s"] = (1, b"", b"postmap: fatal: not a table")
     assert found(relay) == {"table_damaged": "critical"}
 

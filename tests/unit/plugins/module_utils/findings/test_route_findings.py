@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._findings._finding import Finding
 from ansible_collections.mailops.ses.plugins.module_utils._findings._route_findings import (
     Relay,
-    relay_findings,
+    judge_set_up,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._configuration import (
     Configuration,
@@ -120,13 +120,13 @@ def judge(
         missing=frozenset({"/gone.pem"}),
         foreign=frozenset({"192.0.2.1"}),
     )
-    after = before.changed({**AFTER, **{k: v for k, v in settings.items() if k in AFTER}})
-    before = before.changed({"smtp_tls_wrappermode": "no"})
+    after = before.with_settings({**AFTER, **{k: v for k, v in settings.items() if k in AFTER}})
+    before = before.with_settings({"smtp_tls_wrappermode": "no"})
     if settings.get("default_transport") == "ses":
-        before = before.changed({"default_transport": "smtp"})
+        before = before.with_settings({"default_transport": "smtp"})
     known = {"servers": frozenset({SES, WRAPPED}), "table": "hash:/ours", **relay}
     after, flows = find_flows(after, lambda _table, _keys: {}, known.get("senders", {}))
-    return relay_findings(after, flows, Relay(**known), before)
+    return judge_set_up(after, flows, Relay(**known), before)
 
 
 #: settings, entries of hash:/t, services of master.cf -> the findings that block

@@ -14,8 +14,8 @@ import typing as t
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._findings import _survey as _relay_survey
 from ansible_collections.mailops.ses.plugins.module_utils._findings._survey import (
-    config_directories,
-    deferred_mail,
+    find_deferred_mail,
+    list_directories,
     survey,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import (
@@ -69,9 +69,9 @@ QUEUES: list[tuple[bytes, tuple[int, float, tuple[str, ...]] | None]] = [
 
 @pytest.mark.parametrize(("listing", "expected"), QUEUES)
 def test_deferred_mail(listing: bytes, expected: tuple[int, float, tuple[str, ...]] | None) -> None:
-    found = deferred_mail(listing, NOW)
+    found = find_deferred_mail(listing, NOW)
     assert (found and (found.count, found.oldest, found.servers)) == expected
-    assert found is None or not found.more
+    assert found is None or not found.has_more
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_the_instance(relay: FakeSurvey, running: bool) -> None:
     relay.set(multi_instance_name="postfix-out", relayhost="[a.example]:587 b.example")
     relay.postfix.running = running
     facts = relay.facts()
-    assert (facts.name, facts.running) == ("postfix-out", running)
+    assert (facts.name, facts.is_running) == ("postfix-out", running)
     assert facts.relayhost == ("[a.example]:587", "b.example")
     assert facts.directory == str(relay.folder)
     relay.set()
@@ -130,20 +130,20 @@ def test_it_only_reads(relay: FakeSurvey) -> None:
 
 def test_instances(relay: FakeSurvey) -> None:
     postfix = Postfix(relay.postfix)
-    assert config_directories(postfix) == [str(relay.folder)]
+    assert list_directories(postfix) == [str(relay.folder)]
     relay.set(multi_instance_directories="/etc/postfix-a,\n /etc/postfix-b")
     directories = [str(relay.folder), "/etc/postfix-a", "/etc/postfix-b"]
-    assert config_directories(postfix) == directories
+    assert list_directories(postfix) == directories
     relay.postfix.fails["postconf -x"] = (
         1,
         b"",
         b"postconf: fatal: open /etc/postfix/main.cf: Permission denied",
     )
     with pytest.raises(PostfixError, match=r"main\.cf: Permission denied"):
-        config_directories(postfix)
+        list_directories(postfix)
     relay.postfix.missing = True
     with pytest.raises(PostfixError, match="Is Postfix installed"):
-        config_directories(postfix)
+        list_directories(postfix)
 
 
 def test_an_instance_that_is_none(relay: FakeSurvey) -> None:

@@ -38,7 +38,7 @@ def fixture_relay(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[FakeSurvey]:
 
 def instance(relay: FakeSurvey) -> dict[str, t.Any]:
     """The only instance, as the result has it. No password is in it."""
-    found = report(Postfix(relay.postfix, str(relay.folder)), Candidates()).result()
+    found = report(Postfix(relay.postfix, str(relay.folder)), Candidates()).make_result()
     assert PASSWORD not in str(found)
     (only,) = found["instances"]
     return t.cast("dict[str, t.Any]", only)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._login_keys import (
-    bare_host,
-    login_keys,
+    find_bare_host,
+    list_login_keys,
 )
 
 HOST, SERVER = "h.example", "[h.example]:587"
@@ -23,12 +23,12 @@ KEYS: list[tuple[tuple[str, str, str | None], tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(("server", "expected"), KEYS)
 def test_the_order(server: tuple[str, str, str | None], expected: tuple[str, ...]) -> None:
-    assert login_keys(*server) == expected
+    assert list_login_keys(*server) == expected
 
 
 def test_the_host_that_is_looked_up_first() -> None:
     """Folded as Postfix folds it: with smtputf8_enable all of Unicode, without it ASCII."""
-    assert bare_host("[H.Example]:587", utf8=True) == b"h.example"
-    assert bare_host("[Ä]", utf8=True) == "ä".encode()
-    assert bare_host("[Ä]", utf8=False) == "Ä".encode()
-    assert bare_host("h.example", utf8=True) is None
+    assert find_bare_host("[H.Example]:587", utf8=True) == b"h.example"
+    assert find_bare_host("[Ä]", utf8=True) == "ä".encode()
+    assert find_bare_host("[Ä]", utf8=False) == "Ä".encode()
+    assert find_bare_host("h.example", utf8=True) is None

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._main_cf import (
     MainCf,
     read_settings,
-    tokens,
+    split_tokens,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import (
     Postfix,
@@ -66,7 +66,7 @@ def fixture_main_cf(fake: FakePostfix, postfix: Postfix) -> t.Iterator[MainCf]:
 
 @pytest.mark.parametrize(("value", "parts"), LISTS.items())
 def test_a_list_in_parts(value: str, parts: tuple[str, ...]) -> None:
-    assert tokens(value) == parts
+    assert split_tokens(value) == parts
 
 
 def test_settings_are_read_expanded_or_as_they_are(fake: FakePostfix, postfix: Postfix) -> None:

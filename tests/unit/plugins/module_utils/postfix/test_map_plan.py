@@ -12,8 +12,8 @@ from dataclasses import replace
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import (
     PasswordMapError,
-    Wanted,
-    WantedLine,
+    RequestedEntry,
+    RequestedLine,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_plan import (
     MapSnapshot,
@@ -28,12 +28,12 @@ PATH = "/etc/postfix/sasl_passwd"
 SOURCE = b"# by hand\n[a]:587 me:old\n[b]:587 you:other\n"
 LISTING = frozenset({b"[a]:587\tme:old", b"[b]:587\tyou:other"})
 NOW = MapSnapshot(PATH, TABLE_TYPES["hash"], True, source=SOURCE, has_table=True, listing=LISTING)
-SAME, OTHER = Wanted("[a]:587", "me", "old"), Wanted("[a]:587", "me", "new")
-GONE = Wanted("[a]:587", present=False)
+SAME, OTHER = RequestedEntry("[a]:587", "me", "old"), RequestedEntry("[a]:587", "me", "new")
+GONE = RequestedEntry("[a]:587", present=False)
 
 # What is different from NOW, what is requested -> why the table has to be made, and whether the
 # source is written.
-STATES: dict[str, tuple[dict[str, t.Any], Wanted, str | None, bool]] = {
+STATES: dict[str, tuple[dict[str, t.Any], RequestedEntry, str | None, bool]] = {
     "right": ({}, SAME, None, False),
     "another password": ({}, OTHER, "does not have the changes to its source yet", True),
     "an entry goes": ({}, GONE, "does not have the changes to its source yet", True),
@@ -124,7 +124,7 @@ def test_entries_of_a_table_alone_are_not_lost() -> None:
     with pytest.raises(PasswordMapError) as raised:
         plan_map(replace(alone, listing=listing), [SAME])
     assert str(raised.value) == (
-        f"{PATH} is missing, but its table has entries that were not asked for and would be lost:"
+        f"{PATH} is missing, but its table has entries that were not requested and would be lost:"
         f" [b]:587, [c]:587. Bring the source back (postmap -s hash:{PATH}), or remove the entries:"
         " mailops.ses.postfix_sasl_passwd with exclusive=true"
     )
@@ -145,7 +145,7 @@ def test_entries_of_a_table_alone_are_not_lost() -> None:
     assert NOW.content == SOURCE
 
 
-@pytest.mark.parametrize("name", ["wrong_attributes", "left_behind"])
+@pytest.mark.parametrize("name", ["wrong_attributes", "is_left_behind"])
 def test_other_reasons_for_a_run(name: str) -> None:
     value: t.Any = (PATH,) if name == "wrong_attributes" else True
     plan = plan_map(replace(NOW, **{name: value}), [SAME])
@@ -165,15 +165,15 @@ def test_tables_of_other_types() -> None:
 
 
 def test_a_rehearsal_has_no_password() -> None:
-    plan = rehearse(plan_map(NOW, [OTHER, Wanted("[b]:587", present=False)]))
+    plan = rehearse(plan_map(NOW, [OTHER, RequestedEntry("[b]:587", present=False)]))
     assert plan.edit.source == b"[a]:587 me:PASSWORD\n"
     assert plan.expected == {b"[a]:587": b"me:PASSWORD"}
-    colons = rehearse(plan_map(NOW, [Wanted("[a]:587", "me", "se:same")]))
+    colons = rehearse(plan_map(NOW, [RequestedEntry("[a]:587", "me", "se:same")]))
     assert colons.edit.source == b"[a]:587 me:PASSWORD\n"
-    odd = rehearse(plan_map(NOW, [WantedLine("[a]:587", line=b"sesame")]))
+    odd = rehearse(plan_map(NOW, [RequestedLine("[a]:587", line=b"sesame")]))
     assert odd.edit.source == b"[a]:587 USER:PASSWORD\n"
     routes = replace(NOW, secret=False, source=b"", listing=frozenset())
-    line = WantedLine("@example.com", line=b"[server]:587")
+    line = RequestedLine("@example.com", line=b"[server]:587")
     assert rehearse(plan_map(routes, [line])).edit.source == b"@example.com [server]:587\n"
 
 
@@ -203,7 +203,7 @@ def test_letters_that_are_not_ascii(utf8: bool) -> None:
     """Without smtputf8_enable, Postfix folds ASCII only, and reads what is not UTF-8, too."""
     now = replace(NOW, utf8=utf8, source="[\u00c4]:587 me:old\n".encode())
     folded = "[\u00e4]:587"
-    assert bool(plan_map(now, [Wanted(folded, "me", "new")]).edit.entries_changed) is utf8
+    assert bool(plan_map(now, [RequestedEntry(folded, "me", "new")]).edit.entries_changed) is utf8
     latin = replace(now, source=b"[\xe4]:587 me:old\n")
     assert bool(latin.parse().first) is not utf8
     held = replace(latin, source=None, listing=frozenset({b"[\xe4]:587\tme:old"})).parse_content()
@@ -212,10 +212,10 @@ def test_letters_that_are_not_ascii(utf8: bool) -> None:
     assert (whole.expected.get(b"[\xe4]:587") is None) is utf8
     alone = replace(NOW, utf8=utf8, source=None, listing=frozenset({f"{folded}\tme:old".encode()}))
     if utf8:
-        assert plan_map(alone, [Wanted("[\u00c4]:587", "me", "old")]).writes_source
+        assert plan_map(alone, [RequestedEntry("[\u00c4]:587", "me", "old")]).writes_source
     else:
         with pytest.raises(PasswordMapError, match="would be lost"):
-            plan_map(alone, [Wanted("[\u00c4]:587", "me", "old")])
+            plan_map(alone, [RequestedEntry("[\u00c4]:587", "me", "old")])
 
 
 def test_the_entries_that_a_map_holds() -> None:

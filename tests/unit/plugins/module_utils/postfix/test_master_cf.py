@@ -11,12 +11,12 @@ import typing as t
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._expansion import (
     expand,
-    parameters,
+    list_parameters,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._master_cf import (
     Override,
-    overrides,
     parse_services,
+    read_overrides,
     read_services,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import (
@@ -93,14 +93,14 @@ def test_what_a_service_is() -> None:
 
 
 def test_overrides_are_found_with_their_lines(postfix: Postfix, fake: FakePostfix) -> None:
-    assert overrides(postfix, str(fake.directory), {LEVEL}) == [
+    assert read_overrides(postfix, str(fake.directory), {LEVEL}) == [
         Override("smtp/inet", LEVEL, "none", 3),
         Override("smtp/unix", LEVEL, "may", 8),
         Override("relay/unix", LEVEL, "secure", 9),
     ]
-    assert overrides(postfix, str(fake.directory), {"relayhost"}) == []
+    assert read_overrides(postfix, str(fake.directory), {"relayhost"}) == []
     (fake.directory / "master.cf").unlink()
-    assert overrides(postfix, str(fake.directory), {LEVEL}) == []
+    assert read_overrides(postfix, str(fake.directory), {LEVEL}) == []
     assert fake.calls == []
 
 
@@ -108,7 +108,7 @@ def test_parameters_in_settings_of_services(postfix: Postfix, fake: FakePostfix)
     """In main.cf's, and in those of the same service, as Postfix's daemons expand them."""
     text = f"a unix - - n - - smtp -o {LEVEL}=$other-${{own}}$no -o own=2\n"
     (fake.directory / "master.cf").write_text(text, encoding="ascii")
-    (override,) = overrides(postfix, str(fake.directory), {LEVEL})
+    (override,) = read_overrides(postfix, str(fake.directory), {LEVEL})
     assert override.value == "1-2"
     assert fake.calls == ["postconf -x"]
     fake.fails["postconf -x"] = (1, b"", b"fatal: x: Permission denied\n")
@@ -134,7 +134,7 @@ def test_expansion(value: str, expected: str) -> None:
 
 
 def test_parameters() -> None:
-    assert parameters("$a ${ b } ${c?{$d}} $$") == {"a", "b", "c", "d"}
+    assert list_parameters("$a ${ b } ${c?{$d}} $$") == {"a", "b", "c", "d"}
 
 
 def test_a_word_that_is_no_option_takes_no_time() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import (
     PasswordMapError,
-    Wanted,
+    RequestedEntry,
     fold,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._password_map import (
@@ -16,8 +16,8 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix._password_map
 )
 
 KEY = "[smtp.example]:587"
-NEW = Wanted(KEY, "user", "new")
-GONE = Wanted(KEY, present=False)
+NEW = RequestedEntry(KEY, "user", "new")
+GONE = RequestedEntry(KEY, present=False)
 
 # What postmap makes of a source, all of it tried with Postfix 3.7's: key -> value.
 READING: dict[str, tuple[bytes, dict[bytes, bytes]]] = {
@@ -64,7 +64,7 @@ READING: dict[str, tuple[bytes, dict[bytes, bytes]]] = {
 }
 
 # source, what is wanted, result: every byte that is not ours stays.
-EDITING: dict[str, tuple[bytes, list[Wanted], bytes]] = {
+EDITING: dict[str, tuple[bytes, list[RequestedEntry], bytes]] = {
     "new in an empty file": (b"", [NEW], b"[smtp.example]:587 user:new\n"),
     "new at the end": (b"#c\na b\n", [NEW], b"#c\na b\n[smtp.example]:587 user:new\n"),
     "new after a line without end": (b"a b", [NEW], b"a b\n[smtp.example]:587 user:new\n"),
@@ -128,12 +128,12 @@ EDITING: dict[str, tuple[bytes, list[Wanted], bytes]] = {
     ),
     "a quoted key over two lines": (
         b'"a\n b" c\n',
-        [Wanted('"ab"', "u", "p"), GONE],
+        [RequestedEntry('"ab"', "u", "p"), GONE],
         b'"a\n b" c\n"ab" u:p\n',
     ),
 }
 
-EXCLUSIVE: dict[str, tuple[bytes, list[Wanted], bytes, list[str]]] = {
+EXCLUSIVE: dict[str, tuple[bytes, list[RequestedEntry], bytes, list[str]]] = {
     "entries go, comments stay": (
         b"#1\na b\n c\n#2\n",
         [NEW],
@@ -157,27 +157,33 @@ EXCLUSIVE: dict[str, tuple[bytes, list[Wanted], bytes, list[str]]] = {
     "skipped lines stay": (b'a"b c\n', [], b'a"b c\n', []),
 }
 
-REFUSED: dict[str, tuple[Wanted, list[str]]] = {
-    "a space in the key": (Wanted("a b", "u", "p"), ["key 'a b'", "white space"]),
-    "a newline in the key": (Wanted("a\nb", "u", "p"), ["key", "newline"]),
-    "an empty key": (Wanted("", "u", "p"), ["key", "is empty"]),
-    "a comment": (Wanted("#a", "u", "p"), ["'#'", "comment"]),
-    "a colon after the key": (Wanted("a:", "u", "p"), ["ends with ':'"]),
-    "an unbalanced quote": (Wanted('a"b', "u", "p"), ["unbalanced"]),
-    "an escaped quote leaves one open": (Wanted('a"\\"b', "u", "p"), ["unbalanced"]),
-    "a backslash at the end": (Wanted("a\\", "u", "p"), ["backslash"]),
-    "a control character in the key": (Wanted("a\x01", "u", "p"), ["not printable"]),
-    "a null byte in the key": (Wanted("a\0", "u", "p"), ["not printable"]),
-    "half a character": (Wanted("a\udcff", "u", "p"), ["not printable"]),
-    "no user name": (Wanted("a", "", "p"), ["user name of 'a'", "is empty"]),
-    "a colon in the user name": (Wanted("a", "u:v", "p"), ["user name", "':'"]),
-    "a space in the user name": (Wanted("a", "u v", "p"), ["user name", "white space"]),
-    "a zero-width space in the user name": (Wanted("a", "u\u200b", "p"), ["not printable"]),
-    "no password": (Wanted("a", "u", ""), ["password of 'a'", "is empty"]),
-    "a newline after the password": (Wanted("a", "u", "sesame\n"), ["password", "ends with"]),
-    "a space before the password": (Wanted("a", "u", " sesame"), ["password", "begins or ends"]),
-    "a newline in the password": (Wanted("a", "u", "ses\name"), ["password", "newline"]),
-    "a null byte in the password": (Wanted("a", "u", "ses\0ame"), ["not printable"]),
+REFUSED: dict[str, tuple[RequestedEntry, list[str]]] = {
+    "a space in the key": (RequestedEntry("a b", "u", "p"), ["key 'a b'", "white space"]),
+    "a newline in the key": (RequestedEntry("a\nb", "u", "p"), ["key", "newline"]),
+    "an empty key": (RequestedEntry("", "u", "p"), ["key", "is empty"]),
+    "a comment": (RequestedEntry("#a", "u", "p"), ["'#'", "comment"]),
+    "a colon after the key": (RequestedEntry("a:", "u", "p"), ["ends with ':'"]),
+    "an unbalanced quote": (RequestedEntry('a"b', "u", "p"), ["unbalanced"]),
+    "an escaped quote leaves one open": (RequestedEntry('a"\\"b', "u", "p"), ["unbalanced"]),
+    "a backslash at the end": (RequestedEntry("a\\", "u", "p"), ["backslash"]),
+    "a control character in the key": (RequestedEntry("a\x01", "u", "p"), ["not printable"]),
+    "a null byte in the key": (RequestedEntry("a\0", "u", "p"), ["not printable"]),
+    "half a character": (RequestedEntry("a\udcff", "u", "p"), ["not printable"]),
+    "no user name": (RequestedEntry("a", "", "p"), ["user name of 'a'", "is empty"]),
+    "a colon in the user name": (RequestedEntry("a", "u:v", "p"), ["user name", "':'"]),
+    "a space in the user name": (RequestedEntry("a", "u v", "p"), ["user name", "white space"]),
+    "a zero-width space in the user name": (RequestedEntry("a", "u\u200b", "p"), ["not printable"]),
+    "no password": (RequestedEntry("a", "u", ""), ["password of 'a'", "is empty"]),
+    "a newline after the password": (
+        RequestedEntry("a", "u", "sesame\n"),
+        ["password", "ends with"],
+    ),
+    "a space before the password": (
+        RequestedEntry("a", "u", " sesame"),
+        ["password", "begins or ends"],
+    ),
+    "a newline in the password": (RequestedEntry("a", "u", "ses\name"), ["password", "newline"]),
+    "a null byte in the password": (RequestedEntry("a", "u", "ses\0ame"), ["not printable"]),
 }
 
 ACCEPTED = ["[h.example]:587", "[h]", "h.example", "example.org", "user@example.org", "@example.org",
@@ -186,12 +192,12 @@ ACCEPTED = ["[h.example]:587", "[h]", "h.example", "example.org", "user@example.
 
 @pytest.mark.parametrize(("source", "entries"), READING.values(), ids=READING)
 def test_reading(source: bytes, entries: dict[bytes, bytes]) -> None:
-    assert read_map(source).listing() == lines_of(entries)
+    assert read_map(source).list_entries() == lines_of(entries)
 
 
 def test_without_utf8_any_bytes_are_an_entry_and_only_ascii_is_folded() -> None:
     entries = read_map(b"A\xc3\x84\xff \xfe\n\xe4 b\n", utf8=False)
-    assert entries.listing() == {b"a\xc3\x84\xff\t\xfe", b"\xe4\tb"}
+    assert entries.list_entries() == {b"a\xc3\x84\xff\t\xfe", b"\xe4\tb"}
 
 
 def test_folding_what_is_not_utf8_leaves_it_as_it_is() -> None:
@@ -201,11 +207,11 @@ def test_folding_what_is_not_utf8_leaves_it_as_it_is() -> None:
 
 def test_a_skipped_line_is_no_entry() -> None:
     with pytest.raises(ValueError, match="not an entry"):
-        read_map(b"a\n").entry(0)
+        read_map(b"a\n").parse_entry(0)
 
 
 @pytest.mark.parametrize(("source", "wanted", "result"), EDITING.values(), ids=EDITING)
-def test_editing(source: bytes, wanted: list[Wanted], result: bytes) -> None:
+def test_editing(source: bytes, wanted: list[RequestedEntry], result: bytes) -> None:
     change = edit(read_map(source), wanted)
     assert change.source == result
     assert change.changes_source == (source != result)
@@ -216,12 +222,12 @@ def test_editing(source: bytes, wanted: list[Wanted], result: bytes) -> None:
 
 def test_the_keys_say_what_happened() -> None:
     wanted = [
-        Wanted("New", "u", "p"),
-        Wanted("changed", "u", "p"),
-        Wanted("right", "u", "p"),
-        Wanted("twice", "u", "p"),
-        Wanted("gone", present=False),
-        Wanted("never", present=False),
+        RequestedEntry("New", "u", "p"),
+        RequestedEntry("changed", "u", "p"),
+        RequestedEntry("right", "u", "p"),
+        RequestedEntry("twice", "u", "p"),
+        RequestedEntry("gone", present=False),
+        RequestedEntry("never", present=False),
     ]
     source = b"changed u:o\nRight u:p\nGone u:o\nother u:o\ntwice u:p\ntwice u:o\n"
     change = edit(read_map(source), wanted)
@@ -245,7 +251,9 @@ def test_a_value_without_a_user_name_is_not_shown() -> None:
 @pytest.mark.parametrize(
     ("source", "wanted", "result", "removed"), EXCLUSIVE.values(), ids=EXCLUSIVE
 )
-def test_exclusive(source: bytes, wanted: list[Wanted], result: bytes, removed: list[str]) -> None:
+def test_exclusive(
+    source: bytes, wanted: list[RequestedEntry], result: bytes, removed: list[str]
+) -> None:
     change = edit(read_map(source), wanted, exclusive=True)
     assert change.source == result
     assert list(change.entries_removed) == removed
@@ -253,7 +261,7 @@ def test_exclusive(source: bytes, wanted: list[Wanted], result: bytes, removed: 
 
 
 @pytest.mark.parametrize(("entry", "parts"), REFUSED.values(), ids=REFUSED)
-def test_what_can_not_be_stored_is_refused(entry: Wanted, parts: list[str]) -> None:
+def test_what_can_not_be_stored_is_refused(entry: RequestedEntry, parts: list[str]) -> None:
     with pytest.raises(PasswordMapError) as error:
         edit(read_map(b""), [entry])
     for part in parts:
@@ -263,13 +271,13 @@ def test_what_can_not_be_stored_is_refused(entry: Wanted, parts: list[str]) -> N
 
 @pytest.mark.parametrize("key", ACCEPTED)
 def test_what_can_be_stored_is_read_back(key: str) -> None:
-    wanted = Wanted(key, "user@example.org", "a b+/=")
+    wanted = RequestedEntry(key, "user@example.org", "a b+/=")
     change = edit(read_map(b""), [wanted])
-    assert read_map(change.source).entry(0) == (key.encode(), wanted.value)
+    assert read_map(change.source).parse_entry(0) == (key.encode(), wanted.value)
 
 
 def test_the_login_of_an_absent_entry_does_not_matter() -> None:
-    assert edit(read_map(b"a b\n"), [Wanted("a", "u:u", "", present=False)]).source == b""
+    assert edit(read_map(b"a b\n"), [RequestedEntry("a", "u:u", "", present=False)]).source == b""
 
 
 def test_a_foreign_key_twice_names_both_lines() -> None:
@@ -289,11 +297,11 @@ def test_a_foreign_key_three_times_names_all_lines() -> None:
 @pytest.mark.parametrize("key", ["[smtp.example]:587", "[smtp.example]", "[SMTP.Example]:2587"])
 def test_a_bare_host_in_the_map_is_an_error(key: str) -> None:
     with pytest.raises(PasswordMapError, match=r"'Smtp\.example' in line 2 .*shadows.*exclusive"):
-        edit(read_map(b"#\nSmtp.example u:p\n"), [Wanted(key, "u", "p")])
+        edit(read_map(b"#\nSmtp.example u:p\n"), [RequestedEntry(key, "u", "p")])
 
 
 def test_a_bare_host_does_not_matter_when_it_goes_or_nothing_is_to_be_there() -> None:
-    bare = Wanted("smtp.example", present=False)
+    bare = RequestedEntry("smtp.example", present=False)
     assert (
         edit(read_map(b"smtp.example o\n"), [NEW, bare]).source == b"[smtp.example]:587 user:new\n"
     )
@@ -301,19 +309,21 @@ def test_a_bare_host_does_not_matter_when_it_goes_or_nothing_is_to_be_there() ->
 
 
 def test_a_bare_host_may_be_asked_for_with_the_same_login() -> None:
-    change = edit(read_map(b"smtp.example o\n"), [NEW, Wanted("smtp.example", "user", "new")])
+    change = edit(
+        read_map(b"smtp.example o\n"), [NEW, RequestedEntry("smtp.example", "user", "new")]
+    )
     assert change.entries_changed == ("smtp.example",)
 
 
 def test_a_bare_host_asked_for_with_another_login_is_an_error() -> None:
-    bare = Wanted("smtp.example", "user", "other", requested_by="entries[7]")
+    bare = RequestedEntry("smtp.example", "user", "other", requested_by="entries[7]")
     with pytest.raises(PasswordMapError, match=r"entries\[7\].*shadow"):
         edit(read_map(b""), [NEW, bare])
 
 
 def test_one_key_asked_for_twice() -> None:
     assert edit(read_map(b""), [NEW, NEW]).source.count(b"user:new") == 1
-    other = Wanted(KEY.upper(), "user", "other", requested_by="entries[1]")
+    other = RequestedEntry(KEY.upper(), "user", "other", requested_by="entries[1]")
     with pytest.raises(PasswordMapError, match=r"the task and entries\[1\] ask for different"):
         edit(read_map(b""), [NEW, other])
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import (
     PasswordMapError,
-    Wanted,
+    RequestedEntry,
     fold,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._password_map import (
@@ -36,7 +36,7 @@ PIECES = st.one_of(
 SOURCES = st.lists(PIECES, max_size=30).map(b"".join)
 WANTED = st.lists(
     st.builds(
-        Wanted,
+        RequestedEntry,
         key=st.sampled_from(["a", "A", "b", "[a]:1", "[b]:25", '"a"', "ß", "SS", "c@d", "@d"]),
         username=st.sampled_from(["u", "b"]),
         password=st.sampled_from(["p", "c", "x y", "ü#"]),
@@ -51,15 +51,15 @@ WANTED = st.lists(
 def test_reading_agrees_with_a_plain_reading_of_postmaps_algorithm(
     source: bytes, utf8: bool
 ) -> None:
-    assert read_map(source, utf8).listing() == lines_of(plain_reading(source, utf8)[0])
+    assert read_map(source, utf8).list_entries() == lines_of(plain_reading(source, utf8)[0])
 
 
 @settings(max_examples=600, suppress_health_check=[HealthCheck.filter_too_much])
 @given(source=SOURCES, wanted=WANTED, utf8=st.booleans())
-@example(source=b"\n\r", wanted=[Wanted("a", "u", "p")], utf8=True)
-@example(source=b"a b", wanted=[Wanted("b", "u", "p")], utf8=True)
+@example(source=b"\n\r", wanted=[RequestedEntry("a", "u", "p")], utf8=True)
+@example(source=b"a b", wanted=[RequestedEntry("b", "u", "p")], utf8=True)
 def test_an_edit_does_what_is_wanted_and_leaves_every_other_byte(
-    source: bytes, wanted: list[Wanted], utf8: bool
+    source: bytes, wanted: list[RequestedEntry], utf8: bool
 ) -> None:
     change = edited(read_map(source, utf8), wanted)
     entries, foreign = plain_reading(source, utf8, [fold(w.key.encode(), utf8) for w in wanted])
@@ -80,9 +80,9 @@ def test_an_edit_does_what_is_wanted_and_leaves_every_other_byte(
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.filter_too_much])
 @given(source=SOURCES, wanted=WANTED)
-@example(source=b"a b\r\n#", wanted=[Wanted("c", "user", "sesame")])
+@example(source=b"a b\r\n#", wanted=[RequestedEntry("c", "user", "sesame")])
 def test_exclusive_leaves_what_is_wanted_and_the_comments(
-    source: bytes, wanted: list[Wanted]
+    source: bytes, wanted: list[RequestedEntry]
 ) -> None:
     change = edited(read_map(source), wanted, exclusive=True)
     expected = {fold(w.key.encode(), True): w.value for w in wanted if w.present}
@@ -109,7 +109,7 @@ def test_exclusive_leaves_what_is_wanted_and_the_comments(
 )
 @given(source=SOURCES, wanted=WANTED)
 def test_postmap_lists_what_we_read(
-    tmp_path: Path, utf8: str, table_type: str, source: bytes, wanted: list[Wanted]
+    tmp_path: Path, utf8: str, table_type: str, source: bytes, wanted: list[RequestedEntry]
 ) -> None:
     change = edited(read_map(source, utf8 == "yes"), wanted)
     settings_file = tmp_path / "main.cf"
@@ -122,14 +122,14 @@ def test_postmap_lists_what_we_read(
     listed = subprocess.run(
         [*run, "-s", f"{table_type}:{path}"], check=True, capture_output=True
     ).stdout
-    ours = read_map(change.source, utf8 == "yes").listing()
+    ours = read_map(change.source, utf8 == "yes").list_entries()
     assert {line for line in listed.split(b"\n") if line} == ours
     for entry in wanted:
         line = fold(entry.key.encode(), utf8 == "yes") + b"\t" + entry.value
         assert (line in ours) == entry.present or any(o.present for o in wanted if o != entry)
 
 
-def edited(current: PasswordMap, wanted: list[Wanted], exclusive: bool = False) -> t.Any:
+def edited(current: PasswordMap, wanted: list[RequestedEntry], exclusive: bool = False) -> t.Any:
     """An edit that is allowed; hypothesis looks for another example if this one isn't."""
     try:
         return edit(current, wanted, exclusive)

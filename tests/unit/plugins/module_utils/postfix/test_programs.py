@@ -169,7 +169,7 @@ def instance(tmp_path: Path) -> str:
 
 def test_settings_are_read_in_one_call() -> None:
     programs = Scripted(out=b"lmdb\n/etc/postfix-out\nyes\n")
-    settings = Postfix(programs, "/etc/postfix-out").settings()
+    settings = Postfix(programs, "/etc/postfix-out").read_settings()
     assert (settings.default_type, settings.config_directory, settings.utf8) == (
         "lmdb",
         "/etc/postfix-out",
@@ -183,7 +183,7 @@ def test_settings_are_read_in_one_call() -> None:
 
 @pytest.mark.postfix
 def test_settings_of_a_real_instance(instance: str) -> None:
-    settings = Postfix(Real(), instance).settings()
+    settings = Postfix(Real(), instance).read_settings()
     assert (settings.default_type, settings.config_directory, settings.utf8) == (
         "btree",
         instance,
@@ -218,7 +218,7 @@ def test_a_real_postfix_and_a_wrong_main_cf(instance: str, line: str, says: str)
 def test_messages_hold_harmless_parts_only(code: int, err: bytes, reason: str) -> None:
     postfix = Postfix(Scripted(code, err=err))
     for action in (
-        postfix.settings,
+        postfix.read_settings,
         lambda: postfix.check_type(HASH),
         lambda: postfix.compile(HASH, "/x"),
     ):
@@ -230,7 +230,7 @@ def test_messages_hold_harmless_parts_only(code: int, err: bytes, reason: str) -
 
 def test_a_program_that_is_missing() -> None:
     with pytest.raises(PostfixError, match=r"postconf was not found\. Is Postfix installed\?"):
-        Postfix(Scripted(missing=True)).settings()
+        Postfix(Scripted(missing=True)).read_settings()
 
 
 def test_a_program_that_can_not_be_run() -> None:
@@ -241,7 +241,7 @@ def test_a_program_that_can_not_be_run() -> None:
 
     programs.run_command = fail  # type: ignore[method-assign]
     with pytest.raises(PostfixError, match="/usr/sbin/postconf can't be run: Permission denied"):
-        Postfix(programs).settings()
+        Postfix(programs).read_settings()
 
 
 def test_a_type_is_asked_for_once() -> None:
@@ -282,9 +282,9 @@ def test_a_real_table(tmp_path: Path, instance: str, name: str) -> None:
     }
     path = tmp_path / "map"
     path.write_bytes(b"".join(f"{key} ".encode() + value + b"\n" for key, value in entries.items()))
-    assert postfix.listing(table_type, str(path)) is None
+    assert postfix.list_table(table_type, str(path)) is None
     assert postfix.compile(table_type, str(path)) == f"{path}{table_type.suffix}"
-    assert postfix.listing(table_type, str(path)) == {
+    assert postfix.list_table(table_type, str(path)) == {
         key.encode() + b"\t" + value for key, value in entries.items()
     }
     expected: dict[bytes, bytes | None] = {
@@ -307,7 +307,7 @@ def test_a_damaged_table_can_not_be_listed(
 ) -> None:
     path = tmp_path / "map"
     path.with_suffix(TABLE_TYPES[name].suffix).write_bytes(damage)
-    assert Postfix(Real(), instance).listing(TABLE_TYPES[name], str(path)) is None
+    assert Postfix(Real(), instance).list_table(TABLE_TYPES[name], str(path)) is None
 
 
 @pytest.mark.postfix
@@ -318,7 +318,7 @@ def test_a_table_of_the_other_type_with_this_suffix_can_not_be_listed(
     path = tmp_path / "map"
     path.write_bytes(b"a b\n")
     postfix.compile(TABLE_TYPES["btree"], str(path))
-    assert postfix.listing(HASH, str(path)) is None
+    assert postfix.list_table(HASH, str(path)) is None
 
 
 @pytest.mark.postfix
@@ -346,7 +346,7 @@ def test_keys_go_through_standard_input_in_batches_that_fit_into_a_pipe() -> Non
 def test_why_a_look_up_failed_is_said() -> None:
     err = b"postmap: fatal: table hash:/x/map: query error: Input/output error\n"
     with pytest.raises(
-        PostfixError, match=r"\(exit status 1, Input/output error\); the table in force stays"
+        PostfixError, match=r"\(exit status 1, Input/output error\); the active table stays"
     ):
         Postfix(Scripted(1, err=err)).verify(HASH, "/x/map", {b"a": b"b:sesame"})
 

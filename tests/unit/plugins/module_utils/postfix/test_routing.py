@@ -292,9 +292,9 @@ def test_what_is_read(tmp_path: Path) -> None:
         f"{tmp_path}/none": None,
     }
     assert set(configuration.tables) == {"hash:/no", f"hash:{tmp_path}/no", "regexp:/two"}
-    assert [client.service for client in configuration.clients()] == ["smtp", "relay"]
-    changed = configuration.changed({"transport_maps": ""})
-    assert (changed.says("transport_maps"), changed.tables) == ("", configuration.tables)
+    assert [client.service for client in configuration.list_clients()] == ["smtp", "relay"]
+    changed = configuration.with_settings({"transport_maps": ""})
+    assert (changed.get("transport_maps"), changed.tables) == ("", configuration.tables)
 
 
 def test_what_files_of_tables_say(tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ def test_the_ca_file_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     there = tmp_path / "bundle.pem"
     monkeypatch.setattr(tls, "_CA_FILES", (str(tmp_path / "no"), str(there)))
     with pytest.raises(PostfixError, match="Install the package ca-certificates"):
-        tls.system_ca_file()
+        tls.find_system_ca_file()
     there.touch()
-    assert tls.system_ca_file() == str(there)
+    assert tls.find_system_ca_file() == str(there)
 
 
 @pytest.mark.parametrize("thoroughly", [True, False])

@@ -260,6 +260,6 @@ def test_main_cf_in_force_and_not_reloaded_is_reloaded_by_the_next_run(
     assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == KILLED
     assert relay.settings()["relayhost"] != key(WEST)
     outcome = run(relay)
-    assert (outcome.plan.settings, outcome.plan.interrupted) == ((), True)
+    assert (outcome.plan.settings, outcome.plan.was_interrupted) == ((), True)
     assert outcome.reloaded
     assert not run(relay).plan.changed

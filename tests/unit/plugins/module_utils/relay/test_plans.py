@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import (
     PasswordMapError,
-    Wanted,
+    RequestedEntry,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_plan import MapSnapshot
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._password_map import read_map
@@ -69,7 +69,7 @@ CLIENT, ROUTING, REST = (
 
 def table(source: bytes | None, path: str = PATH, *, secret: bool = True) -> MapSnapshot:
     """A map whose compiled table has what its source has."""
-    listing = None if source is None else frozenset(read_map(source).listing())
+    listing = None if source is None else frozenset(read_map(source).list_entries())
     has_table = source is not None
     return MapSnapshot(path, HASH, True, secret, source, has_table, listing=listing)
 
@@ -137,7 +137,7 @@ def follow(now: RelaySnapshot, requested: RelayRequest) -> RelaySnapshot:
 
 def describe(plan: TransactionPlan) -> list[tuple[str, list[str], bool]]:
     """The phases: name, files, and whether Postfix is reloaded."""
-    return [(phase.name, list(map(name, phase.files)), phase.reload) for phase in plan.phases]
+    return [(phase.name, list(map(name, phase.files)), phase.needs_reload) for phase in plan.phases]
 
 
 def name(change: MapChange | ConfigChange) -> str:
@@ -201,7 +201,7 @@ def test_another_password_needs_no_reload() -> None:
     changed = RelayRequest((login(WEST, "sesame-2"),), ca_file="/ca.pem")
     plan = plan_setup(changed, after)
     assert describe(plan.transaction) == [(CLIENT, [PATH], False)]
-    assert not plan.reload
+    assert not plan.needs_reload
 
 
 def test_another_region_leaves_the_old_entry_until_the_clean_up() -> None:
@@ -234,10 +234,10 @@ def test_what_a_killed_run_did_is_reloaded_first() -> None:
     assert after.record
     killed = replace(after, record=replace(after.record, reload_pending=True))
     plan = plan_setup(requested, killed)
-    assert (plan.interrupted, plan.reload) == (True, True)
+    assert (plan.was_interrupted, plan.needs_reload) == (True, True)
     assert describe(plan.transaction) == [("what was changed before", [], True)]
     left = plan_setup(requested, replace(after, is_left=True))
-    assert (left.interrupted, left.reload, left.transaction.phases) == (True, False, ())
+    assert (left.was_interrupted, left.needs_reload, left.transaction.phases) == (True, False, ())
 
 
 def test_files_that_a_killed_first_run_left() -> None:
@@ -331,7 +331,7 @@ def test_a_removal_where_nothing_is_ours() -> None:
 
 
 def rotated(now: MapSnapshot, kept: bytes | None = None, *keys: str) -> RotatedMap:
-    entries = (RotatedEntry(PATH, Wanted(each, NEW, "sesame-2")) for each in keys)
+    entries = (RotatedEntry(PATH, RequestedEntry(each, NEW, "sesame-2")) for each in keys)
     return RotatedMap(now, KEPT, kept, tuple(entries))
 
 
@@ -345,7 +345,7 @@ def test_a_rotation_and_its_record() -> None:
         RotationRequest("replaced", maps[0].logins, USER),
         RotationSnapshot(maps, after.record, THEIRS),
     )
-    assert (plan.entries_changed, plan.pending, plan.reload) == ([key(WEST)], True, False)
+    assert (plan.entries_changed, plan.is_pending, plan.needs_reload) == ([key(WEST)], True, False)
     (phase,) = plan.transaction.phases
     (change,) = phase.files
     assert isinstance(change, MapChange)
@@ -364,7 +364,7 @@ def test_a_rotation_and_its_record() -> None:
         RotationRequest("replaced", (), USER),
         RotationSnapshot((killed,), record.during, THEIRS),
     )
-    assert (again.record, again.changed, again.entries_changed) == (True, True, [])
+    assert (again.writes_record, again.changed, again.entries_changed) == (True, True, [])
     assert again.transaction.record == RecordPlan(record.during, None, record.after)
 
 
@@ -374,12 +374,12 @@ def test_an_end_of_a_rotation() -> None:
     now = RotationSnapshot((rotated(table(source), kept),), None)
     confirmed = plan_rotation(RotationRequest("confirmed"), now)
     assert confirmed.transaction.clean_up.removes_last == (KEPT,)
-    assert (confirmed.pending, confirmed.transaction.phases) == (False, ())
+    assert (confirmed.is_pending, confirmed.transaction.phases) == (False, ())
     restored = plan_rotation(RotationRequest("restored"), now)
     assert restored.maps[0].plan.edit.source == kept
     assert restored.transaction.clean_up.removes_last == (KEPT,)
     replaced = plan_rotation(RotationRequest("replaced"), now)
-    assert (replaced.changed, replaced.pending) == (False, True)
+    assert (replaced.changed, replaced.is_pending) == (False, True)
 
 
 # Phases
@@ -398,7 +398,7 @@ def test_the_order_of_phases(reload: bool, pending: bool, names: list[str]) -> N
     phases = order_phases([Phase("empty"), full], reload=reload, pending=pending)
     assert [phase.name for phase in phases] == names
     (first,) = order_phases([Phase("empty")], reload=True, pending=False)
-    assert first.reload
+    assert first.needs_reload
     assert order_phases([Phase("empty")], reload=False, pending=False) == ()
 
 

@@ -52,7 +52,7 @@ class Asked:
     ) -> list[dict[str, t.Any]]:
         sleep = self.slept.append
         proofs = prove(logins, unverified, self, retries=retries, delay=3.0, sleep=sleep, **more)
-        return [each.shown() for each in proofs]
+        return [each.show() for each in proofs]
 
 
 def test_one_server_is_shown_by_postfix() -> None:

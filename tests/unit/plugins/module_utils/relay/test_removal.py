@@ -178,7 +178,7 @@ def test_what_an_interrupted_first_run_left_is_removed(relay: FakeRelay) -> None
     (relay.record / "main.cf.before").touch()
     (relay.directory / ".main.cf.mailops").mkdir()
     outcome = relay.absent()
-    assert outcome.plan.interrupted
+    assert outcome.plan.was_interrupted
     assert not outcome.reloaded
     assert relay.contents() == before
     assert not (relay.directory / ".main.cf.mailops").exists()

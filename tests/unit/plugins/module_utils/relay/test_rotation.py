@@ -12,7 +12,7 @@ import typing as t
 
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._files._safe_path import UnsafePathError
-from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import Wanted
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import RequestedEntry
 from ansible_collections.mailops.ses.plugins.module_utils._relay._rotation import decide_rotation
 from ansible_collections.mailops.ses.plugins.module_utils._relay._rotation_plan import (
     RotatedEntry,
@@ -76,7 +76,7 @@ class Work(t.NamedTuple):
 def rotation(relay: FakeRelay, state: str = "replaced", *keys: str, **said: t.Any) -> Work:
     """The work of a run; `keys` are of the entries that the action has found with the old key."""
     path = said.pop("path", str(relay.map))
-    logins = [RotatedEntry(path, Wanted(each, NEW, "sesame-2")) for each in keys]
+    logins = [RotatedEntry(path, RequestedEntry(each, NEW, "sesame-2")) for each in keys]
     request = RotationRequest(state, tuple(logins), USER)
     instance = relay.instance()
     return Work(instance, decide_rotation(request, instance))
@@ -115,7 +115,7 @@ def test_the_new_key_is_in_the_place_of_the_old_one(
     before = relay.contents()
     os.chmod(relay.map, 0o640)
     plan = replace(relay)
-    assert (plan.changed, plan.pending, plan.reload) == (True, True, False)
+    assert (plan.changed, plan.is_pending, plan.needs_reload) == (True, True, False)
     assert plan.entries_changed == [key(WEST), key(CENTRAL)]
     assert relay.entries() == {
         "[other]": "them:theirs",
@@ -133,20 +133,20 @@ def test_a_second_run_has_nothing_to_do(relay: FakeRelay) -> None:
     replace(relay)
     before = relay.files()
     plan = run(rotation(relay))
-    assert (plan.changed, plan.pending) == (False, True)
+    assert (plan.changed, plan.is_pending) == (False, True)
     assert relay.files() == before
 
 
 def test_what_is_confirmed_is_not_even_read_again(relay: FakeRelay) -> None:
     replace(relay)
     plan = run(rotation(relay, "confirmed"))
-    assert (plan.changed, plan.pending, plan.entries_changed) == (True, False, [])
+    assert (plan.changed, plan.is_pending, plan.entries_changed) == (True, False, [])
     before = relay.files()
     assert KEPT not in before
     relay.postfix.calls.clear()
     for state in ("replaced", "confirmed", "restored"):
         plan = run(rotation(relay, state))
-        assert (plan.changed, plan.pending, plan.maps) == (False, False, ())
+        assert (plan.changed, plan.is_pending, plan.maps) == (False, False, ())
     assert relay.files() == before
     assert set(relay.postfix.calls) == {"postconf -x"}
 
@@ -233,13 +233,13 @@ def test_check_mode_and_the_diff(relay: FakeRelay) -> None:
 def test_texthash_needs_a_reload(tmp_path: Path) -> None:
     relay = FakeRelay.make(tmp_path / "etc")
     relay.present(WEST, map_type="texthash")
-    assert replace(relay, key(WEST)).reload
+    assert replace(relay, key(WEST)).needs_reload
     assert relay.postfix.reloads == 3
     # Killed before the reload: what is staged is still there.
     (relay.directory / ".sasl_passwd.mailops").mkdir()
-    assert run(rotation(relay)).reload
+    assert run(rotation(relay)).needs_reload
     assert relay.postfix.reloads == 4
-    assert run(rotation(relay, "restored")).reload
+    assert run(rotation(relay, "restored")).needs_reload
     assert relay.postfix.reloads == 5
     assert relay.map.read_text() == f"{key(WEST)} {OLD_LOGIN}\n"
 
@@ -262,7 +262,7 @@ def test_restored_byte_for_byte(relay: FakeRelay) -> None:
     before = relay.contents()
     replace(relay)
     plan = run(rotation(relay, "restored"))
-    assert (plan.changed, plan.pending, plan.warnings) == (True, False, ())
+    assert (plan.changed, plan.is_pending, plan.warnings) == (True, False, ())
     assert set(plan.entries_changed) == {key(WEST), key(CENTRAL)}
     after = relay.contents()
     assert {**after, ".mailops-ses/relay.json": b""} == {**before, ".mailops-ses/relay.json": b""}
@@ -385,7 +385,7 @@ def test_killed_anywhere_and_run_again(
         again = run(rotation(relay, state, *(found if state == "replaced" else [])))
         login = NEW_LOGIN if state == "replaced" else OLD_LOGIN
         assert {relay.entries()[each] for each in keys} == {login}
-        assert again.pending is (state == "replaced")
+        assert again.is_pending is (state == "replaced")
         if state == "restored":
             assert relay.map.read_bytes() == old
         assert recorded(relay)["map"]["keys"] == dict.fromkeys(keys, login.partition(":")[0])

@@ -70,15 +70,15 @@ GIVEN_BACK: dict[str, tuple[str, str | None, str, str | None, tuple[str | None] 
 
 @pytest.mark.parametrize(("kind", "ours", "other", "satisfied"), SATISFIED)
 def test_values_that_are_as_good(kind: Kind, ours: str, other: str, satisfied: bool) -> None:
-    assert Setting("x", ours, kind).satisfied_by(other) is satisfied
+    assert Setting("x", ours, kind).is_satisfied_by(other) is satisfied
 
 
 @pytest.mark.parametrize(("before", "after"), ADDED.items())
 def test_a_table_is_added_to_a_list(before: str, after: str) -> None:
     setting = Setting(MAPS, OURS, Kind.WITH_TABLE)
-    assert setting.added_to(before) == after
-    assert setting.satisfied_by(after)
-    assert setting.added_to(after) == after
+    assert setting.add_to(before) == after
+    assert setting.is_satisfied_by(after)
+    assert setting.add_to(after) == after
 
 
 def wanted(*logins: RelayLogin, senders: t.Sequence[RelayLogin] = ()) -> list[Setting]:

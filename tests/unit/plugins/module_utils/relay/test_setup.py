@@ -331,7 +331,7 @@ def test_every_rename_that_fails_leaves_all_as_it_was(
     # again; at the end the record again.
     assert number == 9
     assert relay.settings()["relayhost"] == key(WEST)
-    assert relay.present(WEST, senders=(sender("@example.com", WEST),)).plan.interrupted
+    assert relay.present(WEST, senders=(sender("@example.com", WEST),)).plan.was_interrupted
     assert not relay.present(WEST, senders=(sender("@example.com", WEST),)).plan.changed
 
 
@@ -378,7 +378,7 @@ def test_a_path_that_main_cf_would_cut_is_refused(relay: FakeRelay, name: str) -
 
 
 def test_the_systems_ca_file_is_used(relay: FakeRelay, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay_setup, "system_ca_file", lambda: str(relay.ca_file))
+    monkeypatch.setattr(relay_setup, "find_system_ca_file", lambda: str(relay.ca_file))
     assert relay.setup(WEST, ca_file=None).ca_file == str(relay.ca_file)
 
 
@@ -411,7 +411,7 @@ def test_what_an_interrupted_run_left_is_removed(relay: FakeRelay) -> None:
     (left / "4567").touch()
     (relay.record / ".relay.json.mailops").mkdir()
     outcome = relay.present(WEST)
-    assert outcome.plan.interrupted
+    assert outcome.plan.was_interrupted
     assert "interrupted" in diff(outcome.plan, "main.cf")[0]["before"]
     assert not outcome.reloaded
     assert not left.exists()
@@ -424,7 +424,7 @@ def test_an_empty_record_is_removed_where_nothing_is_ours(relay: FakeRelay) -> N
     for name in ("relay.json", "main.cf.before"):
         (relay.record / name).unlink()
     before = relay.contents()
-    assert relay.present(WEST).plan.interrupted
+    assert relay.present(WEST).plan.was_interrupted
     assert not relay.record.exists()
     assert relay.contents().keys() == before.keys() - {".mailops-ses/map.before"}
 

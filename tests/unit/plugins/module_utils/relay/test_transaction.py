@@ -207,7 +207,7 @@ def decide_service(instance: Instance) -> Decision[bytes, t.Any]:
             Phase(
                 "the service",
                 (ConfigChange("master.cf", content=services + SERVICE.encode()), settings),
-                reload=True,
+                needs_reload=True,
             ),
         ),
         record=RecordPlan(record, during, during, {MASTER_CF: services}),
@@ -234,7 +234,7 @@ def test_master_cf_is_a_file_of_the_transaction(with_services: FakeRelay) -> Non
     assert files["master.cf"][0] == before["master.cf"] + SERVICE.encode()
     assert oct(files["master.cf"][1] & 0o777) == "0o640"
     assert files[".mailops-ses/master.cf.before"][0] == before["master.cf"]
-    assert not relay.setup(WEST).plan().interrupted
+    assert not relay.setup(WEST).plan().was_interrupted
     plan = relay.removal().plan()
     assert plan.master_cf
     assert plan.master_cf.after == before["master.cf"]

@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import replace
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import Wanted
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import RequestedEntry
 from ansible_collections.mailops.ses.plugins.module_utils._relay._record import (
     FileState,
     digest,
@@ -114,7 +114,7 @@ def test_the_record_has_what_main_cf_is_in_the_end(
 def test_a_rotation_keeps_the_previous_map_and_needs_no_record(relay: FakeRelay) -> None:
     text = f"smtp_sasl_password_maps = hash:{relay.map}\n"
     relay.postfix.main_cf.write_text(text)
-    entry = Wanted("[other]", "new", "sesame-2")
+    entry = RequestedEntry("[other]", "new", "sesame-2")
     kept = relay.directory / ".sasl_passwd.mailops.former"
     for state, source in (("replaced", "[other] new:sesame-2\n"), ("confirmed", None)):
         instance = relay.instance()

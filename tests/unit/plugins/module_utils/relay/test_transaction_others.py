@@ -247,7 +247,7 @@ def fixture_counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
         (_removal, "plan_removal"),
         (_removal, "read_for_removal"),
         (_map_plan, "edit"),
-        (_map_plan, "replaced"),
+        (_map_plan, "replace_source"),
         (_setup_plan, "plan_map"),
     ):
         count(module, name)
@@ -267,7 +267,7 @@ def test_a_changed_run_plans_once_and_reads_again_under_the_lock(
     assert counts == {"plan_setup": 1, "read_for_setup": 1, "plan_map": 1, "edit": 1}
     counts.clear()
     relay.absent()
-    assert counts == {"plan_removal": 1, "read_for_removal": 2, "replaced": 1}
+    assert counts == {"plan_removal": 1, "read_for_removal": 2, "replace_source": 1}
 
 
 def test_a_run_plans_again_only_if_something_has_changed(relay: FakeRelay, counts: Counts) -> None:

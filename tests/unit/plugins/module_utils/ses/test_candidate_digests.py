@@ -25,7 +25,7 @@ def test_found_with_region_and_version() -> None:
     assert candidates.find(b"x") == OTHER
     assert candidates.find(b"Sesame/+3") is None
     assert Candidates().find(b"x") is None
-    assert OLD.shown() == {"access_key": "A", "version": 2, "region": None}
+    assert OLD.show() == {"access_key": "A", "version": 2, "region": None}
 
 
 def test_what_is_handed_over_depends_on_the_salt_and_holds_no_password() -> None:

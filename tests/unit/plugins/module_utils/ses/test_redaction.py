@@ -11,7 +11,7 @@ import hashlib
 import string
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import shown
+from ansible_collections.mailops.ses.plugins.module_utils._postfix._map_entry import show_entry
 from ansible_collections.mailops.ses.plugins.module_utils._ses._redaction import (
     is_harmless,
     redact,
@@ -261,6 +261,6 @@ def test_no_part_of_a_secret_is_shown_of_a_line(arrangement: tuple[str, str]) ->
     secret, line = arrangement
     for split in (" ", "\t", ":", '"'):
         key, _split, value = line.partition(split)
-        _assert_nothing_of(secret, shown(key.encode(), value.encode()))
+        _assert_nothing_of(secret, show_entry(key.encode(), value.encode()))
         entry = redact_entry(key, value)
         _assert_nothing_of(secret, f"{entry.key} {entry.username}")

@@ -20,7 +20,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses._regions import (
 from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import (
     SesSmtpError,
     derive_password,
-    password_version,
+    find_password_version,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import SECRET_KEY
 
@@ -121,7 +121,7 @@ def test_a_region_of_a_list_of_the_page_is_not_warned_of() -> None:
 
 @pytest.mark.parametrize("region", SMTP_UNKNOWN_REGIONS)
 def test_where_smtp_is_not_known(region: str) -> None:
-    assert password_version(derive_password(SECRET_KEY, region)) == 4
+    assert find_password_version(derive_password(SECRET_KEY, region)) == 4
     assert region_warning(region) == (
         f"region '{region}': AWS has SES there; whether it has SMTP was not known on "
         f"{regions.COMPARED_ON}. If the host can't be resolved, choose another region or Mail Manager"
@@ -130,7 +130,7 @@ def test_where_smtp_is_not_known(region: str) -> None:
 
 @pytest.mark.parametrize(("written", "meant"), MISSPELT.items(), ids=MISSPELT)
 def test_a_misspelt_region(written: str, meant: str) -> None:
-    assert password_version(derive_password(SECRET_KEY, written)) == 4
+    assert find_password_version(derive_password(SECRET_KEY, written)) == 4
     assert region_warning(written) == (
         f"region '{written}' is not one that this collection knows. Did you mean '{meant}'? "
         "If the region is newer than this collection, ignore this warning"
@@ -166,7 +166,9 @@ def test_where_there_is_no_ses(region: str, where: str) -> None:
             "as endpoint"
         )
     assert region_warning(region) is None
-    assert password_version(derive_password(SECRET_KEY, region, endpoint="mail.example.com")) == 4
+    assert (
+        find_password_version(derive_password(SECRET_KEY, region, endpoint="mail.example.com")) == 4
+    )
 
 
 @pytest.mark.parametrize(

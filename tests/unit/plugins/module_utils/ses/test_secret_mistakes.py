@@ -15,7 +15,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses._secret_mistakes 
     find_mistake,
     find_mistake_of_password,
     has_iam_form,
-    warning_of_form,
+    warn_of_form,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password import (
     SesSmtpError,
@@ -158,7 +158,7 @@ def test_a_known_mistake(secret_key: str, says: str) -> None:
 @pytest.mark.parametrize("secret_key", WARNED)
 def test_what_may_be_a_secret_is_warned_of(secret_key: str) -> None:
     check_secret_key(secret_key)
-    assert warning_of_form(secret_key) == (
+    assert warn_of_form(secret_key) == (
         "secret_key does not look like the secret access key of an IAM user, which has 40"
         " characters: letters, digits, '/' and '+'. SES refuses the password of a wrong secret."
         " Check the value"
@@ -168,7 +168,7 @@ def test_what_may_be_a_secret_is_warned_of(secret_key: str) -> None:
 @pytest.mark.parametrize("secret_key", NOT_WARNED)
 def test_what_looks_like_a_secret_is_not_warned_of(secret_key: str) -> None:
     assert find_mistake(secret_key) is None
-    assert warning_of_form(secret_key) is None
+    assert warn_of_form(secret_key) is None
     assert has_iam_form(secret_key)
 
 

@@ -20,7 +20,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password im
     SesSmtpError,
     check_access_key,
     derive_password,
-    password_version,
+    find_password_version,
     type_name,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import (
@@ -156,7 +156,7 @@ def test_published_vector(row: dict[str, t.Any]) -> None:
     assert (
         derive_password(secret, version=str(row["version"]), region=region) == row["smtp_password"]
     )
-    assert password_version(row["smtp_password"]) == row["version"]
+    assert find_password_version(row["smtp_password"]) == row["version"]
 
 
 def test_vectors_cover_both_versions_and_mistakes() -> None:
@@ -273,7 +273,10 @@ def test_endpoint_makes_a_region_without_smtp_acceptable() -> None:
     for region in REGIONS_WITHOUT_SMTP:
         message = refusal(derive_password, SECRET_KEY, region)
         assert region in message
-        assert password_version(derive_password(SECRET_KEY, region, endpoint="h.example.com")) == 4
+        assert (
+            find_password_version(derive_password(SECRET_KEY, region, endpoint="h.example.com"))
+            == 4
+        )
     assert (
         derive_password(SECRET_KEY, "eu-west-1", endpoint="h.example.com")
         == PASSWORD_OF["eu-west-1"]
@@ -304,4 +307,4 @@ def test_type_is_named_as_people_know_it(kind: type) -> None:
 
 @pytest.mark.parametrize("text", ["", "B" * 43, "B" * 45, "é" * 44, "!" * 44, "A" * 43 + "="])
 def test_no_password(text: str) -> None:
-    assert password_version(text) is None
+    assert find_password_version(text) is None

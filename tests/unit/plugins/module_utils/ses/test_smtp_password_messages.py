@@ -14,8 +14,8 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password im
     SesSmtpError,
     check_access_key,
     derive_password,
+    find_region_of_password,
     parse_version,
-    region_of_password,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
@@ -70,7 +70,7 @@ MESSAGES: list[tuple[t.Callable[..., t.Any], tuple[t.Any, ...], str]] = [
         (ACCESS_KEY,),
         (
             "secret_key is an access key ID, not the secret. The ID is the SMTP user name; "
-            "the secret access key that belongs to it is what is wanted here"
+            "the secret access key that belongs to it is expected here"
         ),
     ),
     (
@@ -202,11 +202,11 @@ def test_the_region_of_a_password() -> None:
     """Also one without an SMTP endpoint, and one that the collection does not know."""
     for region in ("us-east-1", "me-south-1"):
         password = derive_password(SECRET_KEY, region, endpoint="any")
-        assert region_of_password(SECRET_KEY, password) == region
+        assert find_region_of_password(SECRET_KEY, password) == region
     unknown = derive_password(SECRET_KEY, "xx-new-1")
-    assert region_of_password(SECRET_KEY, unknown) is None
-    assert region_of_password(SECRET_KEY, unknown, ["xx-new-1"]) == "xx-new-1"
-    assert region_of_password("another", PASSWORD_OF["us-east-1"]) is None
+    assert find_region_of_password(SECRET_KEY, unknown) is None
+    assert find_region_of_password(SECRET_KEY, unknown, ["xx-new-1"]) == "xx-new-1"
+    assert find_region_of_password("another", PASSWORD_OF["us-east-1"]) is None
 
 
 def test_an_empty_endpoint_is_none() -> None:

@@ -21,7 +21,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._ses._smtp_password im
     SesSmtpError,
     check_access_key,
     derive_password,
-    password_version,
+    find_password_version,
 )
 from ansible_collections.mailops.ses.tests.support.example_key import longest_common_part
 from hypothesis import assume, example, given
@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 
 # What AWS makes secrets of. Nothing shorter than 16: every message has some 8 letters of a short one.
 SECRETS = st.text(string.ascii_letters + string.digits + "+/", min_size=16, max_size=80).filter(
-    lambda text: password_version(text) is None and not text.startswith(("AKIA", "ASIA"))
+    lambda text: find_password_version(text) is None and not text.startswith(("AKIA", "ASIA"))
 )
 REGIONS = st.one_of(
     st.sampled_from(SMTP_REGIONS),
@@ -74,7 +74,7 @@ def test_shape(secret: str, region: str, version: t.Any) -> None:
     assert len(decoded) == 33
     expected = 2 if version in (2, "2") else 4
     assert decoded[0] == expected
-    assert password_version(password) == expected
+    assert find_password_version(password) == expected
 
 
 @given(SECRETS, ANYTHING)
@@ -85,7 +85,7 @@ def test_version_2_ignores_everything_else(secret: str, region: t.Any) -> None:
 @given(SECRETS, REGIONS, REGIONS)
 def test_version_4_is_bound_to_secret_and_region(secret: str, region: str, other: str) -> None:
     assume(region != other)
-    assume(password_version(secret + "A") is None)
+    assume(find_password_version(secret + "A") is None)
     password = derive_password(secret, region, endpoint="mail.example.com")
     assert password != derive_password(secret, other, endpoint="mail.example.com")
     assert password != derive_password(secret + "A", region, endpoint="mail.example.com")
@@ -164,7 +164,7 @@ def test_every_other_input_is_refused_by_the_one_exception(
     secret: t.Any, region: t.Any, version: t.Any
 ) -> None:
     accepted, result = outcome(derive_password, secret, region, version)
-    assert password_version(result) is not None if accepted else result
+    assert find_password_version(result) is not None if accepted else result
     accepted, result = outcome(smtp_endpoint, region, fips=secret, dualstack=version)
     assert "email-smtp" in result if accepted else result
     accepted, result = outcome(check_access_key, secret)
@@ -173,4 +173,4 @@ def test_every_other_input_is_refused_by_the_one_exception(
 
 @pytest.mark.parametrize("character", sorted(set(map(chr, range(0x21, 0x7F)))))
 def test_printable_ascii_is_accepted_inside(character: str) -> None:
-    assert password_version(derive_password(f"abc{character}xyz", "eu-west-1")) == 4
+    assert find_password_version(derive_password(f"abc{character}xyz", "eu-west-1")) == 4
