@@ -29,9 +29,15 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
     SECRET_KEY,
+    found_in,
 )
 from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli
-from ansible_collections.mailops.ses.tests.support.running.pings import REGION, Pings, write_vault
+from ansible_collections.mailops.ses.tests.support.running.pings import (
+    PYTHONS,
+    REGION,
+    Pings,
+    write_vault,
+)
 from ansible_collections.mailops.ses.tests.support.ses import answers
 from ansible_collections.mailops.ses.tests.support.ses.accounts import Account, Permission
 from ansible_collections.mailops.ses.tests.support.ses.behaviour import Behaviour
@@ -220,10 +226,11 @@ def fixture_pings(tmp_path: Path, authority: CertificateAuthority) -> Pings:
     return Pings(cli, authority.ca_file)
 
 
+@pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("ses", ORDERS[:1], indirect=True)
-def test_the_module(pings: Pings, ses: SesStandIn) -> None:
+def test_the_module(pings: Pings, ses: SesStandIn, python: str) -> None:
     port = {"port": ses.port(REGION)}
-    results, _output = pings.run(
+    results, output = pings.run(
         {**port, "sender": SENDER, **SHOP},
         {**port, "sender": "a@example.org"},
         {**port, "sender": "a@example.org", "fail": False},
@@ -231,9 +238,14 @@ def test_the_module(pings: Pings, ses: SesStandIn) -> None:
         {**port, "sender": "root", "fail": False},
         {**port, "sender": SENDER, "headers": {"X-A": "b\nBcc: c@example.org"}},
         {**port, "recipient": SENDER},
+        {**port, "sender": SENDER, "headers": {"X-A": SECRET_KEY}},
         port,
+        python=python,
     )
-    sent, *refused, wrong_sender, wrong_header, no_sender, no_message = results
+    sent, *refused, wrong_sender, wrong_header, no_sender, secret, no_message = results
+    assert secret["failed"]
+    assert "headers has a secret for its value" in secret["msg"]
+    assert not found_in(output, [SECRET_KEY])
     (message,) = ses.messages
     assert (message.mail_from, sent["ping"], sent["logged_in"]) == (SENDER, True, True)
     assert f"250 Ok {sent['message_id']}" in ses.sessions[0].replies

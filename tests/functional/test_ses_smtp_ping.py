@@ -10,13 +10,11 @@ import base64
 import io
 import re
 import socket
-import sys
 import typing as t
 import zipfile
 from pathlib import Path
 
 import pytest
-from ansible.release import __version__ as ansible_version
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
     PASSWORD_OF,
@@ -24,7 +22,12 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
     found_in,
 )
 from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli, squeezed
-from ansible_collections.mailops.ses.tests.support.running.pings import REGION, Pings, write_vault
+from ansible_collections.mailops.ses.tests.support.running.pings import (
+    PYTHONS,
+    REGION,
+    Pings,
+    write_vault,
+)
 from ansible_collections.mailops.ses.tests.support.ses.accounts import Account
 from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
     CertificateAuthority,
@@ -32,18 +35,12 @@ from ansible_collections.mailops.ses.tests.support.ses.certificate_authority imp
 from ansible_collections.mailops.ses.tests.support.ses.protocol import Listener, Mode
 from ansible_collections.mailops.ses.tests.support.ses.scripted_server import ScriptedServer, talk
 from ansible_collections.mailops.ses.tests.support.ses.stand_in import SesStandIn
-from ansible_collections.mailops.ses.tests.tooling.interpreters import as_tuple, interpreter
 
 pytestmark = [pytest.mark.every_minor, pytest.mark.slow]
 
 PASSWORD = PASSWORD_OF[REGION]
 OTHER_PASSWORD = PASSWORD_OF["us-east-1"]
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
-#: The oldest Python that the modules support, where this ansible-core still supports it.
-OLDEST = (
-    interpreter("3.7") if as_tuple(".".join(ansible_version.split(".")[:2])) < (2, 18) else None
-)
-PYTHONS = sorted({sys.executable, *filter(None, [OLDEST])})
 RESULT = {"ping", "host", "port", "address", "tls_version", "mechanism", "elapsed", "attempts"}
 
 

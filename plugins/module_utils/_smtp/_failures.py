@@ -195,11 +195,11 @@ def certificate_not_trusted(
             "Its authority is not among this host's: update the package ca-certificates, or give "
             "ca_file. With a current one, somebody is between this host and SES"
         )
+    why = error.verify_message.rstrip(".")
     return LoginRefused(
         server,
         "certificate",
-        f"The certificate of {server} can't be trusted: {error.verify_message}. {remedy}. "
-        f"{_NOTHING_SENT}",
+        f"The certificate of {server} can't be trusted: {why}. {remedy}. {_NOTHING_SENT}",
     )
 
 

@@ -13,12 +13,19 @@ import typing as t
 from pathlib import Path
 
 import yaml
+from ansible.release import __version__ as ansible_version
 
+from ...tooling.interpreters import as_tuple, interpreter
 from ..example_key import ACCESS_KEY, SECRET_KEY
 from .ansible_cli import AnsibleCli
 from .vaulted import vaulted
 
 REGION = "eu-west-1"
+#: The oldest Python that the modules support, where this ansible-core still supports it.
+OLDEST = (
+    interpreter("3.7") if as_tuple(".".join(ansible_version.split(".")[:2])) < (2, 18) else None
+)
+PYTHONS = sorted({sys.executable, *filter(None, [OLDEST])})
 
 
 def write_vault(cli: AnsibleCli) -> None:

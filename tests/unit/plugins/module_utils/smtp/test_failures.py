@@ -40,7 +40,7 @@ def tls_error(reason: str | None) -> ssl.SSLError:
 def untrusted(code: int) -> ssl.SSLCertVerificationError:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
     error.verify_code = code
-    error.verify_message = "the words of OpenSSL"
+    error.verify_message = "the words of OpenSSL."
     return error
 
 
@@ -245,6 +245,7 @@ def test_failure(
     assert refused.reason in REASONS
     assert not [part for part in says if part not in refused.message], refused.message
     assert not refused.message.endswith(".")
+    assert ".." not in refused.message
     assert refused.outcome.host == HOST
     assert not refused.outcome.accepted
 
