@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import email
 import email.policy
-import re
 import typing as t
 from pathlib import Path
 
@@ -20,10 +19,6 @@ from ansible_collections.mailops.ses.plugins.module_utils._smtp._login import (
     log_in_with_retries,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._message import make_message
-from ansible_collections.mailops.ses.plugins.module_utils._smtp._replies import (
-    UNKNOWN_REPLY,
-    explain_reply,
-)
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import SmtpLogin, SmtpServer
 from ansible_collections.mailops.ses.tests.support.example_key import (
     ACCESS_KEY,
@@ -38,7 +33,6 @@ from ansible_collections.mailops.ses.tests.support.running.pings import (
     Pings,
     write_vault,
 )
-from ansible_collections.mailops.ses.tests.support.ses import answers
 from ansible_collections.mailops.ses.tests.support.ses.accounts import Account, Permission
 from ansible_collections.mailops.ses.tests.support.ses.behaviour import Behaviour
 from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
@@ -199,21 +193,6 @@ def test_faults(ses: SesStandIn, authority: CertificateAuthority, fault: str) ->
             send(ses, authority, {}, retries=3)
         assert caught.value.outcome.attempts == 1
         assert ses.messages == []
-
-
-def test_every_refusal_of_the_stand_in_is_known() -> None:
-    """Two tables that were written independently; Mail Manager's answers are not known."""
-    refusals = {
-        name: answer.text
-        for name, answer in vars(answers).items()
-        if isinstance(answer, answers.Answer)
-        and re.match("[45]", answer.text)
-        and not name.startswith("MANAGER_")
-        and answer is not answers.TRANSACTION_FAILED  # a frame
-    }
-    assert len(refusals) > 30
-    unknown = {name for name, text in refusals.items() if explain_reply(text)[0] == UNKNOWN_REPLY}
-    assert unknown == set()
 
 
 # With Ansible

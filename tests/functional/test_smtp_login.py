@@ -59,7 +59,7 @@ WRONG = [
     (ACCESS_KEY, PASSWORD_OF["us-east-1"], "credentials_invalid", "another region"),
     (ACCESS_KEY, SECRET_KEY, "credentials_invalid", "looks like a secret access key"),
     (ACCESS_KEY, V2_PASSWORD, "version_2", "Signature Version 2 is deprecated"),
-    ("mail-user", PASSWORD, "credentials_invalid", "no access key ID"),
+    ("mail-user", PASSWORD, "credentials_invalid", "not an access key ID"),
     ("AKIAI44QH8DHBEXAMPLE", PASSWORD, "credentials_invalid", "deactivated or deleted"),
 ]
 

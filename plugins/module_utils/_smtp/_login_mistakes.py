@@ -64,7 +64,7 @@ def _mistake(username: str, password: str) -> str | None:
     """Tell what makes SES refuse a user name or a password of this shape for ever, if it does."""
     if not has_access_key(username):
         return (
-            "The user name is no access key ID. The SMTP user name is the ID of the access key "
+            "The user name is not an access key ID. The SMTP user name is the ID of the access key "
             "(AKIA...), neither the name of the IAM user nor an e-mail address"
         )
     if username.startswith("ASIA"):
@@ -76,12 +76,12 @@ def _mistake(username: str, password: str) -> str | None:
         return "The password contains white space, which no SES password has. Store it without"
     if has_iam_form(password):
         return (
-            "The password looks like a secret access key. SES wants the password that is derived "
+            "The password looks like a secret access key. SES expects the password that is derived "
             "from it: give the secret access key as secret_key, with access_key and region"
         )
     if find_password_version(password) is None:
         return (
-            "The password is none of SES: those have 44 characters and are derived from a secret "
-            "access key. Give that as secret_key, with access_key and region"
+            "The password is not an SMTP password of SES, which has 44 characters and is derived from "
+            "a secret access key. Give that as secret_key, with access_key and region"
         )
     return None

@@ -176,6 +176,7 @@ MESSAGE_REPLIES = (
     ),
     KnownReply(
         "invalid_address",
+        # Logs have the examples only. The other words are those of the same parser, JavaMail's.
         r"554 Transaction failed: (?:Address contains|Empty address|Invalid domain name"
         r"|Missing (?:final|local|domain)|Domain |Local address |Illegal |Quote not at)",
         (

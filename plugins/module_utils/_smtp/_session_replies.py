@@ -49,8 +49,9 @@ SESSION_REPLIES = (
             # AWS names no code for this one.
             Example(AUTH, "454 Maximum SigV2 SMTP sending rate exceeded", DOCUMENTED),
         ),
-        "The password is one of version 2, which SES has been rejecting since 2021",
-        "Derive one of version 4, with the region: give access_key, secret_key and region",
+        "The password is a version 2 password (not bound to a region). SES has been rejecting these"
+        " since 2021",
+        "Derive a version 4 password: give access_key, secret_key and region",
     ),
     KnownReply(
         "not_subscribed",
@@ -161,7 +162,7 @@ SESSION_REPLIES = (
         "too_many_connections",
         r"421 Too many concurrent",
         (Example(CONNECT, "421 Too many concurrent SMTP connections", DOCUMENTED),),
-        "SES takes no more connections now, because too many are open",
+        "SES accepts no more connections now, because too many are open",
         "Close some, or try again later. With Postfix, lower smtp_destination_concurrency_limit",
         may_pass=True,
     ),

@@ -191,7 +191,7 @@ def test_what_is_accepted(relay: FakeSurvey, name: str) -> None:
 EXPLAINED = {
     NO_LOGIN: ". The client has sent mail without a login. In Postfix, set smtp_sasl_auth_enable",
     WRONG_LOGIN: ". SES rejects the user name or the password",
-    f"{AT_HOST} refused to talk to me: 421 Too many concurrent SMTP connections": ". SES takes no",
+    f"{AT_HOST} refused to talk to me: 421 Too many concurrent SMTP connections": ". SES accepts no",
     f"{AT_HOST} said: 530 5.7.0 Who are you? (in reply to MAIL FROM command)": None,
     "connect to x: Connection refused": None,
 }

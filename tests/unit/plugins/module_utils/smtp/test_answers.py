@@ -62,7 +62,7 @@ ANSWERS: list[tuple[str, str, str, Reply, str, bool, list[str]]] = [
         INVALID,
         "credentials_invalid",
         False,
-        ["no access key ID", "name of the IAM user"],
+        ["not an access key ID", "name of the IAM user"],
     ),
     (
         "temporary",
@@ -89,7 +89,7 @@ ANSWERS: list[tuple[str, str, str, Reply, str, bool, list[str]]] = [
         INVALID,
         "credentials_invalid",
         False,
-        ["none of SES", "44 characters"],
+        ["not an SMTP password of SES", "44 characters"],
     ),
     ("version 2", ACCESS_KEY, V2_PASSWORD, INVALID, "version_2", False, ["version 4", "region"]),
     (
