@@ -29,7 +29,7 @@ _LITERAL = re.compile(
             # A command ends with its sentence.
             r"(?P<run>[Rr]un: )(?P<command>.+?)(?=[.;] |$)",
             # A setting or an option with its value; names, files and parts of a template.
-            r"(?:\{\w+\}|\w+)(?: = |=)(?:\{\w+\}|\w+)|become: true|USERNAME:PASSWORD",
+            r"(?:\{\w+\}|\w+)(?: = |=)(?:\{\w+\}|\w+)|become: true|USERNAME:PASSWORD|USER@DOMAIN",
             r"(?:proxy:)?\{\w+\}|mailops\.ses\.\w+|main\.cf|/[\w./-]+\w|[a-z]+_\w+",
         ]
     )
