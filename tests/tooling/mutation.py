@@ -57,6 +57,7 @@ TESTED_BY = (
     "module_utils/findings/test_probe",
     "module_utils/relay/test_plans",
     "module_utils/relay/test_transaction",
+    "module_utils/ses/test_mail_manager",
     "module_utils/ses/test_regions",
     "module_utils/ses/test_secret_mistakes",
     "module_utils/ses/test_smtp_password",

@@ -85,7 +85,7 @@ def test_which_system_a_user_name_is_for() -> None:
         ("inp-abc", "mail_manager"),
         ("me", None),
         ("twice", "iam"),
-        ("twice", None),
+        ("twice", "mail_manager"),
     ]
     fleet = {}
     for number, (username, system) in enumerate(systems):
