@@ -66,6 +66,7 @@ ARGUMENTS = [
     "--vault-password-file=vault-password",
     f"--extra-vars={json.dumps(VARIABLES)}",
 ]
+TEST_MESSAGE = "--extra-vars=rotate_test_message=true rotate_test_sender=sender@example.com"
 LAST_TASK = "Check that the old access key can be deactivated"
 
 
@@ -174,6 +175,8 @@ def test_a_host_that_can_not_be_reached(tmp_path: Path) -> None:
         inventory.write_text(json.dumps({"all": {"hosts": {"gone": unreachable}}}))
         serial = f"--extra-vars={json.dumps({'rotate_serial': [1, '100%']})}"
         maps = {name: relay.map.read_bytes() for name, relay in fleet.local.relays.items()}
+        a_test_message_that_ses_refuses(fleet)
+        assert maps == {name: each.map.read_bytes() for name, each in fleet.local.relays.items()}
         with_it = f"{fleet.hosts.network.ansible.environment['ANSIBLE_INVENTORY']},{inventory}"
         play = fleet.rotate(serial, environment={"ANSIBLE_INVENTORY": with_it})
         assert play.status != 0
@@ -190,12 +193,15 @@ def test_a_host_that_can_not_be_reached(tmp_path: Path) -> None:
         seen = "Rolled back, and seen without the new access key"
         assert f"{seen}: {', '.join(others)}" in rest
         assert "Not touched by this run: gone" in rest
-        play = fleet.rotate(serial)
+        # Postfix probed its relay, and no message was needed for that.
+        assert fleet.hosts.ses.messages == []
+        play = fleet.rotate(serial, TEST_MESSAGE)
         assert play.status == 0, play.output
         assert fleet.local.with_key(NEW) == set(fleet.names)
         assert play.verdict()[1] == f"It is safe to deactivate {OLD.access_key}"
-        # Postfix probed its relay, and no message was needed for that.
-        assert fleet.hosts.ses.messages == []
+        messages = fleet.hosts.ses.wait_for_messages(len(others))
+        assert {message.mail_from for message in messages} == {"sender@example.com"}
+        assert {message.username for message in messages} == {NEW.access_key}
 
 
 def test_rotation(fleet: Fleet, tmp_path: Path) -> None:
@@ -209,6 +215,18 @@ def test_rotation(fleet: Fleet, tmp_path: Path) -> None:
         load.over.set()
         load.join(TIMEOUT)
     nothing_is_lost(fleet, load.sent)
+
+
+def a_test_message_that_ses_refuses(fleet: Fleet) -> None:
+    """The new key is of another AWS account, where the sender is not verified: all goes back."""
+    fleet.hosts.ses.configure([OLD, NEW.with_changes(identities=("example.org",))])
+    play = fleet.rotate(TEST_MESSAGE)
+    fleet.hosts.ses.configure([OLD, NEW])
+    assert play.status != 0
+    assert "the access key is valid, but the sender is not a verified identity" in play.output
+    assert fleet.local.with_key(OLD) == set(fleet.names)
+    for relay in fleet.local.relays.values():
+        assert relay.queue() == []
 
 
 def reasons(message: t.Mapping[str, t.Any]) -> list[str]:
