@@ -42,10 +42,14 @@ WEST, CENTRAL = "eu-west-1", "eu-central-1"
 # Where there is no Postfix, conftest.py has these tests left out; collecting must not fail there.
 TYPES = table_types() if shutil.which("postconf", path="/usr/sbin:/usr/bin:/sbin:/bin") else []
 FIRST = Account(
-    "AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001", ("example.com",)
+    "AKIAEXAMPLE000000001",
+    "secret/access+key/of+the+number/00000001",
+    ("example.com", "example.org"),
 )
 SECOND = Account(
-    "AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002", ("example.com",)
+    "AKIAEXAMPLE000000002",
+    "secret/access+key/of+the+number/00000002",
+    ("example.com", "example.org"),
 )
 RELOADED = "reload -- version"
 

@@ -40,7 +40,7 @@ ACCOUNTS = [
     Account(
         f"AKIAEXAMPLE00000000{number}",
         f"secret/access+key/of+the+number/0000000{number}",
-        ("example.com",),
+        ("example.com", "example.org"),
     )
     for number in range(1, 5)
 ]

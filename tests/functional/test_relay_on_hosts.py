@@ -44,7 +44,9 @@ pytestmark = [pytest.mark.on_hosts, pytest.mark.root, pytest.mark.slow, pytest.m
 
 FIRST = Account(ACCESS_KEY, SECRET_KEY, ("example.com",))
 SECOND = Account(
-    "AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002", ("example.com",)
+    "AKIAEXAMPLE000000002",
+    "secret/access+key/of+the+number/00000002",
+    ("example.com", "example.org"),
 )
 THIRD = Account(
     "AKIAEXAMPLE000000003", "secret/access+key/of+the+number/00000003", ("example.com",)

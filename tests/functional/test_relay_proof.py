@@ -26,7 +26,9 @@ from ansible_collections.mailops.ses.tests.support.ses.stand_in import SesStandI
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 
 WEST, CENTRAL = "eu-west-1", "eu-central-1"
-FIRST = Account("AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001")
+FIRST = Account(
+    "AKIAEXAMPLE000000001", "secret/access+key/of+the+number/00000001", ("example.com",)
+)
 SECOND = Account("AKIAEXAMPLE000000002", "secret/access+key/of+the+number/00000002")
 # What our own login, from the same host, does not meet: this Postfix's client can use no address.
 CUT_OFF = "smtp/unix/inet_protocols=ipv6"
