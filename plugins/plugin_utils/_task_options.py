@@ -18,6 +18,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.validation import check_type_list
 from ansible.parsing.mod_args import ModuleArgsParser
 
+from ..module_utils._ses._mail_manager import is_mail_manager_host
 from ..module_utils._ses._smtp_password import SesSmtpError
 from ..module_utils._smtp._server import (
     PORTS_OF_TLS,
@@ -58,6 +59,8 @@ def _tls_is_for_other_ports(options: Options) -> bool:
 
 
 def _endpoint_is_elsewhere(options: Options) -> bool:
+    if is_mail_manager_host(options["endpoint"]):
+        return True  # what needs a region is the other system
     return region_of_endpoint(options["endpoint"]) not in (None, options["region"])
 
 

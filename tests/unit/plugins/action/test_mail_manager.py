@@ -112,6 +112,16 @@ def test_a_login(trial: ActionTrial, more: Options, monkeypatch: pytest.MonkeyPa
     assert trial.warnings == []
 
 
+def test_defaults_of_mail_manager_are_for_other_tasks(trial: ActionTrial) -> None:
+    """A task with a key and a region is for the other system."""
+    result = trial.run({**KEY, "region": "eu-west-1"}, defaults=MAIL_MANAGER)
+    assert not result.get("failed"), result
+    shown = json.dumps([result, trial.handed_on])
+    assert "email-smtp.eu-west-1.amazonaws.com" in shown
+    assert HOST not in shown
+    assert PASSWORD not in shown
+
+
 @pytest.mark.parametrize(("arguments", "says"), REFUSED.values(), ids=REFUSED)
 def test_refused(trial: ActionTrial, arguments: Options, says: str) -> None:
     result = trial.run(arguments)
@@ -187,3 +197,13 @@ def test_a_relay_of_both_systems(relay: ActionTrial) -> None:
     assert login["login"]["username"] == ACCESS_KEY
     assert sender["login"]["username"] == USERNAME
     assert sender["login"]["server"] == {"host": HOST, "port": 587, "tls": "starttls"}
+
+
+def test_a_relay_of_both_systems_the_other_way_round(relay: ActionTrial) -> None:
+    senders = [{"sender": "@example.com", **KEY, "region": "eu-west-1"}]
+    relay.run({**MAIL_MANAGER, "senders": senders})
+    (login,) = relay.handed_over["logins"]
+    (sender,) = relay.handed_over["senders"]
+    assert login["login"]["username"] == USERNAME
+    assert sender["login"]["username"] == ACCESS_KEY
+    assert sender["login"]["server"]["host"] == "email-smtp.eu-west-1.amazonaws.com"
