@@ -257,7 +257,7 @@ def test_a_rotation_that_fails(hosts: Hosts) -> None:
         hosts="good:lmtp:third",
     )
     assert said.status != 0
-    assert "does not name as a table" in said.reasons["lmtp"]
+    assert "names as a table that can be made" in said.reasons["lmtp"]
     assert said.line("Not touched by this run: ") == "third"
     assert (
         said.line("May still hold the new access key, so do not delete that one either: ") == "lmtp"
