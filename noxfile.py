@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every check there is, as nox sessions. ``make test`` runs them all, three at a time.
+"""Every check there is, as nox sessions. ``make test`` runs them all, four at a time.
 
 Each session stages its own copy of the checkout (tests/tooling/staging.py) and works there; what
 it needs is installed into .nox, what it leaves behind is in build and .cache.
@@ -57,6 +57,9 @@ SAME_ON_EVERY_MINOR = (
 )
 #: What those leave to both ends, which have the oldest and the newest rules.
 OF_STYLE = ("pep8", "pylint")
+#: What the oldest and the newest minor alone run: what these two targets show beyond the others (how a
+#: relay and a key are replaced and taken back) happens on the managed host.
+SAME_ON_MANAGED_HOSTS = ("module_postfix_relay", "module_postfix_relay_key")
 #: Pythons that virtualenv has no pip for any more.
 WITH_VENV_ONLY = ("3.7", "3.8")
 #: What of the installed packages is compiled when it is imported, as it seldom or never is.
@@ -227,14 +230,15 @@ def managed_host(version: str) -> Check:
     return run
 
 
-def integration_targets(session: nox.Session) -> None:
-    """Run them all; a target that ansible-test leaves out is an error in CI, else it is named."""
+def integration_targets(session: nox.Session, *excluded: str) -> None:
+    """Run all but those; a target that ansible-test leaves out is an error in CI, else it is named."""
     # Of its own: ansible-test makes a key there, and two that do so at once fail.
     home = CACHE / "home" / session.name
     home.mkdir(exist_ok=True)
-    said = session.run(
-        *("ansible-test", "integration", "--color", "no"), env={"HOME": str(home)}, silent=True
-    )
+    command = ["ansible-test", "integration", "--color", "no"]
+    for name in excluded:
+        command += ["--exclude", name]
+    said = session.run(*command, env={"HOME": str(home)}, silent=True)
     session.log("%s", said)
     left_out = set(re.findall(r'Excluding target tests marked "(.+?)" .*: (.+)', str(said)))
     for mark, targets in left_out:
@@ -250,9 +254,11 @@ def integration(minor: str) -> Check:
         install(session, "functional", core=minor)
         stage(session)
         session.run("ansible", "--version")
-        integration_targets(session)
+        is_like_another = minor in interpreters.LIKE_ANOTHER
+        is_an_end = minor in (OLDEST, NEWEST)
+        integration_targets(session, *(() if is_an_end else SAME_ON_MANAGED_HOSTS))
         marked = "every_minor or oldest_too" if minor == OLDEST else "every_minor"
-        if minor in interpreters.LIKE_ANOTHER:
+        if is_like_another:
             # The slow ones, on hosts and with a Postfix, run on the minor that it is like.
             marked = "every_minor and not slow"
         pytest(session, "-m", marked, "tests/functional", *session.posargs)
@@ -408,13 +414,13 @@ def bench(session: nox.Session) -> None:
 
 
 def declare() -> None:
-    """Declare the sessions, the long ones first, so that nothing long is left for the end."""
+    """Declare the sessions, those first that take or wait long, so that nothing long is left for the end."""
     tools = interpreters.CONTROLLER_PYTHONS[NEWEST or OLDEST]
     minors = interpreters.CONTROLLER_PYTHONS
+    add("functional", tools, functional("not on_hosts", "not relay", "automation-platform"))
     for minor in [each for each in minors if each not in interpreters.LIKE_ANOTHER]:
         add(f"integration-{minor}", minors[minor], integration(minor))
     add("functional-on-hosts", tools, functional("on_hosts"))
-    add("functional", tools, functional("not on_hosts", "not relay", "automation-platform"))
     add("functional-relay", tools, functional("not on_hosts", "relay"))
     for minor in interpreters.LIKE_ANOTHER:
         add(f"integration-{minor}", minors[minor], integration(minor))
@@ -430,7 +436,9 @@ def declare() -> None:
     add("ansible-lint", tools, ansible_lint)
     add("galaxy-importer", tools, galaxy_importer)
     for version in interpreters.MANAGED_PYTHONS:
-        add(f"units-{version}", (version,), managed_host(version))
+        # Of the Python that it runs on, the session units has them all.
+        if version != interpreters.first_of(tools):
+            add(f"units-{version}", (version,), managed_host(version))
     add("facts", tools, facts)
     add("release-check", tools, release_check)
     add("demo", tools, demo)

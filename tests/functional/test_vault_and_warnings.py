@@ -21,7 +21,7 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
 )
 from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli, squeezed
 
-pytestmark = pytest.mark.every_minor
+pytestmark = [pytest.mark.every_minor, pytest.mark.slow]
 
 REGION = "eu-west-3"  # its password has a "/" and a "+"
 PASSWORD = PASSWORD_OF[REGION]
