@@ -25,6 +25,8 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix._password_map
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.ends_only
+
 # Pieces that matter to the grammar, and any bytes.
 PIECES = st.one_of(
     st.sampled_from(

@@ -27,6 +27,8 @@ from ansible_collections.mailops.ses.tests.support.example_key import longest_co
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.ends_only
+
 # What AWS makes secrets of. Nothing shorter than 16: every message has some 8 letters of a short one.
 SECRETS = st.text(string.ascii_letters + string.digits + "+/", min_size=16, max_size=80).filter(
     lambda text: find_password_version(text) is None and not text.startswith(("AKIA", "ASIA"))
