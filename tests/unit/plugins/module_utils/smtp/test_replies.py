@@ -35,6 +35,8 @@ from ansible_collections.mailops.ses.tests.support.ses.scripted_server import (
     Conversation,
     ScriptedServer,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 HOST = "email-smtp.eu-west-1.amazonaws.com[192.0.2.25]"
 MESSAGE = ProbeMessage("sender@example.com", SIMULATOR)
@@ -222,3 +224,14 @@ def test_what_an_answer_quotes_is_redacted() -> None:
     reply = "554 Transaction failed: Duplicate header 'X-Secret'."
     explained = explain_reply(reply, lambda part: part.replace("Secret", "***"))
     assert "the header X-*** twice" in explained.text
+
+
+@given(st.sampled_from([row.reply for row in ROWS]), st.text(max_size=40), st.integers(0, 80))
+def test_whatever_a_server_says_is_explained(reply: str, inserted: str, place: int) -> None:
+    """Braces of a reply are no fields of a template, and nothing in it is an error."""
+    text = f"{reply[:place]}{inserted}{{header}}{reply[place:]}"
+    explained = explain_reply(text)
+    assert explained.reason in REASONS
+    assert explained.text
+    words = explain_postfix(f"host {HOST} said: {text} (in reply to MAIL FROM command)")
+    assert (words is None) or (words == explain_reply(text).text)
