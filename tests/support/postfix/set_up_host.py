@@ -26,7 +26,7 @@ from ..example_key import ACCESS_KEY, PASSWORD_OF, SECRET_KEY, found_in
 from ..isolation.hosts_file import loopback_address, with_hosts, write_hosts
 from ..running.module_runner import ModuleServer
 from ..running.payloads import relay_payload
-from ..ses.accounts import Account
+from ..ses.accounts import ANY_IDENTITY, Account
 from ..ses.behaviour import Behaviour
 from ..ses.certificate_authority import CertificateAuthority
 from ..ses.protocol import Listener, Mode
@@ -85,7 +85,7 @@ class SetUpHost:
         company_authority = CertificateAuthority(company, "a company's authority")
         self.company_ca_file = company_authority.ca_file
         self.company_ca_file.parent.chmod(0o755)
-        account = Account(ACCESS_KEY, SECRET_KEY, ("example.com",))
+        account = Account(ACCESS_KEY, SECRET_KEY, ANY_IDENTITY)
         certificate = company_authority.issue("company.example")
         self.others = stack.enter_context(OtherServers(certificate))
         listeners = [
@@ -251,9 +251,14 @@ class SetUpHost:
     def set_up(
         self, region: str | None = REGION, *, check: bool = False, **options: t.Any
     ) -> t.Any:
-        """Run ``postfix_relay``: a relay through ``region``, or none; returns its result."""
-        logins = [{**self._login(region)}] if region else []
-        senders = [{**self._login(REGION), "sender": each} for each in options.pop("senders", ())]
+        """Run ``postfix_relay``: a relay through ``region``, or none; returns its result.
+
+        Of ``options``, ``port`` and ``senders`` are for the logins.
+        """
+        port = options.pop("port", 587)
+        logins = [self._login(region, port)] if region else []
+        senders = options.pop("senders", ())
+        senders = [{**self._login(REGION, port), "sender": each} for each in senders]
         arguments = {
             "config_directory": str(self.etc),
             "ca_file": str(self.ca_file),
@@ -275,9 +280,10 @@ class SetUpHost:
         findings: list[dict[str, t.Any]] = self._run("postfix_relay_info", arguments)["findings"]
         return findings
 
-    def _login(self, region: str) -> dict[str, t.Any]:
+    def _login(self, region: str, port: int) -> dict[str, t.Any]:
         password = PASSWORD_OF[region]
-        server = {"host": _names(region), "port": 587, "tls": "starttls"}
+        tls = "wrapper" if _PORTS[port] is Mode.WRAPPER else "starttls"
+        server = {"host": _names(region), "port": port, "tls": tls}
         return {**server, "username": ACCESS_KEY, "password": password}
 
     def _run(self, module: str, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
