@@ -125,7 +125,7 @@ def test_a_service_that_somebody_has_weakened(host: SetUpHost) -> None:
     host.configure(BESIDE)
     set_up(host, transport="ses")
     good = host.contents()
-    weak = "ses/unix/smtp_tls_security_level=may"
+    weak = "ses/unix/smtp_tls_policy_maps=static:may"
     for name in (weak, "ses/unix/smtp_sasl_auth_enable=no"):
         host.postfix.run("postconf", "-P", name)
         host.reload()
@@ -136,6 +136,10 @@ def test_a_service_that_somebody_has_weakened(host: SetUpHost) -> None:
         host.reload()
         assert not [each for each in host.info() if each["severity"] == "critical"]
         assert_delivered(host, ALL)
+    # The level alone is not enough.
+    host.postfix.run("postconf", "-P", "ses/unix/smtp_tls_security_level=may")
+    host.reload()
+    assert not host.deliver_to_thief(ALL)[1]
     host.postfix.run("postconf", "-P", weak)
     assert set_up(host, transport="ses")["changed"]
     assert host.contents()["master.cf"] == good["master.cf"]

@@ -140,10 +140,10 @@ class _Client:
             return
         if self._tls.by == PER_SITE:
             yield self._finds(TLS_NOT_VERIFIED_PER_SITE, PER_SITE)
-        elif self._tls.by == LEVEL and LEVEL in self._client.own:
+        elif self._tls.by in self._client.own and self._tls.by in (LEVEL, POLICIES):
             optional = level in OPTIONAL_LEVELS
             kind = TLS_OPTIONAL_BY_SERVICE if optional else TLS_NOT_VERIFIED_BY_SERVICE
-            yield self._finds(kind, LEVEL)
+            yield self._finds(kind, self._tls.by)
         elif self._tls.by == POLICIES:
             optional = level in OPTIONAL_LEVELS
             kind = TLS_OPTIONAL_BY_POLICY if optional else TLS_NOT_VERIFIED_BY_POLICY

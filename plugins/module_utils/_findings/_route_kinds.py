@@ -140,8 +140,8 @@ TLS_OPTIONAL_BY_SERVICE = Kind(
     "tls_not_verified",
     "critical",
     "The same, because a service in master.cf has a level of its own, which does not require TLS.",
-    "{where} has smtp_tls_security_level = {level} for the service {service}, which does not verify"
-    " the certificate of {key}. Whoever redirects the connection gets the password",
+    "{where} has {setting} = {value} for the service {service}, which does not verify the certificate"
+    " of {key}. Whoever redirects the connection gets the password",
     f"Remove that setting: {{command}}. {_RELOAD}",
     blocks=True,
 )
