@@ -91,7 +91,7 @@ postfix reload
 """
 #: What is to be as before, byte for byte: files, what they are, and what Postfix finds.
 LOOK = """
-cat /etc/postfix/main.cf /etc/postfix/sasl_passwd
+cat /etc/postfix/main.cf /etc/postfix/master.cf /etc/postfix/sasl_passwd
 stat -c '%N %a %U:%G' /etc/postfix/main.cf /etc/mail/relay.cf /etc/postfix/sasl_passwd
 postmap -s /etc/postfix/sasl_passwd | sort
 postconf -n
@@ -327,9 +327,16 @@ def test_senders_with_accounts_of_their_own(relays: RelayHosts, base: dict[str, 
         assert {(message.username, message.region) for message in messages} == {account}
 
 
-def test_port_465(relays: RelayHosts, base: dict[str, t.Any]) -> None:
-    relays.ensure({**base, "port": 465})
-    messages = relays.arrived(relays.send_from_all("port 465"))
+@pytest.mark.parametrize("transport", ["smtp", "ses"])
+def test_port_465(relays: RelayHosts, base: dict[str, t.Any], transport: str) -> None:
+    relays.ensure({**base, "port": 465, "transport": transport})
+    messages = relays.arrived(relays.send_from_all(f"port 465, {transport}"))
+    for host in relays.hosts:
+        smtp, own = (
+            host.run("sh", "-c", f"postconf -M {each}/unix 2>&1").split()
+            for each in ("smtp", transport)
+        )
+        assert own[1:8] == smtp[1:8]  # its chroot, and no warning of an obsolete setting
     # A session is there when it has ended, which is after the message has come in.
     assert comes_true(
         lambda: {each.session for each in messages} <= {each.number for each in relays.ses.sessions}

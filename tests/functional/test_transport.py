@@ -13,6 +13,7 @@ import re
 import shlex
 import time
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._services import resolve
@@ -147,7 +148,7 @@ def test_a_service_that_somebody_has_weakened(host: SetUpHost) -> None:
 
 def test_a_backup_of_master_cf(host: SetUpHost) -> None:
     host.configure(BESIDE)
-    before = host.contents()
+    before = (host.etc / "master.cf").read_bytes()
     result = set_up(host, transport="ses", backup=True)
     (copy,) = [path for path in result["backup_files"] if "/master.cf." in path]
-    assert host.contents()[copy.rpartition("/")[2]][1] == before["master.cf"][1]
+    assert Path(copy).read_bytes() == before

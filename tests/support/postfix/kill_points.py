@@ -88,8 +88,8 @@ class KillPoint:
         return self.syscall in _IDLE or (self.syscall == "openat" and "O_CREAT" not in self.call)
 
 
-def choose(points: t.Sequence[KillPoint]) -> list[KillPoint]:
-    """The points before each call that changes names, the last one, and one in ``ONE_IN`` of the others.
+def choose(points: t.Sequence[KillPoint], one_in: int = ONE_IN) -> list[KillPoint]:
+    """The points before each call that changes names, the last one, and one in ``one_in`` of the others.
 
     All but the first kind by process and by who dies, so that each has its share.
     """
@@ -105,7 +105,7 @@ def choose(points: t.Sequence[KillPoint]) -> list[KillPoint]:
         else:
             others[kind] += 1
             # The two ways to die take turns.
-            if others[kind] % ONE_IN == 1 + point.with_module * (ONE_IN // 2):
+            if others[kind] % one_in == 1 + point.with_module * (one_in // 2):
                 chosen.append(point)
     return chosen
 

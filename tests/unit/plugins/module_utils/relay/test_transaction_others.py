@@ -82,6 +82,58 @@ def test_what_somebody_appends_while_the_lock_is_waited_for(
     assert set(relay.entries()) == {"[other]", "[late]", key(WEST)}
 
 
+def test_what_somebody_adds_to_master_cf_while_the_lock_is_waited_for(
+    relay: FakeRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = relay.directory / "master.cf"
+    before, theirs = path.read_text(), "their unix - n n - - pipe argv=/bin/true\n"
+
+    @contextlib.contextmanager
+    def lock_late(path_: str, seconds: float) -> t.Iterator[None]:
+        with hold_lock(path_, seconds):
+            if theirs not in path.read_text():
+                path.write_text(path.read_text() + theirs)
+            yield
+
+    work = relay.setup(WEST, transport="ses")
+    monkeypatch.setattr(_transaction, "hold_lock", lock_late)
+    work.run()
+    assert path.read_text().startswith(f"{before}{theirs}ses ")
+    relay.absent()
+    assert path.read_text() == before + theirs
+
+
+@pytest.mark.parametrize("times", [1, 2, 100])
+def test_what_somebody_adds_to_master_cf_once_it_is_read(
+    relay: FakeRelay, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Nothing is lost: the run begins again, and gives up if that does not end."""
+    path = relay.directory / "master.cf"
+    before, numbers = relay.contents(), iter(range(times))
+    added: list[str] = []
+    stage_maps = Transaction._stage_maps
+
+    def add_a_service(*arguments: t.Any) -> t.Any:
+        if next(numbers, None) is not None:
+            added.append(f"their{len(added)} unix - n n - - pipe argv=/bin/true\n")
+            path.write_text(path.read_text() + added[-1])
+        return stage_maps(*arguments)
+
+    monkeypatch.setattr(Transaction, "_stage_maps", add_a_service)
+    work = relay.setup(WEST, transport="ses")
+    if times == 100:
+        with pytest.raises(ChangedError, match=r"master\.cf was changed by another process"):
+            work.run()
+        expected = {**before, "master.cf": before["master.cf"] + "".join(added).encode()}
+        assert relay.contents() == expected
+        return
+    work.run()
+    services = before["master.cf"].decode() + "".join(added)
+    assert path.read_text().startswith(f"{services}ses ")
+    relay.absent()
+    assert path.read_text() == services
+
+
 def test_the_lock_of_another_map_is_taken_if_that_turns_out_to_be_needed(
     relay: FakeRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -360,3 +360,20 @@ def test_wrappermode(relay: FakeRelay) -> None:
     Transaction(instance.tools, instance).run(decide_setup(request, instance))
     assert own(relay)["smtp_tls_wrappermode"] == "yes"
     assert "smtp_tls_wrappermode" not in relay.settings()
+
+
+def test_a_rotation_finds_its_map(relay: FakeRelay) -> None:
+    relay.present(WEST, transport="ses")
+    instance = relay.instance()
+    assert list(instance.list_password_tables()) == [str(relay.map)]
+    assert instance.client_values()[CA_FILE] == str(relay.ca_file)
+    assert instance.values[CA_FILE] == ""
+
+
+def test_the_maps_type_stays(relay: FakeRelay) -> None:
+    """After an upgrade, the type that Postfix makes by default may be another one."""
+    relay.present(WEST, transport="ses", map_type="btree")
+    assert own(relay)[MAPS] == f"btree:{relay.map}"
+    assert not relay.present(WEST, transport="ses").plan.changed
+    assert relay.present(WEST, transport="ses", map_type="hash").plan.changed
+    assert own(relay)[MAPS] == f"hash:{relay.map}"
