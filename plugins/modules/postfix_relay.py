@@ -120,7 +120,7 @@ options:
       - The SMTP client of Postfix that delivers to SES, by the name of its service in C(master.cf).
       - V(smtp) is Postfix's own client for all mail. What SES needs is set in C(main.cf), so it holds for other mail, too.
       - Any other name, for example V(ses), gives SES a client of its own. Its service has every setting that SES needs,
-        so nothing changes for other mail, and no setting in C(main.cf) can keep mail from SES.
+        so nothing changes for other mail, and no setting of TLS or SASL in C(main.cf) can keep mail from SES.
       - With such a client, C(relayhost) still names the servers. C(default_transport) names the service, and so does
         C(relay_transport), unless that has a next hop or another delivery agent.
       - Settings by the name of a service, such as C(ses_destination_rate_delay), then hold for SES alone.

@@ -124,9 +124,19 @@ def files_of(playbook: str) -> dict[str, str]:
 
 def check_main_cf(place: Sandbox, _output: str) -> None:
     """It is as the guide shows it."""
-    (shown,) = guides.blocks("guide_relay", "text")
+    shown, _of_own_client = guides.blocks("guide_relay", "text")
     lines = (place.etc / "postfix" / "main.cf").read_text().splitlines()
     assert set(shown.splitlines()) <= set(lines)
+
+
+def check_own_client(place: Sandbox, _output: str) -> None:
+    """The routing is as the guide shows it, and the client's settings are in master.cf."""
+    _of_shared_client, shown = guides.blocks("guide_relay", "text")
+    lines = (place.etc / "postfix" / "main.cf").read_text().splitlines()
+    assert set(shown.splitlines()) <= set(lines)
+    assert not [line for line in lines if line.startswith("smtp_sasl_")]
+    services = (place.etc / "postfix" / "master.cf").read_text()
+    assert re.search(r"^ses .* smtp\n    -o smtp_tls_security_level=secure$", services, re.MULTILINE)
 
 
 def check_diagnosis(_place: Sandbox, output: str) -> None:
@@ -149,6 +159,7 @@ def check_ports(_place: Sandbox, output: str) -> None:
 #: What a playbook shows or does besides, by guide and number.
 MORE = {
     ("guide_relay", 1): check_main_cf,
+    ("guide_relay", 2): check_own_client,
     ("guide_answers", 0): check_diagnosis,
     ("guide_answers", 1): check_message,
     ("guide_answers", 2): check_ports,
