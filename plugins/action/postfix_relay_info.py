@@ -6,9 +6,13 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+
 from ..module_utils._options import AWS_OPTIONS, POSTFIX_RELAY_INFO, derive_controller_options
 from ..module_utils._payload import pack
+from ..module_utils._ses._smtp_password import SesSmtpError
 from ..plugin_utils._candidates import find_candidates
+from ..plugin_utils._no_answer import show_no_answer
 from ..plugin_utils._ses_action import SesAction, list_names
 
 _SPEC = derive_controller_options(POSTFIX_RELAY_INFO)
@@ -19,7 +23,7 @@ class ActionModule(SesAction):
 
     module = "mailops.ses.postfix_relay_info"
     spec = _SPEC
-    answered_here = list_names(_SPEC, [*AWS_OPTIONS, "candidates"])
+    answered_here = list_names(_SPEC, [*AWS_OPTIONS, "candidates", "report_failure"])
 
     _supports_async = True
     _supports_diff = True
@@ -28,6 +32,14 @@ class ActionModule(SesAction):
         self, options: t.Mapping[str, t.Any], task_vars: dict[str, t.Any] | None
     ) -> dict[str, t.Any]:
         """Return the module's result; it gets digests, never a secret key or a password."""
-        return self.run_module(
-            {"secret_key": pack(self.module, find_candidates(options))}, task_vars
-        )
+        payload = {"secret_key": pack(self.module, find_candidates(options))}
+        if not options["report_failure"]:
+            return self.run_module(payload, task_vars)
+        try:
+            result = self.run_module(payload, task_vars)
+        except AnsibleConnectionFailure as exc:
+            result = {"unreachable": True, "msg": self._secrets.redact(str(exc))}
+        except (AnsibleError, SesSmtpError) as exc:
+            result = {"failed": True, "msg": self._secrets.redact(str(exc))}
+        has_failed = result.get("failed") or result.get("unreachable")
+        return show_no_answer(result) if has_failed else result

@@ -157,6 +157,7 @@ POSTFIX_RELAY_INFO: Options = {
     "config_directory": {"type": "path"},
     "probe": {"type": "bool", "default": False},
     "probe_timeout": {"type": "float", "default": 30},
+    "report_failure": {"type": "bool", "default": False},
 }
 
 

@@ -76,6 +76,14 @@ options:
     description: How long to wait for the outcome of a probe, in seconds. Used with O(probe=true).
     type: float
     default: 30
+  report_failure:
+    description:
+      - Whether to report that the host gave no answer, instead of failing the task.
+      - With V(true), the task does not fail if Ansible can't connect to the host, if the module can't run there, or if
+        the module fails. The result then has RV(no_answer), and nothing else.
+      - A mistake in the options of the task still fails it.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -219,6 +227,30 @@ instances:
           description: The next hop of this mail. It is null if Postfix was not asked.
           type: str
           sample: '[email-smtp.eu-west-1.amazonaws.com]:587'
+    deferred:
+      description:
+        - The deferred mail in the queue of this instance. It is null if the queue could not be read.
+        - Only the first 8 MiB of the queue's listing are read, some 20,000 messages, and for 20 seconds at most.
+      type: dict
+      contains:
+        messages:
+          description: The number of deferred messages.
+          type: int
+          sample: 3
+        complete:
+          description: Whether the whole queue was read.
+          type: bool
+          sample: true
+        oldest_age:
+          description: How long the oldest of them has been waiting, in seconds. It is null without deferred mail.
+          type: int
+          sample: 7260
+        oldest_reason:
+          description:
+            - Why the oldest of them waits, null if no reason is known. Addresses, and all other words that are not usual in
+              such a reason, are V(REDACTED).
+          type: str
+          sample: 'connect to email-smtp.eu-west-1.amazonaws.com[192.0.2.1]:587: Connection timed out'
     maps:
       description:
         - The password maps of every SMTP and LMTP client, from C(main.cf) and from all services of C(master.cf). Those of
@@ -347,6 +379,19 @@ unreadable_instances:
   elements: str
   returned: success
   sample: []
+no_answer:
+  description: Why the host gave no answer.
+  type: dict
+  returned: with O(report_failure=true), if the host gave no answer
+  contains:
+    state:
+      description: V(unreachable) if Ansible could not connect to the host, otherwise V(failed).
+      type: str
+      sample: failed
+    reason:
+      description: The reason, in one line.
+      type: str
+      sample: 'sudo: not found'
 root:
   description: Whether the module ran as root. Other users can't read password maps.
   type: bool

@@ -84,6 +84,9 @@ _INSTANCE = {
     "ca_file": _TEXT,
     "rotation_pending": bool,
     "probe": Maybe({"accepted": Maybe(bool), "reason": str}),
+    "deferred": Maybe(
+        {"messages": int, "complete": bool, "oldest_age": Maybe(int), "oldest_reason": _TEXT}
+    ),
     "maps": Many(
         {
             "table": str,

@@ -29,7 +29,10 @@ from ansible_collections.mailops.ses.tests.support.example_key import (
 )
 from ansible_collections.mailops.ses.tests.support.postfix.scratch_postfix import ScratchPostfix
 from ansible_collections.mailops.ses.tests.support.running.ansible_cli import AnsibleCli
-from ansible_collections.mailops.ses.tests.support.running.relay_results import relay_result
+from ansible_collections.mailops.ses.tests.support.running.relay_results import (
+    relay_result,
+    report_lines,
+)
 from ansible_collections.mailops.ses.tests.support.ses.accounts import password_v2, password_v4
 from ansible_collections.mailops.ses.tests.support.ses.certificate_authority import (
     CertificateAuthority,
@@ -55,11 +58,18 @@ SECRETS = [
 TAG = "<img/src=x/onerror=console.error(1)>"
 #: The same, and more, as a module's answer may have it.
 HOSTILE = f"\"'>{TAG}&amp;<b>{{{{ 6 * 7 }}}}"
+ACCEPT = """
+- finding: table_stale
+  hosts: slop*
+  reason: <b>recompiled</b> on Monday
+  until: 2999-12-31
+"""
 PHONE, DESKTOP = 375, 1280
 ELEMENTS = {
     *("html", "head", "meta", "title", "link", "style", "body", "header", "main", "section"),
     *("h1", "h2", "h3", "p", "ul", "li", "b", "strong", "a", "code", "span", "dl", "dt", "dd"),
     *("table", "thead", "tbody", "tr", "th", "td", "details", "summary"),
+    *("nav", "input", "label", "div"),
 }
 
 
@@ -77,11 +87,7 @@ class Audit:
 
     def table(self) -> list[str]:
         """The lines of the last task, as a user sees them."""
-        (block,) = re.findall(
-            r'^    "msg": \[\n(.*?)^    \]', self.screen, re.MULTILINE | re.DOTALL
-        )
-        lines: list[str] = json.loads(f"[{block}]")
-        return lines
+        return report_lines(self.screen)
 
 
 def make_relay(postfix: ScratchPostfix, ca_file: Path, *lines: str) -> Path:
@@ -139,7 +145,9 @@ def fixture_audit(
             {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY},
             {"access_key": OTHER_ID, "secret_key": OTHER_SECRET},
         ]
-        variables = {"audit_candidates": candidates, "audit_json": "a.json", "audit_html": "a.html"}
+        (cli.folder / "accept.yml").write_text(ACCEPT)
+        files = {"audit_json": "a.json", "audit_html": "a.html", "audit_accept": "accept.yml"}
+        variables = {"audit_candidates": candidates, **files}
         (cli.folder / "variables.yml").write_text(yaml.safe_dump(variables))
         options = ("-i", "inventory.yml", "-e", "@variables.yml", "--diff")
         screen = cli.checked("ansible-playbook", *options, "mailops.ses.audit")
@@ -157,7 +165,8 @@ def fixture_browser() -> Iterator[Browser]:
 
 def test_each_mistake_is_found_on_its_host(audit: Audit) -> None:
     assert audit.found("good") == set()
-    assert {"version_2_password", "table_stale", "readable_by_others"} <= audit.found("sloppy")
+    assert {"version_2_password", "readable_by_others"} <= audit.found("sloppy")
+    assert {row["id"] for row in audit.report["accepted"]} == {"table_stale"}
     assert {"other_region", "raw_secret", "unused_entry"} <= audit.found("mixed")
     assert audit.found("gone") == {"unreachable"}
     assert audit.found("bare") == {"failed"}
@@ -172,9 +181,8 @@ def test_every_host_is_counted(audit: Audit) -> None:
         assert summary[severity] == rated.count(severity)
     assert summary["critical"] > 0
     (line,) = audit.table()[-1:]
-    assert line.startswith(
-        "5 hosts: 3 audited, of which 1 without findings, 1 unreachable, 1 failed."
-    )
+    assert line.startswith("5 hosts, 2 without an answer. ")
+    assert line.endswith(" 1 accepted.")
 
 
 def test_who_has_which_key(audit: Audit) -> None:
@@ -189,23 +197,35 @@ def test_who_has_which_key(audit: Audit) -> None:
     assert entry["matches"] == {"access_key": ACCESS_KEY, "region": WEST, "version": 4}
 
 
-def test_the_table_is_sorted_and_aligned(audit: Audit) -> None:
-    title, *rest = audit.table()
-    rows = rest[: rest.index("")]
-    order = ["critical", "unknown", "warning", "notice"]
-    sorted_by = [(order.index(row.split()[0]), row.split()[1]) for row in rows]
-    assert sorted_by == sorted(sorted_by)
-    assert len(rows) == len(audit.report["findings"])
-    for name, field in (("HOST", "host"), ("FINDING", "id")):
-        start = title.index(name)
-        column = [row[start:].split()[0] for row in rows]
-        assert column == [finding[field] for finding in audit.report["findings"]]
+def test_the_screen_has_the_worst_first_and_is_narrow(audit: Audit) -> None:
+    titles = [line for line in audit.table() if re.match(r"[A-Z ]+:", line)]
+    order = ["CRITICAL", "WARNING", "NOTICE", "NO ANSWER"]
+    ranks = [order.index(title.partition(":")[0]) for title in titles]
+    assert ranks == sorted(ranks)
+    assert "CRITICAL: version_2_password, on 1 host" not in titles
+    assert "WARNING: version_2_password, on 1 host" in titles
+    assert "NO ANSWER: 2 hosts, which may have any finding" in titles
+    for host, reason in (("gone", "Connection refused"), ("bare", "No such file or directory")):
+        (message,) = (row["message"] for row in audit.report["findings"] if row["host"] == host)
+        assert reason in message
+    block = audit.screen[audit.screen.index("[Show what was found]") :].split("\n\n")[0]
+    assert max(map(len, block.splitlines())) <= 100
 
 
-def test_each_host_is_shown_as_it_comes(audit: Audit) -> None:
+def test_no_host_fails_while_it_is_looked_at(audit: Audit) -> None:
     progress = audit.screen[: audit.screen.index("PLAY [Report]")]
-    for said in ("ok: [good]", "ok: [sloppy]", "ok: [mixed]", "fatal: [bare]", "fatal: [gone]"):
-        assert said in progress
+    for name in ("good", "sloppy", "mixed", "bare", "gone"):
+        assert f"ok: [{name}]" in progress
+    for alarming in ("fatal", "UNREACHABLE", "FAILED", "[ERROR]", "ignoring"):
+        assert alarming not in audit.screen
+
+
+def test_the_report_says_where_it_comes_from(audit: Audit) -> None:
+    assert audit.report["version"] == 1
+    assert audit.report["inventories"] == ["inventory.yml"]
+    command = audit.report["command"]
+    assert command.startswith("ansible-playbook --inventory /")
+    assert command.endswith("/inventory.yml mailops.ses.audit --extra-vars ...")
 
 
 def test_there_is_no_secret_in_any_output(audit: Audit) -> None:
@@ -218,21 +238,33 @@ def test_the_page_in_a_browser(audit: Audit, browser: Browser) -> None:
     browser.open(audit.page, DESKTOP)
     browser.screenshot(BUILD / "desktop.png")
     rows = [
-        tuple(browser.texts(f"#findings-table tbody tr:nth-child({number}) td"))
-        for number in range(1, len(audit.report["findings"]) + 1)
+        {
+            title: browser.texts(f"#findings-table tr:not(.title) td[data-title='{title}']")[number]
+            for title in ("What is wrong", "Key or file", "Remedy", "Hosts")
+        }
+        for number in range(len(browser.texts("#findings-table tbody tr:not(.title)")))
     ]
-    assert rows == [
-        (
-            row["severity"],
-            row["host"],
-            row["id"],
-            row["key"] or row["file"] or row["config_directory"] or "-",
-            " ".join(row["message"].split()),
+    for row in audit.report["findings"]:
+        (shown,) = (
+            each
+            for each in rows
+            if each["What is wrong"] == " ".join(row["message"].split())
+            and each["Key or file"] == (row["key"] or row["file"] or row["config_directory"] or "-")
+            and row["host"] in each["Hosts"].split(", ")
         )
-        for row in audit.report["findings"]
+        assert shown["Remedy"] == row["remedy"]
+    assert len(browser.texts("#findings-table .title")) == len(
+        {(row["severity"], row["id"]) for row in audit.report["findings"]}
+    )
+    assert browser.texts("#accepted-table td") == [
+        "<b>recompiled</b> on Monday",
+        "2999-12-31",
+        *(row["message"] for row in audit.report["accepted"]),
+        "sloppy",
     ]
-    shown = {text.split()[0] for text in browser.texts("details > summary")}
-    assert shown == {"good", "sloppy", "mixed", "gone", "bare"}
+    assert browser.texts("header p:nth-of-type(2)") == [audit.report["command"]]
+    shown_hosts = {text.split()[0] for text in browser.texts("details > summary")}
+    assert shown_hosts == {"good", "sloppy", "mixed", "gone", "bare"}
     # What is no lookup key may be a secret, so that the module redacts it.
     assert TAG not in browser.evaluate("return document.documentElement.innerHTML")
     assert {row["remedy"] for row in audit.report["findings"]} <= {
@@ -241,6 +273,22 @@ def test_the_page_in_a_browser(audit: Audit, browser: Browser) -> None:
     assert browser.overflow() == 0
     assert browser.console() == []
     assert browser.requests() == [audit.page.as_uri()]
+
+
+def test_the_page_shows_what_is_chosen(audit: Audit, browser: Browser) -> None:
+    """Without a script: it is CSS that hides the groups."""
+    browser.open(audit.page, DESKTOP)
+    severities = ["critical", "unknown", "warning", "notice"]
+    found = [row["severity"] for row in audit.report["findings"]]
+    for chosen in ["critical", "unknown", "warning", "all"]:
+        browser.evaluate("document.querySelector(arguments[0]).click()", f"[for=show-{chosen}]")
+        shown = browser.evaluate(
+            "return [...document.querySelectorAll('#findings-table .group')]"
+            ".filter(group => group.offsetHeight > 0)"
+            ".map(group => [...group.classList].find(name => name.startsWith('is-')).slice(3))"
+        )
+        assert set(shown) == ({*found} if chosen == "all" else {chosen})
+        assert shown == sorted(shown, key=severities.index)
 
 
 def test_the_page_on_a_phone_and_in_the_dark(audit: Audit, browser: Browser) -> None:
@@ -255,10 +303,10 @@ def test_the_page_on_a_phone_and_in_the_dark(audit: Audit, browser: Browser) -> 
     assert browser.console() == []
     # The header of the table is gone, each cell has its title instead.
     titles = browser.evaluate(
-        "return [...document.querySelectorAll('#findings-table tr:nth-child(1) td')]"
+        "return [...document.querySelectorAll('#findings-table tbody:nth-of-type(1) tr:nth-child(2) td')]"
         ".map(cell => getComputedStyle(cell, '::before').content)"
     )
-    assert titles == ['"Severity"', '"Host"', '"Finding"', '"Key or file"', '"Message"']
+    assert titles == ['"What is wrong"', '"Key or file"', '"Remedy"', '"Hosts"']
 
 
 def hostile(value: t.Any) -> t.Any:
@@ -268,6 +316,10 @@ def hostile(value: t.Any) -> t.Any:
     if isinstance(value, list):
         return [hostile(item) for item in value]
     return HOSTILE if isinstance(value, str) else value
+
+
+#: As the playbook makes it, for its template.
+REPORT = {"_audit_report": "{{ hostvars | mailops.ses.postfix_relay_audit('_mailops_ses_audit') }}"}
 
 
 @pytest.mark.oldest_too
@@ -284,7 +336,7 @@ def test_whatever_a_host_answers_stays_text(tmp_path: Path, browser: Browser) ->
         "hosts": "all",
         "gather_facts": False,
         "connection": "local",
-        "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
+        "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}", **REPORT},
         "tasks": [
             {"answer": {}, "register": "_mailops_ses_audit"},
             {
@@ -302,7 +354,7 @@ def test_whatever_a_host_answers_stays_text(tmp_path: Path, browser: Browser) ->
     elements = browser.evaluate("return [...document.all].map(e => e.localName)")
     assert set(elements) <= ELEMENTS
     # Those that the page has itself: one for each count and for the host's name.
-    assert elements.count("b") == 8
+    assert elements.count("b") == 9
     assert HOSTILE in browser.texts("dd")
     assert name in browser.evaluate("return document.querySelector('details summary b').innerText")
     assert browser.overflow() == 0
@@ -310,9 +362,70 @@ def test_whatever_a_host_answers_stays_text(tmp_path: Path, browser: Browser) ->
     assert browser.requests() == [(tmp_path / "page.html").as_uri()]
 
 
+#: Clicks on the link with this text in the table of findings; returns where its target then is.
+FOLLOW = """
+const link = [...document.querySelectorAll('#findings-table a')]
+    .find(each => each.innerText == arguments[0]);
+link.click();
+const box = document.querySelector(link.getAttribute('href'));
+const summary = box.closest('details').querySelector('summary');
+return [box.closest('details').open, summary.innerText.split(' ')[0].trim(),
+    summary.getBoundingClientRect().top, innerHeight];
+"""
+#: Scrolls a row of the findings to the top; returns the tops of the bar and of the table's header.
+SCROLL = """
+document.querySelectorAll('#findings-table tbody')[1].scrollIntoView();
+return ['nav', '#findings-table thead th'].map(
+    each => document.querySelector(each).getBoundingClientRect().top);
+"""
+
+
+def test_the_page_of_200_hosts(tmp_path: Path, browser: Browser) -> None:
+    """What is above is still there while one scrolls, and a link opens the box of its host."""
+    cli = AnsibleCli(tmp_path)
+    kinds = [("critical", "raw_secret"), ("warning", "table_stale"), ("notice", "unused_entry")]
+    answers = {
+        f"mx{number:03}.example.com": relay_result(*kinds[: number % 4]) for number in range(200)
+    }
+    for number, answer in enumerate(answers.values()):
+        for finding in answer["findings"]:
+            finding["message"] = f"{finding['id']} number {number % 10}"
+    hosts = {name: {"_mailops_ses_audit": answer} for name, answer in answers.items()}
+    (tmp_path / "inventory.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    template = {
+        "src": str(PLAYBOOKS / "templates" / "audit.html.j2"),
+        "dest": str(tmp_path / "page.html"),
+        "mode": "0600",
+    }
+    play = {
+        "hosts": "all",
+        "gather_facts": False,
+        "connection": "local",
+        "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}", **REPORT},
+        "tasks": [{"ansible.builtin.template": template, "run_once": True}],
+    }
+    cli.write("play.yml", json.dumps([play]))
+    cli.checked("ansible-playbook", "-i", "inventory.json", "play.yml")
+    for width in (DESKTOP, PHONE):
+        browser.open(tmp_path / "page.html", width)
+        browser.screenshot(BUILD / f"200-hosts-{width}.png", whole=False)
+        assert browser.overflow() == 0
+        bar, header = browser.evaluate(SCROLL)
+        assert bar == 0
+        # On a phone each cell has its title instead.
+        assert width == PHONE or header == pytest.approx(48, abs=2)
+        browser.screenshot(BUILD / f"200-hosts-{width}-scrolled.png", whole=False)
+        assert browser.evaluate("return document.querySelectorAll('details[open]').length") == 0
+        is_open, name, top, height = browser.evaluate(FOLLOW, "mx151.example.com")
+        assert (is_open, name) == (True, "mx151.example.com")
+        assert 48 <= top < height / 2
+        browser.screenshot(BUILD / f"200-hosts-{width}-box.png", whole=False)
+        assert browser.console() == []
+
+
 @pytest.mark.oldest_too
 def test_a_run_without_any_host_that_answers_reports_all_the_same(tmp_path: Path) -> None:
     cli = AnsibleCli(tmp_path)
     cli.write("inventory", "gone ansible_host=127.0.0.1 ansible_port=1\n")
     screen = cli.checked("ansible-playbook", "-i", "inventory", "mailops.ses.audit")
-    assert "1 host: 0 audited, of which 0 without findings, 1 unreachable, 0 failed." in screen
+    assert "1 host, 1 without an answer. 0 critical, 0 warnings, 0 notices, 0 accepted." in screen

@@ -77,10 +77,10 @@ def test_a_relay(postfix: ScratchPostfix, manager: SesStandIn, relay: RelayRunne
     (message,) = manager.recorder.wait_for_messages(1)
     assert message.username == USERNAME
     shown = relay.audit(audit_probe=True)
-    where = f"Relay of mx1, {postfix.config_directory}: "
-    assert f"{where}accepted by Mail Manager now. {ACCEPTS}" in shown
+    where = f"On: mx1 ({postfix.config_directory})"
+    assert f"Accepted by Mail Manager. {ACCEPTS} {where}" in shown
     assert f"User name {USERNAME} (Mail Manager): 1 host (mx1)" in shown
-    assert "Findings: 0 critical, 0 warnings" in shown
+    assert "0 critical, 0 warnings" in shown
 
 
 def test_a_login_that_is_refused(postfix: ScratchPostfix, relay: RelayRunner) -> None:

@@ -191,6 +191,11 @@ def test_a_table_that_proxymap_may_not_read(relay: Relay) -> None:
     assert [each["id"] for each in relay.look()["findings"]] == ["table_closed"]
     relay.postfix.send("hello")
     assert relay.postfix.wait_for_delivery("deferred", 30).status == "deferred"
+    (instance,) = relay.look()["instances"]
+    deferred = instance["deferred"]
+    assert (deferred["messages"], deferred["complete"]) == (1, True)
+    assert 0 <= deferred["oldest_age"] < 600
+    assert deferred["oldest_reason"].startswith("local data error while talking to email-smtp.")
     shutil.chown(relay.path("sasl_passwd.db"), group="postfix")
     relay.path("sasl_passwd.db").chmod(0o640)
     assert relay.look()["findings"] == []

@@ -141,10 +141,11 @@ def test_the_audit_says_whether_ses_accepts_a_relay_now(
     postfix: ScratchPostfix, regional_ses: SesStandIn, relay: RelayRunner
 ) -> None:
     assert not relay.run(key=FIRST, region=WEST)["failed"]
-    where = f"Relay of mx1, {postfix.config_directory}: "
-    assert f"{where}accepted by SES now" in relay.audit(audit_probe=True)
+    where = f"On: mx1 ({postfix.config_directory})"
+    assert f"Accepted by SES {where}" in relay.audit(audit_probe=True)
     regional_ses.accounts.remove(FIRST.access_key)
     shown = relay.audit(audit_probe=True)
-    assert f"{where}not accepted: " in shown
+    assert "Not accepted: " in shown
+    assert "CRITICAL: relay_not_accepted, on 1 host" in shown
     assert "535 Authentication Credentials Invalid" in shown
     assert where not in relay.audit()

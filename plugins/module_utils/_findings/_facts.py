@@ -27,6 +27,7 @@ __all__ = [
     "InstanceFacts",
     "MapFacts",
     "OpenFile",
+    "Queue",
     "Use",
 ]
 
@@ -128,6 +129,29 @@ class DeferredMail:
 
 
 @dataclass(frozen=True)
+class Queue:
+    """The deferred mail of an instance.
+
+    `is_complete` says that all of the queue was read. `oldest_age`, in seconds, and `oldest_reason` are
+    those of the message that waits longest; they are None where nothing is known of it.
+    """
+
+    messages: int
+    is_complete: bool
+    oldest_age: int | None = None
+    oldest_reason: str | None = None
+
+    def show(self) -> dict[str, t.Any]:
+        """Return the queue as a result has it."""
+        return {
+            "messages": self.messages,
+            "complete": self.is_complete,
+            "oldest_age": self.oldest_age,
+            "oldest_reason": self.oldest_reason,
+        }
+
+
+@dataclass(frozen=True)
 class InstanceFacts:
     """One instance. `are_uses_known` says that there are no other destinations than in `uses`.
 
@@ -155,6 +179,7 @@ class InstanceFacts:
     sasl_directories: tuple[str, ...] = ()
     can_sasl_log_in: bool = True
     deferred: DeferredMail | None = None
+    queue: Queue | None = None
 
     @property
     def main_cf(self) -> str:

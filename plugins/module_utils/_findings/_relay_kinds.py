@@ -18,6 +18,8 @@ __all__ = [
     "INSTANCE_UNREADABLE",
     "MAIL_MANAGER_PORT",
     "NO_CA_FILE",
+    "RELAY_NOT_ACCEPTED",
+    "RELAY_NOT_PROVED",
     "SASL_MECHANISM_MISSING",
     "SASL_NOPLAINTEXT",
     "TLS_NOT_VERIFIED",
@@ -142,6 +144,23 @@ DEFERRED_535 = Kind(
     "{messages} in the queue, the oldest for {age}, because {servers} rejected the login (535)",
     "Find the cause with mailops.ses.ses_smtp_ping, and correct the login. Then run: postqueue -c"
     " {directory} -f",
+)
+RELAY_NOT_ACCEPTED = Kind(
+    "relay_not_accepted",
+    "critical",
+    "Postfix probed its relay, and SES does not accept its mail now. Found only with the option probe.",
+    "The relay does not accept mail of this Postfix now: {reason}",
+    "Correct what the reason says. For a rejected login, find the cause with"
+    " mailops.ses.ses_smtp_ping. For a connection that fails, let the firewall allow it. Then probe"
+    " again",
+)
+RELAY_NOT_PROVED = Kind(
+    "relay_not_proved",
+    "warning",
+    "Postfix could not probe its relay, or the probe does not tell whether SES accepts its mail."
+    " Found only with the option probe.",
+    "Whether the relay accepts mail of this Postfix is not known: {reason}",
+    "Correct what the reason says, and probe again",
 )
 INSTANCE_UNREADABLE = Kind(
     "instance_unreadable",

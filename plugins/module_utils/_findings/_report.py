@@ -32,7 +32,7 @@ from ._probe import (
     probe_relay,
 )
 from ._relay_findings import judge_instance
-from ._relay_kinds import INSTANCE_UNREADABLE
+from ._relay_kinds import INSTANCE_UNREADABLE, RELAY_NOT_ACCEPTED, RELAY_NOT_PROVED
 from ._survey import (
     list_directories,
     survey,
@@ -83,13 +83,22 @@ def report(postfix: Postfix, candidates: Candidates, probe_seconds: float | None
     """
     facts = survey(postfix, candidates)
     lookups = look_up(facts)
-    found = tuple((finding, facts.directory) for finding in judge_instance(facts, lookups))
     probed = (
         None
         if probe_seconds is None
         else probe_relay(postfix, facts.directory, probe_seconds, running=facts.is_running)
     )
-    return Report((_instance(facts, lookups, probed),), found)
+    found = [*judge_instance(facts, lookups), *_of_probe(facts, probed)]
+    return Report(
+        (_instance(facts, lookups, probed),), tuple((each, facts.directory) for each in found)
+    )
+
+
+def _of_probe(facts: InstanceFacts, probed: RelayProbe | None) -> t.Iterator[Finding]:
+    """What is wrong by the outcome of a probe."""
+    if probed and not probed.accepted:
+        kind = RELAY_NOT_PROVED if probed.accepted is None else RELAY_NOT_ACCEPTED
+        yield find(kind, facts.main_cf, reason=probed.reason)
 
 
 def report_on_all(
@@ -133,6 +142,7 @@ def _instance(
         "ca_file": redact(facts.client.get("smtp_tls_CAfile")),
         "rotation_pending": any(map(_is_kept, facts.maps)),
         "probe": probed.show() if probed else None,
+        "deferred": facts.queue.show() if facts.queue else None,
         "maps": [_map(each) for each in facts.maps],
         "entries": [
             _entry(entry, settings, lookups.servers.get(number, ()))

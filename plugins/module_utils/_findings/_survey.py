@@ -9,10 +9,7 @@
 from __future__ import annotations
 
 import glob
-import json
 import os
-import re
-import time
 import typing as t
 
 from .._postfix._asking import ask_tables
@@ -37,10 +34,7 @@ from .._postfix._tls import (
 )
 from .._postfix._tls_policy import POLICIES
 from .._ses._redaction import redact
-from ._facts import (
-    DeferredMail,
-    InstanceFacts,
-)
+from ._facts import InstanceFacts
 from ._lookup import (
     find_sender_keys,
     find_uses,
@@ -50,12 +44,13 @@ from ._map_facts import (
     open_files,
     read_map_facts,
 )
+from ._queue import read_queue
 
 if t.TYPE_CHECKING:
     from .._postfix._lookup_table import State
     from .._ses._candidate_digests import Candidates
 
-__all__ = ["find_deferred_mail", "list_directories", "survey"]
+__all__ = ["list_directories", "survey"]
 
 _MAPS = "smtp_sasl_password_maps"
 _LMTP_MAPS = "lmtp_sasl_password_maps"
@@ -82,10 +77,6 @@ _SASL_DIRECTORIES = (
     "/usr/local/lib/sasl2",
 )
 _SASL_PLUGINS = ("libplain.so*", "liblogin.so*")
-
-# Of a queue's listing: some 20,000 messages.
-_QUEUE_BYTES = 8 * 1024 * 1024
-_REFUSED_LOGIN = re.compile(r"\bserver ([^\s\[]+)\[[^]]*\] said: 535[ -]")
 
 
 def list_directories(postfix: Postfix) -> list[str]:
@@ -136,6 +127,7 @@ class _Survey:
         uses = find_uses(flows)
         client = flows.default.route.client or self._client_without_service(flows)
         directories, can_log_in = _sasl()
+        refused, queue = read_queue(self._postfix)
         return InstanceFacts(
             name=self._get("multi_instance_name") or "-",
             directory=self._directory,
@@ -157,7 +149,8 @@ class _Survey:
             ca_problem=_ca_problem(client),
             sasl_directories=directories,
             can_sasl_log_in=can_log_in,
-            deferred=self._deferred(),
+            deferred=refused,
+            queue=queue,
         )
 
     @property
@@ -201,36 +194,6 @@ class _Survey:
             main_cf = open_file(os.path.join(self._directory, "main.cf"), "main.cf", owner)
             if main_cf:
                 yield main_cf
-
-    def _deferred(self) -> DeferredMail | None:
-        """The mail that waits because of SES's 535. Reads the queue's beginning only."""
-        listing = self._postfix.run_bounded(_QUEUE_BYTES, "postqueue", "-j")
-        return find_deferred_mail(listing, time.time())
-
-
-def find_deferred_mail(listing: bytes, now: float) -> DeferredMail | None:
-    """What `postqueue -j` says of mail that waits because of a 535, None if it says nothing."""
-    more = len(listing) >= _QUEUE_BYTES
-    arrivals = []
-    servers: dict[str, None] = {}
-    for line in listing.split(b"\n"):
-        if b"535" not in line:
-            continue
-        try:
-            message = json.loads(line)
-            reasons = [str(each.get("delay_reason", "")) for each in message["recipients"]]
-            arrived = float(message["arrival_time"])
-        except (AttributeError, KeyError, TypeError, ValueError):
-            continue
-        refusing = [
-            redact(match.group(1)) for match in map(_REFUSED_LOGIN.search, reasons) if match
-        ]
-        if refusing:
-            servers.update(dict.fromkeys(refusing))
-            arrivals.append(arrived)
-    if not arrivals:
-        return None
-    return DeferredMail(len(arrivals), max(0.0, now - min(arrivals)), tuple(servers), more)
 
 
 def _find_asked_maps(

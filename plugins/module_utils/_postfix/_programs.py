@@ -52,8 +52,14 @@ _NO_BERKELEY_DB = (
 # all of standard input before it reads. A pipe takes 64 KiB.
 _ANSWER_BYTES = 32 * 1024
 
-# $0 is the number of bytes. `head` ends the pipe, and with it the program.
-_BOUNDED = '"$@" | head -c "$0"'
+# $0 is the number of bytes, $1 that of seconds. `head` ends the pipe, and with it the program. The
+# last line says that the output is complete. Every usual system has timeout(1).
+_BOUNDED = """
+if command -v timeout >/dev/null 2>&1; then set -- timeout "$@"; else shift; fi
+{ "$@"; echo "exit status $?"; } | head -c "$0"
+"""
+_COMPLETE = b"exit status 0\n"
+_STATUS = re.compile(rb"exit status \d+\n\Z")
 
 # Where an instance is whose directory the task does not give: of most systems, and of FreeBSD.
 _USUAL_DIRECTORIES = ("/etc/postfix", "/usr/local/etc/postfix")
@@ -262,14 +268,16 @@ class Postfix:
         """
         return self._run(self._command(program, *args), **kwargs)
 
-    def run_bounded(self, most: int, program: str, *args: str) -> bytes:
-        """Run one of the programs; returns at most so many bytes of its output.
+    def run_bounded(self, most: int, seconds: int, program: str, *args: str) -> tuple[bytes, bool]:
+        """Run one of the programs for a limited time; returns the beginning of its output.
 
-        A program that has more to say is ended by that.
+        The program is ended after so many seconds, or when it has written so many bytes. The second
+        value says that the program ended by itself, without an error, and that this is all it wrote.
         """
         command = self._command(program, *args)
-        code, out, _err = self._run(["/bin/sh", "-c", _BOUNDED, str(most), *command])
-        return out if code == 0 else b""
+        bounds = [str(most), str(seconds)]
+        code, out, _err = self._run(["/bin/sh", "-c", _BOUNDED, *bounds, *command])
+        return _STATUS.sub(b"", out), code == 0 and out.endswith(_COMPLETE)
 
     def _command(self, program: str, *args: str) -> list[str]:
         path = self._programs.get_bin_path(program)

@@ -135,9 +135,9 @@ class FakePostfix:
         """Run a program."""
         program = args[0].rpartition("/")[2]
         rest = args[1:]
-        if program == "sh":  # for so many bytes of a program's output
-            code, out, err = self.run_command(args[4:], **kwargs)
-            return code, out[: int(args[3])], err
+        if program == "sh":  # for so many bytes of a program's output, and its exit status
+            code, out, err = self.run_command(args[5:], **kwargs)
+            return 0, (out + b"exit status %d\n" % code)[: int(args[3])], err
         config = self.directory
         while rest[:1] == ["-c"]:
             config, rest = Path(rest[1]), rest[2:]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ..isolation.hosts_file import with_hosts
 from ..running.ansible_cli import AnsibleCli
+from ..running.relay_results import report_lines
 
 if t.TYPE_CHECKING:
     from ..ses.accounts import Account
@@ -107,11 +108,12 @@ class RelayRunner:
         self._play({**prefixed, "ansible_shell_executable": str(noisy)}, [gather, include])
 
     def audit(self, **variables: t.Any) -> str:
-        """Run the playbook mailops.ses.audit on the instance; returns what it shows."""
+        """Run the playbook mailops.ses.audit on the instance; returns the report in one line."""
         host = {**OF_HOST, "postfix_relay_config_directory": str(self._postfix.config_directory)}
         inventory = self._cli.write("inventory.json", json.dumps({"all": {"hosts": {"mx1": host}}}))
         extra = ["-e", json.dumps(variables)]
-        return self._cli.checked("ansible-playbook", "-i", inventory, *extra, "mailops.ses.audit")
+        screen = self._cli.checked("ansible-playbook", "-i", inventory, *extra, "mailops.ses.audit")
+        return " ".join(" ".join(report_lines(screen)).split())
 
     def _play(self, variables: dict[str, t.Any], tasks: list[dict[str, t.Any]]) -> None:
         all_variables = {**OF_HOST, **variables}

@@ -2,11 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Results of postfix_relay_info, made up."""
+"""Results of postfix_relay_info, made up, and what the audit shows of results."""
 
 from __future__ import annotations
 
 import copy
+import json
+import re
 import typing as t
 
 from ..example_key import ACCESS_KEY
@@ -30,6 +32,7 @@ _INSTANCE = {
     "ca_file": "/etc/ssl/certs/ca-certificates.crt",
     "rotation_pending": False,
     "probe": None,
+    "deferred": {"messages": 0, "complete": True, "oldest_age": None, "oldest_reason": None},
     "maps": [
         {
             "table": "hash:/etc/postfix/sasl_passwd",
@@ -69,3 +72,10 @@ def relay_result(*findings: tuple[str, str], username: str = ACCESS_KEY) -> dict
         "instances": [instance],
         "findings": [{"severity": severity, "id": name, **_FINDING} for severity, name in findings],
     }
+
+
+def report_lines(screen: str) -> list[str]:
+    """The lines of the audit's report, of what ansible-playbook printed."""
+    (block,) = re.findall(r'^    "msg": \[\n(.*?)^    \]', screen, re.MULTILINE | re.DOTALL)
+    lines: list[str] = json.loads(f"[{block}]")
+    return lines

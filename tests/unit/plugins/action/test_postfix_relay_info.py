@@ -11,6 +11,7 @@ import types
 import typing as t
 
 import pytest
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible_collections.mailops.ses.plugins.action import postfix_relay_info as plugin
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY, SECRET_KEY
 
@@ -31,6 +32,8 @@ class Task:
 
     def __init__(self) -> None:
         self.handed_on: dict[str, t.Any] = {}
+        #: What the module returns, or what running it raises.
+        self.outcome: dict[str, t.Any] | Exception = {"changed": False}
 
     def run(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         task = types.SimpleNamespace(
@@ -43,7 +46,9 @@ class Task:
 
         def execute(**kwargs: t.Any) -> dict[str, t.Any]:
             self.handed_on = kwargs
-            return {"changed": False}
+            if isinstance(self.outcome, Exception):
+                raise self.outcome
+            return self.outcome
 
         action._execute_module = execute  # type: ignore[method-assign]
         result: dict[str, t.Any] = action.run(task_vars={})
@@ -112,3 +117,57 @@ def test_refused_by_ansible(arguments: dict[str, t.Any], says: str) -> None:
     assert result["failed"] is True
     assert says in result["msg"]
     assert SECRET_KEY not in str(result)
+
+
+#: what becomes of the module -> the state and the reason that are reported
+NO_ANSWERS: list[tuple[dict[str, t.Any] | Exception, str, str]] = [
+    (
+        AnsibleConnectionFailure("Failed to connect: refused"),
+        "unreachable",
+        "Failed to connect: refused",
+    ),
+    (AnsibleError("Incorrect sudo password"), "failed", "Incorrect sudo password"),
+    ({"failed": True, "msg": "There is no Postfix"}, "failed", "There is no Postfix"),
+    (
+        {
+            "failed": True,
+            "msg": "MODULE FAILURE\nSee stdout/stderr for the exact error",
+            "module_stderr": "/bin/sh: 1: sudo: not found\n",
+        },
+        "failed",
+        "sudo: not found",
+    ),
+    (AnsibleError(f"it printed {SECRET_KEY}"), "failed", "it printed REDACTED"),
+]
+
+
+@pytest.mark.parametrize(("outcome", "state", "reason"), NO_ANSWERS)
+def test_no_answer_is_a_result(
+    outcome: dict[str, t.Any] | Exception, state: str, reason: str
+) -> None:
+    task = Task()
+    task.outcome = outcome
+    result = task.run({"candidates": [KEY], "report_failure": True})
+    assert result == {"changed": False, "no_answer": {"state": state, "reason": reason}}
+    assert "report_failure" not in task.handed_on["module_args"]
+
+
+def test_an_answer_is_reported_as_it_is() -> None:
+    assert Task().run({"report_failure": True}) == {"changed": False}
+
+
+def test_without_the_option_the_task_fails() -> None:
+    task = Task()
+    task.outcome = {"failed": True, "msg": "There is no Postfix"}
+    assert task.run({})["failed"] is True
+    task.outcome = AnsibleConnectionFailure("refused")
+    with pytest.raises(AnsibleConnectionFailure, match="refused"):
+        task.run({"report_failure": False})
+
+
+def test_a_mistake_in_the_task_fails_it_all_the_same() -> None:
+    result = Task().run({"candidate": [KEY], "report_failure": True})
+    assert result["failed"] is True
+    assert "Unsupported parameters" in result["msg"]
+    result = Task().run({"candidates": [{**KEY, "secret_key": " "}], "report_failure": True})
+    assert result["failed"] is True

@@ -60,6 +60,59 @@ def test_refused(hosts: t.Any, register: t.Any, says: str) -> None:
     assert says in str(caught.value)
 
 
+ACCEPT = """
+- finding: unused_entry
+  hosts: web:!mx2
+  reason: known
+  until: 2999-12-31
+"""
+GROUPS = {"all": ["mx1", "mx2", "db"], "web": ["mx1", "mx2"]}
+FOUND = {name: {"found": relay_result(("notice", "unused_entry"))} for name in GROUPS["all"]}
+
+
+def test_patterns_of_hosts_are_those_of_the_inventory() -> None:
+    report = plugin.postfix_relay_audit(FOUND, "found", ACCEPT, GROUPS)
+    assert [row["host"] for row in report["accepted"]] == ["mx1"]
+    assert [row["host"] for row in report["findings"]] == ["db", "mx2"]
+
+
+def test_fail_on() -> None:
+    failed = {"mx1": {"found": {"failed": True, "msg": "no"}}}
+    for fail_on, passed in (("none", True), ("critical", False), ("warning", False)):
+        report = plugin.postfix_relay_audit(failed, "found", fail_on=fail_on)
+        assert report["verdict"]["passed"] is passed
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"fail_on": "error"}, "fail_on (audit_fail_on) must be critical, warning or none (given"),
+        ({"fail_on": ["none"]}, "fail_on (audit_fail_on) must be"),
+        (
+            {"accept": [ACCEPT], "groups": GROUPS},
+            "accept must be the text of a YAML file, not list",
+        ),
+        ({"accept": ACCEPT}, "accept needs groups, the inventory's groups, not nothing (null)"),
+        (
+            {"accept": ACCEPT.replace("web:!mx2", "~[web"), "groups": GROUPS},
+            "accept (audit_accept): entry 1 has the malformed pattern '~[web' in hosts",
+        ),
+        (
+            {"accept": ACCEPT.replace("web:!mx2", "~(web"), "groups": GROUPS},
+            "accept (audit_accept): entry 1 has the malformed pattern '~(web' in hosts",
+        ),
+        (
+            {"accept": ACCEPT.replace("web:!mx2", "mail"), "groups": GROUPS},
+            "accept (audit_accept): entry 1 has the pattern 'mail' in hosts, which matches no host",
+        ),
+    ],
+)
+def test_refused_options(options: dict[str, t.Any], says: str) -> None:
+    with pytest.raises(AnsibleFilterError) as caught:
+        plugin.postfix_relay_audit(FOUND, "found", **options)
+    assert says in str(caught.value)
+
+
 def test_undefined_is_handed_on() -> None:
     undefined = StrictUndefined()
     assert plugin.postfix_relay_audit(undefined, "found") is undefined

@@ -78,7 +78,12 @@ def test_a_right_relay(module: Module) -> None:
     assert result["unreadable_instances"] == []
     assert result["root"] is (os.geteuid() == 0)
     assert result["invocation"] == {
-        "module_args": {"config_directory": None, "probe": False, "probe_timeout": 30.0}
+        "module_args": {
+            "config_directory": None,
+            "probe": False,
+            "probe_timeout": 30.0,
+            "report_failure": False,
+        }
     }
     assert result["instances"] == [
         {
@@ -92,6 +97,12 @@ def test_a_right_relay(module: Module) -> None:
             "ca_file": f"{module.relay.folder}/ca.pem",
             "rotation_pending": False,
             "probe": None,
+            "deferred": {
+                "messages": 0,
+                "complete": True,
+                "oldest_age": None,
+                "oldest_reason": None,
+            },
             "maps": [
                 {
                     "table": f"hash:{path}",

@@ -2,20 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report on many hosts: order, counts, hosts without an answer, and the terminal's lines."""
+"""The report on many hosts: order, counts, what is accepted, the verdict, hosts without an answer."""
 
 from __future__ import annotations
 
 import copy
+import datetime
 import json
 import typing as t
 
 import pytest
-from ansible_collections.mailops.ses.plugins.plugin_utils._audit import SEVERITIES, audit
+from ansible_collections.mailops.ses.plugins.plugin_utils import _audit
+from ansible_collections.mailops.ses.plugins.plugin_utils._audit import SEVERITIES, Request
+from ansible_collections.mailops.ses.plugins.plugin_utils._audit_accept import Acceptance
 from ansible_collections.mailops.ses.plugins.plugin_utils._host_answer import FINDING
-from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY, MAIL_MANAGER
+from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY
 from ansible_collections.mailops.ses.tests.support.running.relay_results import relay_result
 
+NOW = datetime.datetime(2030, 6, 15, 23, 30, tzinfo=datetime.timezone.utc)
 OTHER_KEY = "AKIAEXAMPLE000000002"
 FLEET = {
     "mx2": relay_result(("warning", "table_stale"), ("critical", "version_2_password")),
@@ -25,6 +29,14 @@ FLEET = {
     "good": relay_result(),
     "mx1": relay_result(("notice", "unused_entry"), ("critical", "other_region")),
 }
+
+
+def audit(results: t.Mapping[str, t.Any], **request: t.Any) -> dict[str, t.Any]:
+    return _audit.audit(results, Request(NOW, **request))
+
+
+def accepted(finding: str, *hosts: str, until: str = "2030-06-15") -> Acceptance:
+    return Acceptance(finding, frozenset(hosts), "known", datetime.date.fromisoformat(until))
 
 
 def test_findings_are_sorted_by_severity_and_then_by_host() -> None:
@@ -70,7 +82,107 @@ def test_the_summary_counts_hosts_and_findings() -> None:
         "critical": 3,
         "warning": 1,
         "notice": 1,
+        "accepted": 0,
+        "relays_accepted": 0,
+        "relays_not_accepted": 0,
+        "relays_unknown": 0,
     }
+
+
+def test_the_form_of_a_report() -> None:
+    origin = {"command": "ansible-playbook x", "inventories": ["hosts.yml"]}
+    report = audit(FLEET, origin=origin)
+    assert {name: report[name] for name in ("version", "created", *origin)} == {
+        "version": 1,
+        "created": "2030-06-15T23:30:00Z",
+        **origin,
+    }
+    assert audit(FLEET)["command"] is None
+
+
+#: accepted, fail_on -> what counts against the audit
+VERDICTS: list[tuple[list[Acceptance], str, list[str]]] = [
+    ([], "none", []),
+    ([], "critical", ["3 critical findings", "2 hosts without an answer"]),
+    ([], "warning", ["3 critical findings", "2 hosts without an answer", "1 warning"]),
+    (
+        [accepted("other_region", "mx1"), accepted("failed", "bare")],
+        "critical",
+        ["2 critical findings", "1 host without an answer"],
+    ),
+    # The last day counts, and no day after it.
+    (
+        [accepted("other_region", "mx1", until="2030-06-14"), accepted("unreachable", "gone")],
+        "critical",
+        ["3 critical findings", "1 host without an answer"],
+    ),
+    # Of two, the one that lasts longer.
+    (
+        [
+            accepted("other_region", "mx1", until="2030-06-14"),
+            accepted("other_region", "mx1", "mx2"),
+            accepted("other_region", "mx1", until="2030-01-01"),
+        ],
+        "critical",
+        ["2 critical findings", "2 hosts without an answer"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("acceptances", "fail_on", "reasons"), VERDICTS)
+def test_the_verdict(acceptances: list[Acceptance], fail_on: str, reasons: list[str]) -> None:
+    report = audit(FLEET, accepted=acceptances, fail_on=fail_on)
+    assert report["verdict"] == {"fail_on": fail_on, "passed": not reasons, "reasons": reasons}
+
+
+def test_accepted_findings_are_apart() -> None:
+    fleet = {name: FLEET[name] for name in ("mx1", "mx2", "gone")}
+    given = [accepted("other_region", "mx1"), accepted("unused_entry", "mx1")]
+    report = audit(fleet, accepted=[*given, accepted("table_stale", "mx2", until="2030-01-01")])
+    acceptance = {"reason": "known", "until": "2030-06-15", "is_over": False}
+    assert [(row["id"], row["acceptance"]) for row in report["accepted"]] == [
+        ("other_region", acceptance),
+        ("unused_entry", acceptance),
+    ]
+    over = {"reason": "known", "until": "2030-01-01", "is_over": True}
+    assert [(row["id"], row["acceptance"]) for row in report["findings"]] == [
+        ("version_2_password", None),
+        ("unreachable", None),
+        ("table_stale", over),
+    ]
+    assert [host["host"] for host in report["hosts"]] == ["mx2", "gone", "mx1"]
+    assert [host["severity"] for host in report["hosts"]] == ["critical", "unknown", None]
+    summary = report["summary"]
+    assert [summary[name] for name in ("critical", "notice", "accepted", "without_findings")] == [
+        1,
+        0,
+        2,
+        1,
+    ]
+
+
+def test_what_monitoring_needs_of_relays_and_queues() -> None:
+    probes = {"mx1": True, "mx2": False, "mx3": None, "mx4": True}
+    fleet = {name: relay_result() for name in (*probes, "mx5")}
+    for name, outcome in probes.items():
+        fleet[name]["instances"][0]["probe"] = {"accepted": outcome, "reason": "said"}
+    fleet["mx2"]["instances"][0]["deferred"] = deferred(60, "no")
+    fleet["mx3"]["instances"][0]["deferred"] = deferred(3600, "Connection timed out")
+    fleet["mx4"]["instances"][0]["deferred"] = None
+    report = audit(fleet)
+    names = ("relays_accepted", "relays_not_accepted", "relays_unknown")
+    assert [report["summary"][name] for name in names] == [2, 1, 1]
+    assert report["oldest_deferred"] == {
+        "host": "mx3",
+        "config_directory": "/etc/postfix",
+        "age": 3600,
+        "reason": "Connection timed out",
+    }
+    assert audit({"mx5": fleet["mx5"]})["oldest_deferred"] is None
+
+
+def deferred(age: int, reason: str) -> dict[str, t.Any]:
+    return {"messages": 1, "complete": True, "oldest_age": age, "oldest_reason": reason}
 
 
 def test_who_has_which_user_name() -> None:
@@ -119,6 +231,16 @@ def test_of_user_names_on_as_many_hosts_the_first_comes_first() -> None:
             "Make sure Ansible can connect to the host, and audit it again",
         ),
         (
+            {"no_answer": {"state": "unreachable", "reason": "timed\nout"}},
+            "timed out",
+            "Make sure Ansible can connect to the host, and audit it again",
+        ),
+        (
+            {"no_answer": {"state": "failed", "reason": "sudo: not found"}},
+            "sudo: not found",
+            "Correct what the message says, and audit the host again",
+        ),
+        (
             {"failed": True, "msg": "no Postfix"},
             "no Postfix",
             "Correct what the message says, and audit the host again",
@@ -143,106 +265,8 @@ def test_a_host_without_an_answer_says_what_to_do(result: t.Any, message: str, r
     assert (finding["message"], finding["remedy"]) == (message, remedy)
     # It is about no file and no instance.
     assert [finding[name] for name in ("file", "config_directory", "key")] == [None] * 3
-    # It has what a finding of the module has, and the host.
-    assert set(finding) == {"host", *FINDING}
-
-
-def test_the_lines() -> None:
-    assert audit({name: FLEET[name] for name in ("mx2", "gone", "good")})["lines"] == [
-        "SEVERITY  HOST  FINDING             KEY OR FILE                               MESSAGE",
-        "critical  mx2   version_2_password  [email-smtp.eu-west-1.amazonaws.com]:587  The message.",
-        (
-            "unknown   gone  unreachable         -                                         "
-            "Failed to connect: refused"
-        ),
-        "warning   mx2   table_stale         [email-smtp.eu-west-1.amazonaws.com]:587  The message.",
-        "",
-        f"User name {ACCESS_KEY} (access key): 2 hosts (good, mx2)",
-        "",
-        (
-            "3 hosts: 2 audited, of which 1 without findings, 1 unreachable, 0 failed. "
-            "Findings: 1 critical, 1 warning, 0 notices."
-        ),
-    ]
-
-
-def test_what_probes_found() -> None:
-    answers = {
-        "mx1": (True, "250 OK"),
-        "mx2": (False, "535 no\n"),
-        "mx3": (None, "it is not running"),
-    }
-    results = {name: relay_result() for name in (*answers, "mx4")}
-    for name, (accepted, reason) in answers.items():
-        results[name]["instances"][0]["probe"] = {"accepted": accepted, "reason": reason}
-    assert [line for line in audit(results)["lines"] if line.startswith("Relay of")] == [
-        "Relay of mx1, /etc/postfix: accepted by SES now",
-        "Relay of mx2, /etc/postfix: not accepted: 535 no",
-        "Relay of mx3, /etc/postfix: not known: it is not running",
-    ]
-
-
-def test_what_a_probe_of_mail_manager_shows() -> None:
-    result = relay_result()
-    result["instances"][0]["relayhost"] = [f"[{MAIL_MANAGER['endpoint']}]:587"]
-    result["instances"][0]["probe"] = {"accepted": True, "reason": "250 OK"}
-    (line,) = (line for line in audit({"mx": result})["lines"] if line.startswith("Relay of"))
-    assert line == (
-        "Relay of mx, /etc/postfix: accepted by Mail Manager now. Mail Manager accepts a message"
-        " before its rules are applied. A rule may still drop it"
-    )
-
-
-def test_the_lines_where_all_is_well() -> None:
-    assert audit({"good": relay_result()})["lines"][1:] == [
-        "",
-        (
-            "1 host: 1 audited, of which 1 without findings, 0 unreachable, 0 failed. "
-            "Findings: 0 critical, 0 warnings, 0 notices."
-        ),
-    ]
-    assert audit({})["lines"] == [
-        (
-            "0 hosts: 0 audited, of which 0 without findings, 0 unreachable, 0 failed. "
-            "Findings: 0 critical, 0 warnings, 0 notices."
-        )
-    ]
-
-
-def test_a_finding_without_a_key_is_about_a_file_or_an_instance() -> None:
-    result = relay_result(("warning", "table_stale"))
-    result["findings"][0]["key"] = None
-    assert "  /etc/postfix/sasl_passwd  The message." in audit({"mx": result})["lines"][1]
-    result["findings"][0]["file"] = None
-    assert "  /etc/postfix  The message." in audit({"mx": result})["lines"][1]
-
-
-def test_of_many_hosts_some_are_named() -> None:
-    (line,) = (
-        line
-        for line in audit({f"mx{number}": relay_result() for number in range(8)})["lines"]
-        if line.startswith("User name")
-    )
-    assert (
-        line == f"User name {ACCESS_KEY} (access key): 8 hosts (mx0, mx1, mx2, mx3, mx4 and 3 more)"
-    )
-
-
-def test_a_long_cell_moves_no_other_row() -> None:
-    result = relay_result(("critical", "raw_secret"), ("critical", "raw_secret"))
-    result["findings"][0]["key"] = "k" * 300
-    lines = audit({"mx": result})["lines"]
-    assert lines[1].endswith(f"  {'k' * 300}  The message.")
-    assert len(lines[2]) < 120
-
-
-def test_a_terminal_takes_nothing_for_a_command() -> None:
-    result = relay_result(("critical", "raw_secret"), username="\x1b]0;title\x07")
-    result["findings"][0]["key"] = "\x1b[2J\r\nnext\u202e line\udcff"
-    lines = audit({"mx": result})["lines"]
-    assert all(line.isprintable() for line in lines)
-    assert "�[2J next� line�  The message." in lines[1]
-    assert "User name �]0;title� (access key): 1 host (mx)" in lines
+    # It has what a finding of the module has, the host, and whether it is accepted.
+    assert set(finding) == {"host", "acceptance", *FINDING}
 
 
 def without(result: dict[str, t.Any], *path: str | int) -> dict[str, t.Any]:

@@ -16,7 +16,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._findings import _catalogue
+from ansible_collections.mailops.ses.plugins.module_utils._findings import _catalogue, _report
 from ansible_collections.mailops.ses.plugins.module_utils._findings._catalogue import KINDS
 from ansible_collections.mailops.ses.plugins.module_utils._findings._finding import (
     SEVERITIES,
@@ -28,6 +28,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._findings._left_overs 
     Places,
     find_left_overs,
 )
+from ansible_collections.mailops.ses.plugins.module_utils._findings._probe import RelayProbe
 from ansible_collections.mailops.ses.plugins.module_utils._findings._report import report_on_all
 from ansible_collections.mailops.ses.plugins.module_utils._postfix import _lookup_table
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
@@ -62,12 +63,13 @@ class Trial:
         self.monkeypatch = monkeypatch
         self.home = tmp_path / "home"
         (self.home / "deploy").mkdir(parents=True)
+        self.probe_seconds: float | None = None
         self.places = Places(str(tmp_path / "passwd"), str(self.home), (), str(tmp_path), "")
 
     def findings(self) -> list[Finding]:
         """What is wrong on this host, with the passwords of the example key as candidates."""
         postfix = Postfix(self.relay.postfix, str(self.relay.folder))
-        found = report_on_all(postfix, CANDIDATE).findings
+        found = report_on_all(postfix, CANDIDATE, self.probe_seconds).findings
         return [*(each for each, _directory in found), *find_left_overs("", self.places)]
 
     def leave(self, path: str, text: str) -> None:
@@ -197,6 +199,15 @@ def defer(trial: Trial) -> None:
     )
 
 
+def probe(accepted: bool | None) -> Mistake:
+    def make(trial: Trial) -> None:
+        trial.probe_seconds = 1.0
+        outcome = RelayProbe(accepted, "Connection refused")
+        trial.monkeypatch.setattr(_report, "probe_relay", lambda *_args, **_options: outcome)
+
+    return make
+
+
 def interrupt(trial: Trial) -> None:
     trial.leave(f".ansible/tmp/{TASK}/AnsiballZ_postfix_relay.py", "")
 
@@ -255,6 +266,8 @@ MISTAKES: dict[str, Mistake] = {
     "SASL_MECHANISM_MISSING": remove("sasl2/libplain.so.2"),
     "DEFERRED_535": defer,
     "INSTANCE_UNREADABLE": break_instance,
+    "RELAY_NOT_ACCEPTED": probe(False),
+    "RELAY_NOT_PROVED": probe(None),
     "ROUTE_BY_RELAYHOST": settings(relayhost="[smtp.example.net]:587"),
     "ROUTE_ELSEWHERE": settings(default_transport="error: no mail"),
     "ROUTE_ELSEWHERE_BY_ENTRY": entry("transport_maps", "* smtp:[127.0.0.9]:2525"),
