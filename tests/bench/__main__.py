@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import sys
 
-from . import bench_derivation, bench_fleet, bench_password_map, bench_relay
+from . import bench_audit, bench_derivation, bench_fleet, bench_password_map, bench_relay
 
 PARTS = {
     "derivation": bench_derivation.main,
     "map": bench_password_map.main,
     "relay": bench_relay.main,
     "fleet": bench_fleet.main,
+    "audit": bench_audit.main,
 }
 
 

@@ -54,7 +54,7 @@ class Run:
 def play(
     folder: Path,
     tasks: t.Sequence[Task] = (),
-    hosts: t.Mapping[str, t.Mapping[str, str]] | None = None,
+    hosts: t.Mapping[str, t.Mapping[str, t.Any]] | None = None,
     forks: int = 5,
     **also: t.Any,
 ) -> Run:
