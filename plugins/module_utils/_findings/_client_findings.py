@@ -18,7 +18,7 @@ from .._postfix._map_entry import decode
 from .._postfix._search import UnansweredError, UnusableTableError, matches_list
 from .._postfix._table_name import parse_table_name
 from .._postfix._tls import CHECKED_LEVELS, GOOD_ENOUGH, OPTIONAL_LEVELS, allows_tls_1_2
-from .._postfix._tls_policy import LEVEL, PER_SITE, POLICIES, find_tls
+from .._postfix._tls_policy import LEVEL, PER_SITE, POLICIES, TLS_REQUIRED, find_tls
 from .._ses._mail_manager import is_mail_manager_host
 from .._ses._redaction import redact
 from .._smtp._server import PORTS_OF_TLS
@@ -49,6 +49,7 @@ from ._route_kinds import (
     OTHER_PASSWORD_MAPS,
     PROTOCOLS,
     SASL_TYPE,
+    TLS_NOT_VERIFIED_BY_HEADER,
     TLS_NOT_VERIFIED_BY_SERVICE,
     TLS_NOT_VERIFIED_PER_SITE,
     TLS_OPTIONAL_BY_SERVICE,
@@ -136,6 +137,8 @@ class _Client:
 
     def _level_findings(self) -> t.Iterator[Finding]:
         level = self._tls.level
+        if level in CHECKED_LEVELS and self._client.is_on(TLS_REQUIRED):
+            yield self._finds(TLS_NOT_VERIFIED_BY_HEADER, TLS_REQUIRED)
         if level is None or level in GOOD_ENOUGH[self._level]:
             return
         if self._tls.by == PER_SITE:

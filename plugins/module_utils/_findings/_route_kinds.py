@@ -40,6 +40,7 @@ __all__ = [
     "SERVICE_DISABLED",
     "SERVICE_MISSING",
     "SERVICE_UNKNOWN",
+    "TLS_NOT_VERIFIED_BY_HEADER",
     "TLS_NOT_VERIFIED_BY_SERVICE",
     "TLS_NOT_VERIFIED_PER_SITE",
     "TLS_OPTIONAL_BY_SERVICE",
@@ -149,6 +150,18 @@ TLS_NOT_VERIFIED_BY_SERVICE = replace(
     TLS_OPTIONAL_BY_SERVICE,
     severity="warning",
     meaning="The same, because a service in master.cf has a level of its own, for example encrypt.",
+)
+TLS_NOT_VERIFIED_BY_HEADER = replace(
+    TLS_OPTIONAL_BY_SERVICE,
+    severity="warning",
+    meaning="The same for messages with the header TLS-Required: no, which turns off the level since"
+    " Postfix 3.10, unless tls_required_enable = no.",
+    message="{where} has tls_required_enable = {value}: for a message with the header TLS-Required: no,"
+    " Postfix does not verify the certificate of {key}. Whoever sends such a message and redirects the"
+    " connection gets the password",
+    remedy="Set tls_required_enable = no in main.cf and run: postfix -c {directory} reload; or run"
+    " mailops.ses.postfix_relay. If the service {service} has that setting in master.cf, remove it"
+    " there",
 )
 TLS_NOT_VERIFIED_PER_SITE = replace(
     TLS_OPTIONAL_BY_SERVICE,

@@ -95,6 +95,7 @@ CLIENT_SETTINGS = (
     "smtp_tls_wrappermode",
     "smtp_use_tls",
     "tls_append_default_CA",
+    "tls_required_enable",
 )
 
 _SMTP_PORT = 25

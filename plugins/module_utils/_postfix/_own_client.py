@@ -21,6 +21,7 @@ from ._lines import split_logical_lines
 from ._login_keys import SENDERS_OWN
 from ._main_cf import split_tokens
 from ._master_cf import parse_services, split_line
+from ._tls_policy import TLS_REQUIRED
 
 if t.TYPE_CHECKING:
     from ._master_cf import Service
@@ -72,6 +73,8 @@ FIXED = {
 }
 # Newer releases of Postfix warn of these, so the service has them only where main.cf has another value.
 _OBSOLETE = {"smtp_cname_overrides_servername": "no"}
+# Those that older releases do not know. With this one a message's header turns off the level.
+_NEW = {TLS_REQUIRED: "no"}
 _LEVEL = "smtp_tls_security_level"
 _MAPS = "smtp_sasl_password_maps"
 _PRIVATE = ("-", "y")
@@ -110,6 +113,7 @@ def list_client_settings(
         SENDERS_OWN: "yes" if has_senders else "no",
         **FIXED,
         **{name: value for name, value in _OBSOLETE.items() if values.get(name, value) != value},
+        **{name: value for name, value in _NEW.items() if name in values},
     }
 
 

@@ -22,11 +22,21 @@ if t.TYPE_CHECKING:
     from ._configuration import Configuration
     from ._destination import Client, Destination
 
-__all__ = ["LEVEL", "PER_SITE", "POLICIES", "Tls", "find_tls", "list_tls_questions"]
+__all__ = [
+    "LEVEL",
+    "PER_SITE",
+    "POLICIES",
+    "TLS_REQUIRED",
+    "Tls",
+    "find_tls",
+    "list_tls_questions",
+]
 
 LEVEL = "smtp_tls_security_level"
 POLICIES = "smtp_tls_policy_maps"
 PER_SITE = "smtp_tls_per_site"
+#: Whether the header TLS-Required: no turns off the level for a message (since Postfix 3.10).
+TLS_REQUIRED = "tls_required_enable"
 # From the least to the most that a table in smtp_tls_per_site can demand.
 _OF_SITES = {"none": "none", "may": "may", "must_nopeermatch": "encrypt", "must": "verify"}
 

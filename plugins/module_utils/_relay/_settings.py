@@ -18,6 +18,7 @@ from .._postfix._main_cf import split_tokens
 from .._postfix._map_entry import PasswordMapError
 from .._postfix._own_client import OwnClient, list_client_settings
 from .._postfix._table_name import parse_table_name
+from .._postfix._tls_policy import TLS_REQUIRED
 from .._smtp._server import SmtpLogin
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "lacks_setting",
     "list_client",
     "list_settings",
+    "list_unless_older",
     "plan_settings",
     "predict_values",
     "restore_setting",
@@ -56,6 +58,7 @@ NAMES = (
     "smtp_tls_security_level",
     "smtp_tls_CAfile",
     "smtp_tls_wrappermode",
+    TLS_REQUIRED,
     "relayhost",
     "default_transport",
     "relay_transport",
@@ -238,6 +241,15 @@ def list_client(
         has_senders=bool(senders),
     )
     return OwnClient(name, settings)
+
+
+def list_unless_older(effective: t.Mapping[str, str]) -> list[Setting]:
+    """The settings for which a Postfix may be too old.
+
+    Since 3.10 a message with the header TLS-Required: no goes out, and Postfix logs in for it, even
+    if the server's certificate can't be verified.
+    """
+    return [Setting(TLS_REQUIRED, "no")] if TLS_REQUIRED in effective else []
 
 
 def lacks_setting(requested: t.Iterable[Setting], effective: t.Mapping[str, str]) -> bool:

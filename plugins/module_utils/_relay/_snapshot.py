@@ -16,7 +16,13 @@ from .._files._safe_walk import MissingDirectoryError
 from .._files._secret_file import make_kept_name
 from .._postfix._programs import TABLE_TYPES
 from ._record import MAIN_CF, MAP, MASTER_CF
-from ._settings import find_dropped, lacks_setting, list_client, list_settings
+from ._settings import (
+    find_dropped,
+    lacks_setting,
+    list_client,
+    list_settings,
+    list_unless_older,
+)
 from ._transport import SHARED, list_transports
 
 if t.TYPE_CHECKING:
@@ -93,6 +99,7 @@ def read_for_setup(instance: Instance, request: RelayRequest) -> RelaySnapshot:
         ca_file=request.ca_file,
         is_shared=is_shared,
     )
+    settings += list_unless_older(instance.values) if is_shared else []
     main_cf, master_cf = instance.main_cf.read(), instance.master_cf.read()
     settings += list_transports(request.transport, instance.values, recorded, master_cf)
     explicit = None

@@ -296,8 +296,8 @@ class SetUpHost:
 
     # Mail
 
-    def deliver(self, flow: Flow) -> list[str]:
-        """Hand in a message, and return where it went: the servers, in order.
+    def deliver(self, flow: Flow, header: str = "") -> list[str]:
+        """Hand in a message, with one more header, and return where it went: the servers, in order.
 
         "ses" is SES, with our user and inside TLS whose certificate was verified; otherwise it is
         "ses, but ..." with what was wrong. "nowhere" is no server: deferred or bounced.
@@ -305,7 +305,8 @@ class SetUpHost:
         message_id = f"{next(self._numbers)}.{os.getpid()}@set-up.example"
         recipient = flow.to if not flow.to.startswith("@") else f"someone{flow.to}"
         header = (
-            f"From: {flow.sender}\nTo: {recipient}\nMessage-ID: <{message_id}>\nSubject: hello\n"
+            f"From: {flow.sender}\nTo: {recipient}\nMessage-ID: <{message_id}>\n{header}"
+            "Subject: hello\n"
         )
         text = f"{header}\nhello\n"
         self._offset = self.postfix.log_file.stat().st_size
@@ -322,12 +323,14 @@ class SetUpHost:
     def deliver_to_thief(self, flow: Flow) -> tuple[list[str], bool]:
         """The same with a man in the middle of the way to SES, whose certificate is a stranger's.
 
+        The message asks for delivery without TLS, which Postfix 3.10 and newer may do.
+
         Returns where the message went, and whether a client has tried to log in there.
         """
         self._thief.recorder.clear()
         write_hosts(self._hosts_file, self._hosts_of_thief)
         try:
-            way = self.deliver(flow)
+            way = self.deliver(flow, "TLS-Required: no\n")
         finally:
             write_hosts(self._hosts_file, self._hosts)
         return way, any(each.auth_seen for each in self._thief.sessions)

@@ -280,6 +280,7 @@ MISTAKES: dict[str, Mistake] = {
     "SERVICE_UNKNOWN": settings(default_transport="ses"),
     "TLS_NOT_VERIFIED_BY_SERVICE": own("smtp_tls_security_level=encrypt"),
     "TLS_OPTIONAL_BY_SERVICE": own("smtp_tls_security_level=may"),
+    "TLS_NOT_VERIFIED_BY_HEADER": settings(tls_required_enable="yes"),
     "TLS_NOT_VERIFIED_PER_SITE": entry("smtp_tls_per_site", f"{HOST} NONE"),
     "PROTOCOLS": settings(smtp_tls_mandatory_protocols="TLSv1"),
     "CIPHERS": settings(smtp_tls_mandatory_ciphers="null"),

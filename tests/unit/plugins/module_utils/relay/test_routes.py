@@ -10,6 +10,7 @@ import typing as t
 
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import RelayError
+from ansible_collections.mailops.ses.tests.support.in_process.fake_postfix import DEFAULTS
 from ansible_collections.mailops.ses.tests.support.in_process.fake_relay import (
     FakeRelay,
     login,
@@ -117,6 +118,20 @@ def test_tls_that_is_not_verified_is_known_by_server(relay: FakeRelay) -> None:
     assert relay.setup(WEST, CENTRAL, tls_level="encrypt", ca_file=None).decision.unverified == {
         central
     }
+
+
+def test_no_header_turns_off_tls(relay: FakeRelay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From Postfix 3.10 on, which has this setting."""
+    monkeypatch.setitem(DEFAULTS, "tls_required_enable", "yes")
+    before = relay.files()["main.cf"][0]
+    outcome = relay.present(WEST)
+    assert {each.name: each.after for each in outcome.plan.settings}["tls_required_enable"] == "no"
+    assert not relay.present(WEST).plan.changed
+    relay.absent()
+    assert relay.files()["main.cf"][0] == before
+    add(relay, "smtp unix - - n - - smtp -o tls_required_enable=yes\n", "master.cf")
+    with pytest.raises(RelayError, match="smtp/unix/tls_required_enable = yes beats"):
+        relay.present(WEST)
 
 
 def test_what_a_parameter_stands_for_afterwards_counts(relay: FakeRelay) -> None:

@@ -15,6 +15,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay._settings impor
     Setting,
     SettingChange,
     list_settings,
+    list_unless_older,
     plan_settings,
     predict_values,
     restore_setting,
@@ -230,3 +231,10 @@ def test_a_setting_is_given_back(case: str) -> None:
     change, warning = restore_setting(name, before, wrote, now)
     assert change == (SettingChange(name, now, back[0]) if back else None)
     assert (f"{name} was changed by somebody else" in str(warning)) is warned
+
+
+def test_what_an_older_postfix_does_not_know_is_not_set() -> None:
+    assert list_unless_older({"relayhost": ""}) == []
+    assert list_unless_older({"tls_required_enable": "yes"}) == [
+        Setting("tls_required_enable", "no")
+    ]
