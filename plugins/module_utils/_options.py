@@ -123,6 +123,7 @@ POSTFIX_RELAY: Options = {
     "transport": {"type": "str", "default": "smtp"},
     "accept_findings": {"type": "list", "elements": "str", "default": []},
     "verify": {"type": "bool", "default": True},
+    "start_for_proof": {"type": "bool", "default": False},
     "state": {"type": "str", "choices": _STATES, "default": "present"},
 }
 

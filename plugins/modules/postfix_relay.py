@@ -149,6 +149,15 @@ options:
         Postfix is not asked.
     type: bool
     default: true
+  start_for_proof:
+    description:
+      - Whether to start a Postfix that is not running for its own probe, and to stop it again afterwards. Mail in its
+        queue goes out meanwhile.
+      - If SES does not accept the probe, Postfix is stopped before the previous relay is restored.
+      - Without it, a stopped Postfix is left alone, and RV(proof) says so. It has no effect in check mode and with
+        O(verify=false).
+    type: bool
+    default: false
   timeout:
     description: How long a login, and Postfix's probe, may take, in seconds.
     type: float
@@ -196,7 +205,7 @@ notes:
   - The TLS settings in C(main.cf) hold for all mail that Postfix's SMTP client sends. If some goes to other servers, for
     example by C(transport_maps) or C(content_filter), the run is refused unless these have settings of their own, in
     C(smtp_tls_policy_maps) or C(master.cf). Set O(transport=ses) then, so that SES has a client of its own.
-  - Never starts a Postfix that is stopped and never restarts one.
+  - Never restarts Postfix, and starts one that is stopped with O(start_for_proof=true) only, until its probe is over.
   - An entry for the bare name of the server, which Postfix finds first, gets the same login until O(state=absent).
   - What was there before is kept in the directory C(.mailops-ses) beside C(main.cf), which only root can read, until
     O(state=absent). The lock files C(.main.cf.mailops.lock) and C(.NAME.mailops.lock) stay.
@@ -385,6 +394,7 @@ from ..module_utils._relay._plan import (
 )
 from ..module_utils._relay._proof import Proof, lack_proof, prove
 from ..module_utils._relay._removal import decide_removal
+from ..module_utils._relay._running import run_for_proof
 from ..module_utils._relay._settings import NAMES, RelayLogins
 from ..module_utils._relay._setup import complete_request, decide_setup
 from ..module_utils._relay._transaction import Outcome, Transaction
@@ -487,14 +497,16 @@ def _do_set_up(
         return list_suspects(instance.postfix, instance.directory, found.transport, NAMES)
 
     def show(afterwards: str) -> None:
-        proof[:] = prove(
-            logins,
-            decision.unverified,
-            ask,
-            afterwards=afterwards,
-            find_suspects=find_suspects,
-            **again,
-        )
+        with run_for_proof(instance, params["start_for_proof"]) as was_stopped:
+            end = f"{afterwards}, and Postfix is stopped again" if was_stopped else afterwards
+            proof[:] = prove(
+                logins,
+                decision.unverified,
+                ask,
+                afterwards=end,
+                find_suspects=find_suspects,
+                **again,
+            )
 
     outcome = _apply(decision, instance, lambda: show("Everything was rolled back"))
     if not proof:

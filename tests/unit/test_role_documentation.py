@@ -91,6 +91,8 @@ def read_role() -> dict[str, Option]:
 
 
 MODULE, ROLE = read_module(), read_role()
+# The role says it for a service that it is to start.
+del MODULE["start_for_proof"]
 TOP = {name for name in MODULE if "." not in name}
 
 

@@ -53,6 +53,8 @@ OF_THE_ROLE = {
 }
 
 OPTIONS = derive_controller_options(POSTFIX_RELAY)
+# The role says it for a service that it is to start.
+del OPTIONS["start_for_proof"]
 
 Spec = dict[str, dict[str, t.Any]]
 

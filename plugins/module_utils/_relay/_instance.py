@@ -56,7 +56,7 @@ if t.TYPE_CHECKING:
     from .._files._safe_path import SafePath
     from .._postfix._programs import TableType
 
-__all__ = ["Instance"]
+__all__ = ["Instance", "last_words"]
 
 _INSTANCE = ("default_database_type", "config_directory", "smtputf8_enable")
 # Where a running master(8) has its lock, and where it is itself.
@@ -251,7 +251,7 @@ class Instance:
             return False
         raise RelayError(
             "whether Postfix is running, and has to be reloaded, can't be told: postfix status"
-            f" failed ({_last_words(code, err)}). Run postfix -c {self.directory} status as root, and"
+            f" failed ({last_words(code, err)}). Run postfix -c {self.directory} status as root, and"
             " correct what it reports. Nothing was changed"
         )
 
@@ -265,7 +265,7 @@ class Instance:
         self._reload_tried = True
         code, _out, err = self.postfix.at(self.directory).run("postfix", "reload")
         if code:
-            raise RelayError(f"Postfix can't be reloaded: {_last_words(code, err)}")
+            raise RelayError(f"Postfix can't be reloaded: {last_words(code, err)}")
         self.reloaded = True
 
     def reload_again(self) -> None:
@@ -274,7 +274,7 @@ class Instance:
             self.postfix.at(self.directory).run("postfix", "reload")
 
 
-def _last_words(code: int, err: bytes) -> str:
+def last_words(code: int, err: bytes) -> str:
     """The cause of a failure; if it is none that is known, what Postfix has said last, redacted."""
     why = find_reason(code, err)
     lines = err.decode(errors="replace").strip().splitlines()

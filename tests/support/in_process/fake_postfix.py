@@ -165,6 +165,9 @@ class FakePostfix:
             assert self.running
             self.reloads += 1
             return 0, b"", b"postfix/postfix-script: refreshing the Postfix mail system\n"
+        if args[0] in ("start", "stop"):
+            self.running = args == ["start"]
+            return 0, b"", b""
         assert args == ["status"]
         return (0 if self.running else 1), b"", b""
 

@@ -11,6 +11,7 @@ import os
 import typing as t
 
 import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._findings._probe import RelayProbe
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.plugins.modules import postfix_relay as plugin
 from ansible_collections.mailops.ses.tests.support.in_process.fake_relay import (
@@ -180,6 +181,76 @@ def test_a_warning_about_the_new_main_cf_is_shown_in_the_first_run(
     assert module.run(WEST, check=check)["changed"]
     (warning,) = module.warnings
     assert "smtp_sasl_auth_soft_bounce = no" in warning
+
+
+class TestAStoppedPostfix:
+    """It runs for its proof, and is stopped before anything is rolled back."""
+
+    @pytest.fixture(autouse=True)
+    def fixture_stopped(self, module: Module, monkeypatch: pytest.MonkeyPatch) -> None:
+        module.relay.postfix.running = False
+        self.answer = RelayProbe(True, "250 OK")
+        self.asked: list[bool] = []
+        #: What main.cf had when Postfix was started or stopped.
+        self.steps: list[tuple[str, str]] = []
+
+        def note(call: str) -> None:
+            if call in ("postfix start", "postfix stop"):
+                self.steps.append((call, module.relay.postfix.main_cf.read_text("utf-8")))
+
+        module.relay.postfix.before = note
+        monkeypatch.setattr(plugin, "probe_relay", self._probe)
+
+    def _probe(self, *_arguments: object, running: bool) -> RelayProbe:
+        self.asked.append(running)
+        return self.answer if running else RelayProbe(None, "Postfix is not running")
+
+    def test_it_is_left_alone_without_the_option(self, module: Module) -> None:
+        assert module.run(WEST)["proof"][0]["reason"] == "Postfix is not running"
+        assert (self.asked, self.steps) == ([False], [])
+
+    @pytest.mark.parametrize("said", [{"check": True}, {"verify": False}])
+    def test_it_is_left_alone_where_it_is_not_asked(
+        self, module: Module, said: dict[str, t.Any]
+    ) -> None:
+        module.run(WEST, start_for_proof=True, **said)
+        assert (self.asked, self.steps) == ([], [])
+
+    def test_it_runs_for_the_proof_alone(self, module: Module) -> None:
+        for changed in (True, False):
+            result = module.run(WEST, start_for_proof=True)
+            assert result["changed"] is changed
+            assert result["proof"][0]["shown_by"] == "postfix"
+            assert not module.relay.postfix.running
+        assert self.asked == [True, True]
+
+    def test_the_previous_relay_is_back_when_it_is_refused(self, module: Module) -> None:
+        module.run(WEST, start_for_proof=True)
+        before = module.relay.contents()
+        self.answer = RelayProbe(False, "SASL authentication failed")
+        message = module.run(CENTRAL, start_for_proof=True)["msg"]
+        assert "SASL authentication failed" in message
+        assert message.endswith("Everything was rolled back, and Postfix is stopped again")
+        assert module.relay.contents() == before
+        assert not module.relay.postfix.running
+        call, main_cf = self.steps[-1]
+        assert call == "postfix stop"
+        assert host(CENTRAL) in main_cf
+
+    def test_it_may_not_start(self, module: Module) -> None:
+        before = module.relay.contents()
+        module.relay.postfix.fails["postfix start"] = (1, b"", b"postfix: fatal: no")
+        message = module.run(WEST, start_for_proof=True)["msg"]
+        assert (
+            "Postfix can't be started for its proof: postfix: fatal: no. Look at its log" in message
+        )
+        assert module.relay.contents() == before
+        assert self.asked == []
+
+    def test_one_that_runs_goes_on(self, module: Module) -> None:
+        module.relay.postfix.running = True
+        module.run(WEST, start_for_proof=True)
+        assert (self.asked, module.relay.postfix.running) == ([True], True)
 
 
 def test_warnings_are_the_modules(module: Module) -> None:
