@@ -136,7 +136,9 @@ def check_own_client(place: Sandbox, _output: str) -> None:
     assert set(shown.splitlines()) <= set(lines)
     assert not [line for line in lines if line.startswith("smtp_sasl_")]
     services = (place.etc / "postfix" / "master.cf").read_text()
-    assert re.search(r"^ses .* smtp\n    -o smtp_tls_security_level=secure$", services, re.MULTILINE)
+    assert re.search(
+        r"^ses .* smtp\n    -o smtp_tls_security_level=secure$", services, re.MULTILINE
+    )
 
 
 def check_diagnosis(_place: Sandbox, output: str) -> None:

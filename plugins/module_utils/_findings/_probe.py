@@ -38,7 +38,7 @@ from .._ses._redaction import (
     redact,
     redact_message,
 )
-from .._smtp._replies import explain_postfix
+from .._smtp._replies import explain_postfix, may_postfix_succeed_later
 from .._smtp._server import is_ses_host
 
 if t.TYPE_CHECKING:
@@ -70,7 +70,8 @@ class RelayProbe:
 
     `accepted` is None if Postfix could not be asked; then `reason` says why. Otherwise `reason` is
     the server's reply, or Postfix's own words; it explains a known refusal of SES. `transport` and `nexthop` are None if unknown.
-    `is_late` says that Postfix was asked, and had no answer in time.
+    `is_late` says that Postfix was asked, and had no answer in time; `may_pass` that the next probe
+    may succeed where this one failed.
     """
 
     accepted: bool | None = None
@@ -79,6 +80,7 @@ class RelayProbe:
     transport: str | None = None
     nexthop: str | None = None
     is_late: bool = False
+    may_pass: bool = False
 
     def show(self) -> dict[str, t.Any]:
         """The probe as a result has it."""
@@ -109,7 +111,8 @@ def probe_relay(postfix: Postfix, directory: str, timeout: float, *, running: bo
     try:
         return asked.outcome(timeout)
     except ProbeError as exc:
-        return replace(asked.found, reason=str(exc), is_late=isinstance(exc, LateError))
+        is_late = isinstance(exc, LateError)
+        return replace(asked.found, reason=str(exc), is_late=is_late, may_pass=is_late)
 
 
 def _new_recipient() -> str:
@@ -201,7 +204,9 @@ class _Asked:
             )
             return replace(self.found, accepted=True, reason=reason)
         if answer.status != "deliverable":
-            return replace(self.found, accepted=False, reason=_explained(_show(answer, route)))
+            words = _show(answer, route)
+            may_pass = may_postfix_succeed_later(answer.reason)
+            return replace(self.found, accepted=False, reason=_explained(words), may_pass=may_pass)
         self._refuse_ambiguity(route)
         if not _REPLY.match(answer.reason):
             raise ProbeError(f"the probe was not answered by a server: {_show(answer, route)}")

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import typing as t
 from dataclasses import asdict, dataclass
@@ -21,11 +20,6 @@ if t.TYPE_CHECKING:
 
 __all__ = ["Proof", "lack_proof", "prove"]
 
-# Of what a server has answered, and of connections: see smtp_connect.c and smtp_trouble.c.
-_ANSWER = re.compile(r"\b(?:said|refused to talk to me): ([45]\d\d)[ -](.*)", re.DOTALL)
-_CONNECTION = re.compile(
-    r"connect to |lost connection |conversation with .* timed out|.*\btry again", re.IGNORECASE
-)
 _OF_SENDER = (
     "Postfix's probe has a sender of its own, double-bounce, so it can't show the login of another"
     " sender"
@@ -73,7 +67,7 @@ def prove(
     """
     found = ask()
     for _attempt in range(retries):
-        if not _may_pass(found, logins):
+        if not (_is_failure(found) and found.may_pass):
             break
         sleep(delay)
         found = ask()
@@ -104,21 +98,6 @@ def lack_proof(
 
 def _is_failure(found: RelayProbe) -> bool:
     return found.accepted is False or found.is_late
-
-
-def _may_pass(found: RelayProbe, logins: RelayLogins) -> bool:
-    """Whether a probe has failed, and the next one may not: the rule of our own login."""
-    if found.is_late or not _is_failure(found):
-        return found.is_late
-    answer = _ANSWER.search(found.reason)
-    if not answer:
-        return _CONNECTION.match(found.reason) is not None
-    # Only now: a probe that is accepted has no use for it.
-    from .._smtp._answers import login_answered  # noqa: PLC0415
-    from .._smtp._client import Reply  # noqa: PLC0415
-
-    reply = Reply(int(answer.group(1)), answer.group(2))
-    return login_answered(logins.logins[0].login, reply).may_pass
 
 
 def _proofs(

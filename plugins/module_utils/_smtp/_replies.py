@@ -15,7 +15,14 @@ from ._known_reply import KnownReply
 from ._message_replies import MESSAGE_REPLIES
 from ._session_replies import SESSION_REPLIES
 
-__all__ = ("REPLIES", "UNKNOWN_REPLY", "Explanation", "explain_postfix", "explain_reply")
+__all__ = (
+    "REPLIES",
+    "UNKNOWN_REPLY",
+    "Explanation",
+    "explain_postfix",
+    "explain_reply",
+    "may_postfix_succeed_later",
+)
 
 #: The first that matches is meant.
 REPLIES: tuple[KnownReply, ...] = (*SESSION_REPLIES, *MESSAGE_REPLIES)
@@ -27,6 +34,11 @@ _UNKNOWN = "This answer is unknown: it is in no list of SES's answers"
 _QUOTED_BY_POSTFIX = re.compile(
     r" (?:said|refused to talk to me|refused to start TLS): ([2-5]\d\d[ -].*?)"
     r"(?: \(in reply to [\w ]+ command\))?$"
+)
+
+# Of connections and names: see smtp_connect.c, smtp_trouble.c and smtp_addr.c.
+_CONNECTION = re.compile(
+    r"connect to |lost connection |conversation with .* timed out|.*\btry again", re.IGNORECASE
 )
 
 
@@ -70,6 +82,16 @@ def explain_postfix(words: str) -> str | None:
         return None
     explanation = explain_reply(found.group(1))
     return None if explanation.reason == UNKNOWN_REPLY else explanation.text
+
+
+def may_postfix_succeed_later(words: str) -> bool:
+    """Whether the same can succeed later, by ``words`` of Postfix about a failure.
+
+    For SES's answers it is what holds for our own login; of other failures, only those of a
+    connection pass.
+    """
+    found = _QUOTED_BY_POSTFIX.search(words[:_LONGEST])
+    return explain_reply(found.group(1)).may_pass if found else bool(_CONNECTION.match(words))
 
 
 def _shown(name: str, part: str) -> str:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 import pytest
 from ansible_collections.mailops.ses.plugins.module_utils._findings._probe import RelayProbe
@@ -18,16 +19,15 @@ from ansible_collections.mailops.ses.plugins.module_utils._relay._settings impor
     RelayError,
     RelayLogins,
 )
-from ansible_collections.mailops.ses.tests.support.example_key import PASSWORD_OF
 from ansible_collections.mailops.ses.tests.support.in_process.fake_relay import login, sender
 
 WEST, CENTRAL = "eu-west-1", "eu-central-1"
-ONE = RelayLogins((login(WEST, PASSWORD_OF[WEST]),))
+ONE = RelayLogins((login(WEST),))
 TWO = RelayLogins((login(WEST), login(CENTRAL)))
 WITH_SENDER = RelayLogins((login(WEST),), (sender("@example.com", CENTRAL),))
 ACCEPTED = RelayProbe(True, "250 OK")
 REFUSED = RelayProbe(False, "SASL authentication failed")
-LATE = RelayProbe(None, "Postfix's probe had no answer within 10 s", is_late=True)
+LATE = RelayProbe(None, "Postfix's probe had no answer within 10 s", is_late=True, may_pass=True)
 STOPPED = RelayProbe(None, "Postfix is not running")
 
 
@@ -101,42 +101,14 @@ def test_settings_that_may_be_the_cause_are_named() -> None:
     )
 
 
-NAMED = f"email-smtp.{WEST}.amazonaws.com[192.0.2.1]"
-PASSING = [
-    f"SASL authentication failed; server {NAMED} said: 535 Authentication Credentials Invalid",
-    f"SASL authentication failed; server {NAMED} said: 454 Temporary authentication failure",
-    f"host {NAMED} refused to talk to me: 421 Too many concurrent SMTP connections",
-    f"host {NAMED} said: 451 Timeout waiting for data from client. (in reply to EHLO command)",
-    f"connect to {NAMED}:587: Connection refused",
-    f"connect to {NAMED}:587: Connection timed out",
-    f"lost connection with {NAMED} while performing the EHLO handshake",
-    f"conversation with {NAMED} timed out while receiving the initial server greeting",
-    "Host or domain name not found. Name service error for name=x type=A: Host not found, try again",
-]
-LASTING = [
-    "mail does not go through the relay: Postfix hands it to the transport error",
-    "deferred transport",
-    "Server certificate not trusted",
-    f"TLS is required, but was not offered by host {NAMED}",
-    f"SASL authentication failed; cannot authenticate to server {NAMED}: no mechanism available",
-    f"SASL authentication failed; server {NAMED} said: 535 Account not subscribed to SES",
-    f"SASL authentication failed; server {NAMED} said: 535 Signature Version 2 is deprecated",
-    f"host {NAMED} said: 454 Throttling failure: Daily message quota exceeded",
-    f"host {NAMED} said: 530 Must issue a STARTTLS command first (in reply to MAIL FROM command)",
-    f"host {NAMED} refused to talk to me: 554 no",
-    "Host or domain name not found. Name service error for name=x type=A: Host not found",
-]
-
-
-@pytest.mark.parametrize("reason", LASTING)
-def test_a_probe_is_not_made_again_for_what_does_not_pass(reason: str) -> None:
-    asked = Asked(RelayProbe(False, reason))
+def test_a_probe_is_not_made_again_for_what_does_not_pass() -> None:
+    asked = Asked(REFUSED)
     with pytest.raises(RelayError):
         asked.prove(ONE, retries=5)
     assert (asked.times, asked.slept) == (1, [])
 
 
-@pytest.mark.parametrize("first", [*(RelayProbe(False, each) for each in PASSING), LATE])
+@pytest.mark.parametrize("first", [replace(REFUSED, may_pass=True), LATE])
 def test_a_probe_is_made_again(first: RelayProbe) -> None:
     asked = Asked(first, first, ACCEPTED)
     assert asked.prove(ONE, retries=5)[0]["shown_by"] == "postfix"

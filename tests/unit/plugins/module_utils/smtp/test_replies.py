@@ -26,6 +26,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._smtp._replies import 
     REPLIES,
     explain_postfix,
     explain_reply,
+    may_postfix_succeed_later,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import SmtpLogin, SmtpServer
 from ansible_collections.mailops.ses.tests.support.example_key import ACCESS_KEY, PASSWORD_OF
@@ -235,3 +236,40 @@ def test_whatever_a_server_says_is_explained(reply: str, inserted: str, place: i
     assert explained.text
     words = explain_postfix(f"host {HOST} said: {text} (in reply to MAIL FROM command)")
     assert (words is None) or (words == explain_reply(text).text)
+
+
+#: What Postfix says of failures that pass, and of others.
+PASSING = [
+    f"SASL authentication failed; server {HOST} said: 535 Authentication Credentials Invalid",
+    f"SASL authentication failed; server {HOST} said: 454 Temporary authentication failure",
+    f"host {HOST} refused to talk to me: 421 Too many concurrent SMTP connections",
+    f"host {HOST} said: 451 Timeout waiting for data from client. (in reply to EHLO command)",
+    f"connect to {HOST}:587: Connection refused",
+    f"connect to {HOST}:587: Connection timed out",
+    f"lost connection with {HOST} while performing the EHLO handshake",
+    f"conversation with {HOST} timed out while receiving the initial server greeting",
+    "Host or domain name not found. Name service error for name=x type=A: Host not found, try again",
+]
+LASTING = [
+    "mail does not go through the relay: Postfix hands it to the transport error",
+    "deferred transport",
+    "Server certificate not trusted",
+    f"TLS is required, but was not offered by host {HOST}",
+    f"SASL authentication failed; cannot authenticate to server {HOST}: no mechanism available",
+    f"SASL authentication failed; server {HOST} said: 535 Account not subscribed to SES",
+    f"SASL authentication failed; server {HOST} said: 535 Signature Version 2 is deprecated",
+    f"host {HOST} said: 454 Throttling failure: Daily message quota exceeded",
+    f"host {HOST} said: 530 Must issue a STARTTLS command first (in reply to MAIL FROM command)",
+    f"host {HOST} refused to talk to me: 554 no",
+    "Host or domain name not found. Name service error for name=x type=A: Host not found",
+]
+
+
+@pytest.mark.parametrize("words", PASSING)
+def test_a_failure_of_postfix_that_may_pass(words: str) -> None:
+    assert may_postfix_succeed_later(words)
+
+
+@pytest.mark.parametrize("words", LASTING)
+def test_a_failure_of_postfix_that_does_not_pass(words: str) -> None:
+    assert not may_postfix_succeed_later(words)
