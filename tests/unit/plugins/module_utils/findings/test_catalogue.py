@@ -297,9 +297,7 @@ MISTAKES: dict[str, Mistake] = {
     "ADDRESS_FAMILY": settings(inet_protocols="ipv6"),
     "BIND_ADDRESS_INVALID": settings(smtp_bind_address="eth0"),
     "BIND_ADDRESS_LOOPBACK": settings(smtp_bind_address="127.0.0.1"),
-    "BIND_ADDRESS_MISSING": settings(
-        smtp_bind_address="192.0.2.1", smtp_bind_address_enforce="yes"
-    ),
+    "BIND_ADDRESS_MISSING": own("smtp_bind_address=192.0.2.1 -o smtp_bind_address_enforce=yes"),
     "TIMEOUT_SHORT": settings(smtp_connect_timeout="1s"),
     "AUTH_DISABLED_BY_SERVICE": own("smtp_sasl_auth_enable=no"),
     "AUTH_SOFT_BOUNCE_OFF": settings(smtp_sasl_auth_soft_bounce="no"),
