@@ -95,7 +95,10 @@ MISTAKES: dict[str, Mistake] = {
     "table_type_missing": Mistake(
         "set_ smtp_sasl_password_maps=dbm:$PWD/sasl_passwd", [("table_type_missing", "main.cf")]
     ),
-    "source_missing": Mistake("rm sasl_passwd", [("source_missing", "sasl_passwd")]),
+    "source_missing": Mistake(
+        "rm sasl_passwd",
+        [*(("login_without_source", key) for key in KEYS), ("source_missing", "sasl_passwd")],
+    ),
     "source_readable": Mistake("chmod 644 sasl_passwd", [("readable_by_others", "sasl_passwd")]),
     "table_readable": Mistake("chmod 644 sasl_passwd.*db", [("readable_by_others", "{table}")]),
     "copy_readable": Mistake(

@@ -34,6 +34,7 @@ from ._entry_kinds import (
 )
 from ._finding import Finding, Kind, find
 from ._table_kinds import (
+    LOGIN_WITHOUT_SOURCE,
     MAP_DENIED,
     MAP_NOT_LISTED,
     OPEN_FILE,
@@ -201,6 +202,8 @@ def _judge_source(one: MapFacts) -> t.Iterator[Finding]:
         return
     if one.is_source_missing and one.state is State.READ:
         yield find(SOURCE_MISSING, path, table=one.name)
+        for entry in one.entries:
+            yield find(LOGIN_WITHOUT_SOURCE, path, entry.key, table=one.name)
     if one.table_path == path:
         for line in one.ignored_lines:
             yield find(IGNORED_LINE_NOT_COMPILED, path, line=line)

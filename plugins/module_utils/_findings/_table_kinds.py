@@ -13,6 +13,7 @@ from dataclasses import replace
 from ._finding import Kind
 
 __all__ = [
+    "LOGIN_WITHOUT_SOURCE",
     "MAP_DENIED",
     "MAP_NOT_LISTED",
     "OPEN_FILE",
@@ -128,6 +129,15 @@ SOURCE_MISSING = Kind(
     "notice",
     "The source of a compiled table is missing, so nobody can edit the entries.",
     "The source is missing. The entries of {table} are in the compiled table only",
+    "Write the source again, as root. Run: (umask 077 && postmap -s {table} >{file})",
+)
+LOGIN_WITHOUT_SOURCE = Kind(
+    "login_without_source",
+    "warning",
+    "A login is in a compiled table only, and its source is missing. Whoever writes a new source and runs"
+    " postmap loses it.",
+    "The source is missing, so {table} alone has the login of {key}. The next postmap without it in the"
+    " source loses it",
     "Write the source again, as root. Run: (umask 077 && postmap -s {table} >{file})",
 )
 OPEN_FILE = Kind(

@@ -251,6 +251,7 @@ MISTAKES: dict[str, Mistake] = {
     "STALE_TABLE": change_source(f"{LINE}[smtp.example.net]:587 them:sesame\n"),
     "TABLE_OLDER": change_source(f"{LINE}# newer\n"),
     "SOURCE_MISSING": remove("sasl_passwd"),
+    "LOGIN_WITHOUT_SOURCE": remove("sasl_passwd"),
     "OPEN_FILE": open_to_all("sasl_passwd.db"),
     "OPEN_MAIN_CF": put_into_main_cf,
     "TLS_OPTIONAL": settings(smtp_tls_security_level="may"),

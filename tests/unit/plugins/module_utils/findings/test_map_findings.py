@@ -60,7 +60,7 @@ def test_a_table_that_is_not_as_its_source(relay: FakeSurvey) -> None:
 
 def test_a_table_without_a_source_and_one_that_is_damaged(relay: FakeSurvey) -> None:
     (relay.folder / "sasl_passwd").unlink()
-    assert found(relay) == {"source_missing": "notice"}
+    assert found(relay) == {"login_without_source": "warning", "source_missing": "notice"}
     (entry,) = relay.facts().maps[0].entries
     assert (entry.key, entry.line, entry.is_active) == (KEY, None, True)
     relay.postfix.fails["postmap -s"] = (1, b"", b"postmap: fatal: not a table")
