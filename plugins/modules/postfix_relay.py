@@ -377,14 +377,13 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._files._attributes import FileAttributes
 from ..module_utils._files._private_directory import make_private_directory
 from ..module_utils._files._safe_walk import Places
-from ..module_utils._findings._probe import RelayProbe, probe_relay
-from ..module_utils._findings._suspects import list_suspects
 from ..module_utils._options import LOGIN_OPTIONS, POSTFIX_RELAY
 from ..module_utils._payload import unpack
 from ..module_utils._postfix._map_entry import PasswordMapError
 from ..module_utils._postfix._programs import (
     Postfix,
 )
+from ..module_utils._relay._decision import Outcome
 from ..module_utils._relay._instance import Instance
 from ..module_utils._relay._login import try_logins
 from ..module_utils._relay._plan import (
@@ -393,15 +392,13 @@ from ..module_utils._relay._plan import (
     diff,
 )
 from ..module_utils._relay._proof import Proof, lack_proof, prove
-from ..module_utils._relay._removal import decide_removal
-from ..module_utils._relay._running import run_for_proof
 from ..module_utils._relay._settings import NAMES, RelayLogins
 from ..module_utils._relay._setup import complete_request, decide_setup
-from ..module_utils._relay._transaction import Outcome, Transaction
 from ..module_utils._run_module import run_module
 from ..module_utils._ses._redaction import redact
 
 if t.TYPE_CHECKING:
+    from ..module_utils._findings._probe import RelayProbe
     from ..module_utils._relay._decision import Decision
     from ..module_utils._relay._snapshot import RelaySnapshot
 
@@ -487,6 +484,10 @@ def _do_set_up(
     if not params["verify"]:
         outcome = _apply(decision, instance)
         return outcome, lack_proof(logins, decision.unverified, _UNVERIFIED, logged_in=False)
+    # Only now, as below: what a run does not need would be most of its time if nothing changes.
+    from ..module_utils._findings._probe import probe_relay  # noqa: PLC0415
+    from ..module_utils._relay._running import run_for_proof  # noqa: PLC0415
+
     proof: list[Proof] = []
 
     def ask() -> RelayProbe:
@@ -494,6 +495,8 @@ def _do_set_up(
         return probe_relay(instance.postfix, instance.directory, params["timeout"], running=running)
 
     def find_suspects(found: RelayProbe) -> tuple[str, ...]:
+        from ..module_utils._findings._suspects import list_suspects  # noqa: PLC0415
+
         return list_suspects(instance.postfix, instance.directory, found.transport, NAMES)
 
     def show(afterwards: str) -> None:
@@ -516,6 +519,8 @@ def _do_set_up(
 
 def _remove(module: AnsibleModule, request: RelayRequest, instance: Instance) -> Outcome[RelayPlan]:
     """Take the relay back, unless in check mode; returns what came of it."""
+    from ..module_utils._relay._removal import decide_removal  # noqa: PLC0415
+
     decision = decide_removal(request, instance)
     if module.check_mode:
         return _rehearse(module, decision, instance)
@@ -530,6 +535,8 @@ def _apply(
     """Do what is planned, if anything; returns what came of it."""
     if not decision.plan.changed:
         return Outcome(decision.plan)
+    from ..module_utils._relay._transaction import Transaction  # noqa: PLC0415
+
     return Transaction(instance.tools, instance, prove_it).run(decision)
 
 
@@ -539,6 +546,8 @@ def _rehearse(
     """Do what a run would do before it changes anything; returns what would come of it."""
     plan = decision.plan
     if plan.changed:
+        from ..module_utils._relay._transaction import Transaction  # noqa: PLC0415
+
         with make_private_directory(module.tmpdir) as directory:
             Transaction(instance.tools, instance).rehearse(decision, directory)
     return Outcome(plan, reloaded=plan.needs_reload and instance.is_running())

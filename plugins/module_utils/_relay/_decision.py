@@ -12,6 +12,7 @@ The reading and the checks look at the host and change nothing; the planning loo
 from __future__ import annotations
 
 import typing as t
+from dataclasses import dataclass
 
 from .._files._obstacles import check_replaceable
 from .._postfix._map_files import MapFiles
@@ -35,11 +36,20 @@ if t.TYPE_CHECKING:
             """Whether there is anything to do."""
 
 
-__all__ = ["CheckStaged", "Decision"]
+__all__ = ["CheckStaged", "Decision", "Outcome"]
 
 CheckStaged = t.Callable[["SafePath"], None]
 _S = t.TypeVar("_S")
 _P = t.TypeVar("_P", bound="Plan")
+
+
+@dataclass(frozen=True)
+class Outcome(t.Generic[_P]):
+    """What a run did: the plan, and what nobody knows before."""
+
+    plan: _P
+    reloaded: bool = False
+    backups: tuple[str, ...] = ()
 
 
 class Decision(t.Generic[_S, _P]):

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import os
 import typing as t
-from dataclasses import dataclass
 
 from .._files._attempts import (
     ATTEMPTS,
@@ -36,6 +35,7 @@ from .._postfix._map_entry import PasswordMapError
 from .._postfix._map_files import MapFiles, make_map
 from .._postfix._map_plan import plan_map, rehearse
 from .._postfix._programs import PostfixError
+from ._decision import Outcome
 from ._phases import MapChange
 from ._staged_config import ConfigFiles, StagedConfig, stage_config
 
@@ -54,15 +54,6 @@ _LOCK_SECONDS = 120.0
 _ERRORS = (OSError, PasswordMapError, PostfixError, SecretFileError)
 
 _P = t.TypeVar("_P", bound="Plan")
-
-
-@dataclass(frozen=True)
-class Outcome(t.Generic[_P]):
-    """What a run did: the plan, and what nobody knows before."""
-
-    plan: _P
-    reloaded: bool = False
-    backups: tuple[str, ...] = ()
 
 
 class Transaction:

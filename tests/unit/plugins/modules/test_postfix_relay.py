@@ -11,6 +11,7 @@ import os
 import typing as t
 
 import pytest
+from ansible_collections.mailops.ses.plugins.module_utils._findings import _probe
 from ansible_collections.mailops.ses.plugins.module_utils._findings._probe import RelayProbe
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.plugins.modules import postfix_relay as plugin
@@ -199,7 +200,7 @@ class TestAStoppedPostfix:
                 self.steps.append((call, module.relay.postfix.main_cf.read_text("utf-8")))
 
         module.relay.postfix.before = note
-        monkeypatch.setattr(plugin, "probe_relay", self._probe)
+        monkeypatch.setattr(_probe, "probe_relay", self._probe)
 
     def _probe(self, *_arguments: object, running: bool) -> RelayProbe:
         self.asked.append(running)
