@@ -23,6 +23,7 @@ from ansible_collections.mailops.ses.plugins.module_utils._postfix._own_client i
 )
 
 CNAME = "smtp_cname_overrides_servername"
+REQUIRED = "tls_required_enable"
 CLIENT = OwnClient("ses", {"smtp_tls_security_level": "secure", "smtp_tls_CAfile": "/etc/ca"})
 LINES = """\
 ses       unix   -       -       n       -       -       smtp
@@ -96,7 +97,8 @@ SETTINGS: dict[str, tuple[dict[str, t.Any], dict[str, str | None]]] = {
     "senders": ({"has_senders": True}, {"smtp_sender_dependent_authentication": "yes"}),
     "an obsolete setting": ({"values": {CNAME: "yes"}}, {CNAME: "no"}),
     "its default": ({"values": {CNAME: "no"}}, {CNAME: None}),
-    "not known to this Postfix": ({}, {CNAME: None}),
+    "not known to this Postfix": ({}, {CNAME: None, REQUIRED: None}),
+    "known since 3.10": ({"values": {REQUIRED: "yes"}}, {REQUIRED: "no"}),
 }  # fmt: skip
 
 
