@@ -53,7 +53,9 @@ def connection_findings(
     for name, family in BIND_ADDRESSES.items():
         is_used = not families or "all" in families or family in families
         if client.get(name) and is_used and (family == "ipv4" or not has_ipv4_alone):
-            kind = _judge_address(configuration, client.get(name), client.is_on(_ENFORCE))
+            # Before Postfix 3.7 there is no such setting, not even for a service that has it.
+            is_enforced = _ENFORCE in configuration.settings and client.is_on(_ENFORCE)
+            kind = _judge_address(configuration, client.get(name), is_enforced)
             if kind:
                 yield kind, name
     for name in TIMEOUTS:

@@ -35,6 +35,7 @@ DEFAULTS = {
     "smtp_tls_secure_cert_match": "nexthop, dot-nexthop",
     "smtp_tls_verify_cert_match": "hostname",
     "smtp_tls_mandatory_ciphers": "medium",
+    "smtp_bind_address_enforce": "no",
     "smtp_sasl_auth_soft_bounce": "yes",
     "mail_version": "3.7.11",
     "mail_owner": pwd.getpwuid(os.geteuid()).pw_name,

@@ -82,6 +82,7 @@ _OWN = list_client_settings(
 )
 SES_SERVICE = place_service(b"", OwnClient("ses", _OWN)).decode()
 NO_LOGIN = {"other_client", "auth_disabled", "tls_not_verified"}
+BIND = "smtp_bind_address=192.0.2.1"
 OUT = "out unix - - n - - smtp\n"
 Case = t.Tuple[t.Dict[str, str], t.Dict[str, str], str, t.Set[str]]  # noqa: UP006  # Python 3.7
 
@@ -206,6 +207,10 @@ CASES: dict[str, Case] = {
     # The connection.
     "no address": ({"smtp_bind_address": "eth0"}, {}, "", {"bind_address"}),
     "another host's address": ({"smtp_bind_address": "192.0.2.1", "smtp_bind_address_enforce": "yes"}, {}, "", {"bind_address"}),
+    "another host's address for one service": (
+        {"smtp_bind_address_enforce": "no"}, {}, f"smtp unix - - n - - smtp -o smtp_bind_address_enforce=yes -o {BIND}\n", {"bind_address"},
+    ),
+    "the same before Postfix 3.7": ({}, {}, f"smtp unix - - n - - smtp -o smtp_bind_address_enforce=yes -o {BIND}\n", set()),
     "another host's address, if possible": ({"smtp_bind_address": "192.0.2.1"}, {}, "", set()),
     "one of the host's addresses": ({"smtp_bind_address": "192.0.2.2", "smtp_bind_address_enforce": "yes"}, {}, "", set()),
     "an address of another family": ({"smtp_bind_address6": "eth0"}, {}, "", set()),
