@@ -328,7 +328,7 @@ def test_an_entry_for_the_bare_name_is_taken_over(host: t.Callable[..., Host], s
 
 #: By what the error says: settings that nobody can tell the effect of before they are changed.
 UNFORESEEN = {
-    "smtp_sasl_tls_verified_security_options in main.cf has noplaintext": (
+    "smtp_sasl_tls_verified_security_options contains noplaintext": (
         "smtp_sasl_security_options = noanonymous\n"
         "smtp_sasl_tls_verified_security_options = $smtp_sasl_security_options\n"
     ),

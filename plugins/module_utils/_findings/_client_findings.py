@@ -13,6 +13,7 @@ import typing as t
 from .._postfix._configuration import FILE_SETTINGS
 from .._postfix._destination import MECHANISM_FILTER as FILTER
 from .._postfix._destination import MECHANISMS
+from .._postfix._login_keys import SENDERS_OWN
 from .._postfix._main_cf import split_tokens
 from .._postfix._map_entry import decode
 from .._postfix._search import UnansweredError, UnusableTableError, matches_list
@@ -27,6 +28,7 @@ from ._finding import find
 from ._relay_kinds import (
     AUTH_DISABLED,
     MAIL_MANAGER_PORT,
+    NO_CA_FILE,
     SASL_NOPLAINTEXT,
     TLS_NOT_VERIFIED,
     TLS_NOT_VERIFIED_BY_POLICY,
@@ -49,11 +51,14 @@ from ._route_kinds import (
     OTHER_PASSWORD_MAPS,
     PROTOCOLS,
     SASL_TYPE,
+    SENDER_LOGINS_OFF,
     TLS_NOT_VERIFIED_BY_HEADER,
     TLS_NOT_VERIFIED_BY_SERVICE,
     TLS_NOT_VERIFIED_PER_SITE,
     TLS_OPTIONAL_BY_SERVICE,
+    TLS_UNKNOWN,
 )
+from ._table_kinds import UNUSABLE
 from ._where import locate_setting, remove_setting, show_value
 
 if t.TYPE_CHECKING:
@@ -83,18 +88,24 @@ def find_client_mistakes(
     destination: Destination,
     level: str = "secure",
     table: str | None = None,
+    has_senders: bool = True,
 ) -> t.Iterator[Finding]:
     """What is wrong with the client of a server, for mail that goes to it.
 
     `level` is the TLS level that is demanded, secure or encrypt; `table` the password map that has
-    the login, None if any will do.
+    the login, None if any will do. `has_senders` says that senders may have logins of their own.
     """
-    yield from _Client(configuration, destination, level, table).findings()
+    yield from _Client(configuration, destination, level, table, has_senders).findings()
 
 
 class _Client:
     def __init__(
-        self, configuration: Configuration, destination: Destination, level: str, table: str | None
+        self,
+        configuration: Configuration,
+        destination: Destination,
+        level: str,
+        table: str | None,
+        has_senders: bool,
     ) -> None:
         self._configuration = configuration
         self._destination = destination
@@ -102,13 +113,14 @@ class _Client:
         self._path = f"{self._client.service}/unix"
         self._level = level
         self._table = table
+        self._has_senders = has_senders
         self._main_cf = f"{configuration.directory}/main.cf"
         self._tls = find_tls(configuration, self._client, destination)
 
     def findings(self) -> t.Iterator[Finding]:
         yield from self._level_findings()
         yield from self._wrappermode()
-        if not self._destination.is_ses:
+        if not (self._destination.is_ses or self._table):
             return
         yield from self._login()
         if self._tls.level is not None and self._tls.level != "none":
@@ -137,9 +149,12 @@ class _Client:
 
     def _level_findings(self) -> t.Iterator[Finding]:
         level = self._tls.level
+        if level is None:
+            yield from self._unknown_level()
+            return
         if level in CHECKED_LEVELS and self._client.is_on(TLS_REQUIRED):
             yield self._finds(TLS_NOT_VERIFIED_BY_HEADER, TLS_REQUIRED)
-        if level is None or level in GOOD_ENOUGH[self._level]:
+        if level in GOOD_ENOUGH[self._level]:
             return
         if self._tls.by == PER_SITE:
             yield self._finds(TLS_NOT_VERIFIED_PER_SITE, PER_SITE)
@@ -153,6 +168,14 @@ class _Client:
             yield self._finds(kind, POLICIES)
         else:
             yield self._finds(TLS_OPTIONAL if level in OPTIONAL_LEVELS else TLS_NOT_VERIFIED, LEVEL)
+
+    def _unknown_level(self) -> t.Iterator[Finding]:
+        token = self._tls.table
+        table = self._configuration.tables[token]
+        if table.state not in UNUSABLE:
+            yield self._finds(TLS_UNKNOWN, self._tls.by, table=redact(token))
+        elif self._table:  # the audit reports a table that can't be used by itself
+            yield self._finds(UNUSABLE[table.state], self._tls.by, table=table.name)
 
     def _wrappermode(self) -> t.Iterator[Finding]:
         port = self._destination.port
@@ -187,6 +210,9 @@ class _Client:
             maps = [str(parse_table_name(token)) for token in split_tokens(client.get(_MAPS))]
             if self._table not in maps:
                 yield self._finds(OTHER_PASSWORD_MAPS, _MAPS)
+        is_on = self._configuration.get(SENDERS_OWN).lower() == "yes"
+        if self._has_senders and is_on and not client.is_on(SENDERS_OWN):
+            yield self._finds(SENDER_LOGINS_OFF, SENDERS_OWN)
         if client.get(_SOFT_BOUNCE).lower() == "no":
             yield self._finds(AUTH_SOFT_BOUNCE_OFF, _SOFT_BOUNCE)
 
@@ -242,6 +268,9 @@ class _Client:
     def _files(self) -> t.Iterator[Finding]:
         """Those that are not there. The newer setting replaces the older ones."""
         client = self._client
+        if self._table and _CA_FILE in client.own and not client.get(_CA_FILE):
+            where = locate_setting(self._configuration, _CA_FILE, self._path)
+            yield self._finds(NO_CA_FILE, _CA_FILE, problem=f"{where} has no {_CA_FILE}")
         names = [_CHAIN] if client.get(_CHAIN) else [*FILE_SETTINGS]
         if _CA_FILE in client.own:
             names.append(_CA_FILE)

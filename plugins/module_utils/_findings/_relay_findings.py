@@ -24,7 +24,7 @@ from ._relay_kinds import (
 )
 from ._route_findings import judge_routes
 from ._route_kinds import NOT_RUNNING
-from ._table_kinds import TABLE_DAMAGED, TABLE_MISSING, TABLE_TYPE_MISSING
+from ._table_kinds import UNUSABLE
 
 if t.TYPE_CHECKING:
     from .._postfix._destination import Destination
@@ -36,14 +36,6 @@ if t.TYPE_CHECKING:
     from ._lookup import Lookups
 
 __all__ = ["judge_instance"]
-
-_OPTIONAL_TLS = ("none", "may")
-#: Of a table that Postfix can't use.
-_UNUSABLE = {
-    State.NO_TYPE: TABLE_TYPE_MISSING,
-    State.MISSING: TABLE_MISSING,
-    State.DAMAGED: TABLE_DAMAGED,
-}
 
 
 def judge_instance(facts: InstanceFacts, lookups: Lookups) -> list[Finding]:
@@ -124,8 +116,8 @@ def _of_client(facts: InstanceFacts, relayed: t.Sequence[Destination]) -> t.Iter
 def _other_tables(facts: InstanceFacts) -> t.Iterator[Finding]:
     """Tables that say where mail goes, and that Postfix can't use."""
     for setting, name, state in facts.other_tables:
-        if state in _UNUSABLE:
-            yield find(_UNUSABLE[state], facts.main_cf, table=name, setting=setting)
+        if state in UNUSABLE:
+            yield find(UNUSABLE[state], facts.main_cf, table=name, setting=setting)
 
 
 def _deferred(facts: InstanceFacts) -> t.Iterator[Finding]:

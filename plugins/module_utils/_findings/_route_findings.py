@@ -131,7 +131,9 @@ def judge_set_up(
         of_client = [
             finding
             for server in servers
-            for finding in find_client_mistakes(configuration, server, relay.level, relay.table)
+            for finding in find_client_mistakes(
+                configuration, server, relay.level, relay.table, bool(relay.senders)
+            )
         ]
         found += other_client(flow, client, of_client)
         found += of_client

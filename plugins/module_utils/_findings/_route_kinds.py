@@ -37,6 +37,7 @@ __all__ = [
     "ROUTE_FAILS",
     "ROUTE_PARTLY_ELSEWHERE",
     "SASL_TYPE",
+    "SENDER_LOGINS_OFF",
     "SERVICE_DISABLED",
     "SERVICE_MISSING",
     "SERVICE_UNKNOWN",
@@ -44,6 +45,7 @@ __all__ = [
     "TLS_NOT_VERIFIED_BY_SERVICE",
     "TLS_NOT_VERIFIED_PER_SITE",
     "TLS_OPTIONAL_BY_SERVICE",
+    "TLS_UNKNOWN",
     "TRANSPORT_DEFERRED",
 ]
 
@@ -169,6 +171,16 @@ TLS_NOT_VERIFIED_PER_SITE = replace(
     message="smtp_tls_per_site ({where}) has the level {level} for {key}, which does not verify the"
     " certificate. Whoever redirects the connection gets the password",
 )
+TLS_UNKNOWN = Kind(
+    "tls_unknown",
+    "warning",
+    "A table in smtp_tls_policy_maps or smtp_tls_per_site can't be asked, so that nobody can tell"
+    " whether the certificate of a server is verified.",
+    "{setting} names {table}, which can't be asked for {key}. Whether the certificate of that server is"
+    " verified is unknown",
+    "Make sure that this shows no error: postmap -q {key} {table}. Or remove the table from {setting}",
+    blocks=True,
+)
 PROTOCOLS = Kind(
     "tls_protocols",
     "critical",
@@ -276,6 +288,16 @@ OTHER_PASSWORD_MAPS = Kind(
     " map.",
     "{where} has smtp_sasl_password_maps = {value} for the service {service}, so Postfix does not use"
     " the password map {table} for {key}",
+    f"Remove that setting: {{command}}. {_RELOAD}",
+    blocks=True,
+)
+SENDER_LOGINS_OFF = Kind(
+    "sender_logins_off",
+    "warning",
+    "A service in master.cf turns off smtp_sender_dependent_authentication, so that the logins of"
+    " senders are not used.",
+    "{where} has smtp_sender_dependent_authentication = {value} for the service {service}, so Postfix"
+    " does not use the logins of senders for {key}",
     f"Remove that setting: {{command}}. {_RELOAD}",
     blocks=True,
 )

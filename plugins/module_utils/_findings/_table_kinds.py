@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from .._postfix._lookup_table import State
 from ._finding import Kind
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "TABLE_MISSING",
     "TABLE_OLDER",
     "TABLE_TYPE_MISSING",
+    "UNUSABLE",
 ]
 
 _DEFERS = "Postfix defers all mail that needs this table"
@@ -157,3 +159,10 @@ OPEN_MAIN_CF = Kind(
     "Replace the access keys of these passwords. Remove the passwords from main.cf, and set up the"
     " relay with mailops.ses.postfix_relay, which keeps them in a file for root alone",
 )
+
+#: Of a table that Postfix can't use, by its state.
+UNUSABLE = {
+    State.NO_TYPE: TABLE_TYPE_MISSING,
+    State.MISSING: TABLE_MISSING,
+    State.DAMAGED: TABLE_DAMAGED,
+}

@@ -45,22 +45,26 @@ _OF_SITES = {"none": "none", "may": "may", "must_nopeermatch": "encrypt", "must"
 class Tls:
     """What a client demands of a server. `by` is the setting that decides the level.
 
-    `level` is None if a table that can't be listed was not asked, or can't be used. `match` has the
-    names that a certificate is to have one of, or what stands for them.
+    `level` is None if a table that can't be listed was not asked, or can't be used: `table` is that
+    one then. `match` has the names that a certificate is to have one of, or what stands for them.
     """
 
     level: str | None
     by: str
     protocols: str = ""
     match: tuple[str, ...] = ()
+    table: str = ""
 
 
 def find_tls(configuration: Configuration, client: Client, destination: Destination) -> Tls:
     """What a client demands of a server."""
+    tables = POLICIES if client.get(POLICIES) else PER_SITE
     try:
         policy = _policy(configuration, client, destination)
-    except (UnansweredError, UnusableTableError):
-        return Tls(None, POLICIES if client.get(POLICIES) else PER_SITE)
+    except UnansweredError as exc:
+        return Tls(None, tables, table=exc.questions[0].table)
+    except UnusableTableError as exc:
+        return Tls(None, tables, table=exc.table)
     level, by, attributes = policy or (client.tls_level, LEVEL, {})
     prefix = "" if level == "may" else "mandatory_"
     protocols = attributes.get("protocols", client.get(f"smtp_tls_{prefix}protocols"))

@@ -7,7 +7,8 @@
 """Whether mail will be relayed as the settings say: what postfix check does not look at.
 
 postfix check passes an unknown TLS level and a map that is missing; nothing in Postfix says that
-another setting, another map or a line of master.cf beats what was requested.
+another setting, another map or a line of master.cf beats what was requested. What one of these does
+to mail and its logins is judged in _findings/, for the audit as well; here is what stops a set-up.
 """
 
 from __future__ import annotations
@@ -23,25 +24,20 @@ from .._postfix._configuration import ROUTING_SETTINGS, read_configuration
 from .._postfix._destination import CLIENT_SETTINGS
 from .._postfix._flows import find_flows
 from .._postfix._lookup_table import State, Table
-from .._postfix._main_cf import split_tokens
 from .._postfix._map_entry import fold
-from .._postfix._master_cf import Override, read_services
+from .._postfix._master_cf import read_services
 from .._postfix._programs import (
     TABLE_TYPES,
     Postfix,
     find_reason,
 )
 from .._postfix._table_name import TableName, parse_table_name
-from .._postfix._tls import GOOD_ENOUGH, parse_policy_level
-from .._postfix._tls_policy import LEVEL
 from .._ses._redaction import is_harmless, redact
 from ._settings import (
     MAPS,
-    ROUTING,
     RelayError,
     RelayLogin,
     RelayLogins,
-    Setting,
 )
 
 __all__ = [
@@ -49,19 +45,12 @@ __all__ = [
     "RouteCheck",
     "check_accepted",
     "check_maps",
-    "check_overrides",
     "check_routes",
-    "check_routing",
-    "check_tls_policy",
+    "check_version",
 ]
 
 #: Settings that decide whether ours have an effect.
 ALSO_READ = ("mail_version", *ROUTING_SETTINGS, *CLIENT_SETTINGS)
-
-# The service that finds the next hop.
-_REWRITE = "rewrite/unix"
-_READ_BY_REWRITE = ROUTING
-
 
 # Findings with which a login would go out over unverified TLS.
 _NEVER_ACCEPTED = frozenset({"tls_not_verified"})
@@ -80,44 +69,14 @@ class RouteCheck(t.NamedTuple):
     unverified: frozenset[str] = frozenset()
 
 
-def check_routing(values: t.Mapping[str, str], servers: int) -> None:
-    """Raise RelayError if another setting keeps relayhost, or the login, from having an effect."""
-    verified = "smtp_sasl_tls_verified_security_options"
-    if "noplaintext" in split_tokens(values.get(verified, "")):
-        raise RelayError(
-            f"{verified} in main.cf has noplaintext, which leaves SES no mechanism to log in with."
-            " Remove the setting; its default is right"
-        )
+def check_version(values: t.Mapping[str, str], servers: int) -> None:
+    """Raise RelayError if this Postfix does not know relayhost as a list."""
     version = values.get("mail_version", "")
     if servers > 1 and _older_than_3_5(version):
         raise RelayError(
             f"this is Postfix {version}, and relayhost can be a list only since 3.5. Give one"
             " region"
         )
-
-
-def check_overrides(
-    found: t.Sequence[Override], values: t.Mapping[str, str], requested: t.Sequence[Setting]
-) -> None:
-    """Raise RelayError if master.cf sets something else for a service that our mail goes through."""
-    settings = {setting.name: setting for setting in requested}
-    clients = {values.get("default_transport", "smtp").partition(":")[0] + "/unix"}
-    transport, _colon, nexthop = values.get("relay_transport", "relay").partition(":")
-    # With a next hop of its own, this mail does not go to the relay.
-    if values.get("relay_domains") and not nexthop:
-        clients.add(f"{transport}/unix")
-    for override in found:
-        services = {_REWRITE} if override.name in _READ_BY_REWRITE else clients
-        setting = settings.get(override.name)
-        if setting and override.name == LEVEL and override.value in GOOD_ENOUGH[setting.value]:
-            continue
-        if override.service in services and setting and not setting.is_satisfied_by(override.value):
-            raise RelayError(
-                f"master.cf, line {override.line}: {override.service}/{override.name} ="
-                f" {redact(override.value)} beats the {override.name} of main.cf, which is to be"
-                f" {setting.value}. Remove it (postconf -PX"
-                f" {override.service}/{override.name})"
-            )
 
 
 def check_routes(
@@ -212,9 +171,7 @@ def check_maps(
     if all(_is(table, name) for name in maps):
         return
     keys = list(dict.fromkeys(key for login in logins for key in login.keys))
-    found = {
-        name: set() if _is(table, name) else _look_up(postfix, name, keys, MAPS) for name in maps
-    }
+    found = {name: set() if _is(table, name) else _look_up(postfix, name, keys) for name in maps}
     for login in logins:
         for key in login.keys:
             for name in maps:
@@ -240,57 +197,31 @@ def _way_out(table: TableName) -> str:
     return "Remove that entry"
 
 
-def check_tls_policy(
-    postfix: Postfix, value: str, level: str, logins: t.Sequence[RelayLogin]
-) -> None:
-    """Raise RelayError if a TLS policy makes the connection less safe than it is to be.
-
-    Source: smtp_tls_policy.c; a next hop in brackets is looked up as it is, and nothing else.
-    """
-    destinations = list(dict.fromkeys(login.destination for login in logins))
-    for name in split_tokens(value):
-        if parse_table_name(name).type in ("inline", "static"):
-            continue  # see check_routes()
-        policies = _entries(postfix, name, destinations, "smtp_tls_policy_maps")
-        for destination, policy in policies.items():
-            its_level = parse_policy_level(policy)
-            if its_level not in GOOD_ENOUGH[level]:
-                raise RelayError(
-                    f"{redact(name)}, in smtp_tls_policy_maps, has the level {redact(its_level)!r} for"
-                    f" {destination!r}, which beats smtp_tls_security_level = {level}. Remove that"
-                    " entry"
-                )
-
-
-def _look_up(postfix: Postfix, name: str, keys: t.Sequence[str], setting: str) -> set[str]:
+def _look_up(postfix: Postfix, name: str, keys: t.Sequence[str]) -> set[str]:
+    """Those of the keys that a password map has, as Postfix's daemons see it."""
     if any(word in name for word in ("inline:", "static:")):
         # As an argument of postmap it would show the passwords in it.
         raise RelayError(
-            f"{setting} has passwords in main.cf itself (inline: or static:), which can't be"
+            f"{MAPS} has passwords in main.cf itself (inline: or static:), which can't be"
             " checked: an entry for the server's name there would beat ours. Move them into a table"
         )
-    return set(_entries(postfix, name, keys, setting))
-
-
-def _entries(postfix: Postfix, name: str, keys: t.Sequence[str], setting: str) -> dict[str, str]:
-    """What a table has for these keys, as Postfix's daemons see it."""
     if not is_harmless(name):
         # As an argument of postmap it would show what may be a password.
         raise RelayError(
-            f"{redact(name)}, in {setting}, is not a lookup table, like"
+            f"{redact(name)}, in {MAPS}, is not a lookup table, like"
             " hash:/etc/postfix/sasl_passwd. What is redacted may be a password, which anybody can"
-            f" read in main.cf. Move it into a lookup table, and take it out of {setting}"
+            f" read in main.cf. Move it into a lookup table, and take it out of {MAPS}"
         )
     data = os.fsencode("".join(f"{key}\n" for key in keys))
     table = str(parse_table_name(name))
     code, out, err = postfix.run("postmap", "-q", "-", table, data=data, binary_data=True)
     if b"fatal:" in err or b"error:" in err:
         raise RelayError(
-            f"{redact(table)}, in {setting}, can't be read: {find_reason(code, err)}. Postfix would defer the"
-            f" mail. Make the table, or take it out of {setting}"
+            f"{redact(table)}, in {MAPS}, can't be read: {find_reason(code, err)}. Postfix would defer the"
+            f" mail. Make the table, or take it out of {MAPS}"
         )
     lines = (line.partition("\t") for line in out.decode(errors="replace").split("\n"))
-    return {key: value for key, tab, value in lines if tab}
+    return {key for key, tab, _value in lines if tab}
 
 
 def _older_than_3_5(version: str) -> bool:

@@ -13,7 +13,6 @@ import typing as t
 from dataclasses import replace
 
 from .._postfix._main_cf import split_tokens
-from .._postfix._master_cf import read_overrides
 from .._postfix._tls import check_ca_file, find_system_ca_file
 from .._ses._redaction import redact
 from ._checks import (
@@ -21,10 +20,8 @@ from ._checks import (
     RouteCheck,
     check_accepted,
     check_maps,
-    check_overrides,
     check_routes,
-    check_routing,
-    check_tls_policy,
+    check_version,
 )
 from ._decision import Decision
 from ._settings import MAPS, NAMES, RelayError, RelayLogins
@@ -115,12 +112,8 @@ def _check(
         values = {**values, **now.client.settings}
     postfix = instance.postfix
     logins = [*request.logins, *request.senders]
-    check_routing(values, len(request.logins))
-    names = {setting.name for setting in now.settings}
-    check_overrides(read_overrides(postfix, now.directory, names), values, now.settings)
+    check_version(values, len(request.logins))
     check_maps(postfix, split_tokens(values.get(MAPS, "")), now.table, logins)
-    policies = values.get("smtp_tls_policy_maps", "")
-    check_tls_policy(postfix, policies, request.tls_level, logins)
     if request.ca_file:
         check_ca_file(request.ca_file, thoroughly)
 

@@ -134,6 +134,16 @@ def own(setting: str) -> Mistake:
     return services(f"{MASTER_CF}smtp unix - - n - - smtp -o {setting}\n")
 
 
+def own_beside(setting: str) -> Mistake:
+    """main.cf turns it on, and the service off."""
+
+    def make(trial: Trial) -> None:
+        trial.relay.set(**{setting: "yes"})
+        own(f"{setting}=no")(trial)
+
+    return make
+
+
 def wrapped_elsewhere(trial: Trial) -> None:
     trial.relay.set(
         relayhost=f"[{HOST}]:465",
@@ -283,6 +293,7 @@ MISTAKES: dict[str, Mistake] = {
     "TLS_OPTIONAL_BY_SERVICE": own("smtp_tls_security_level=may"),
     "TLS_NOT_VERIFIED_BY_HEADER": settings(tls_required_enable="yes"),
     "TLS_NOT_VERIFIED_PER_SITE": entry("smtp_tls_per_site", f"{HOST} NONE"),
+    "TLS_UNKNOWN": settings(smtp_tls_policy_maps="ldap:/etc/postfix/policy"),
     "PROTOCOLS": settings(smtp_tls_mandatory_protocols="TLSv1"),
     "CIPHERS": settings(smtp_tls_mandatory_ciphers="null"),
     "CERTIFICATE_MATCH": settings(smtp_tls_secure_cert_match="dot-nexthop"),
@@ -301,6 +312,7 @@ MISTAKES: dict[str, Mistake] = {
     "BIND_ADDRESS_MISSING": own("smtp_bind_address=192.0.2.1 -o smtp_bind_address_enforce=yes"),
     "TIMEOUT_SHORT": settings(smtp_connect_timeout="1s"),
     "AUTH_DISABLED_BY_SERVICE": own("smtp_sasl_auth_enable=no"),
+    "SENDER_LOGINS_OFF": own_beside("smtp_sender_dependent_authentication"),
     "AUTH_SOFT_BOUNCE_OFF": settings(smtp_sasl_auth_soft_bounce="no"),
     "OTHER_FLOW": entry("transport_maps", "a.example smtp:[127.0.0.9]:2525"),
     "OTHER_FLOW_WRAPPERMODE": wrapped_elsewhere,

@@ -310,7 +310,7 @@ def test_a_policy_for_a_parent_domain_and_one_that_nobody_can_read(relay: FakeSu
     assert found(relay) == {}
     relay.set(smtp_tls_policy_maps="regexp:/policy", smtp_tls_security_level="may")
     relay.map(LINE)
-    assert found(relay) == {}
+    assert found(relay) == {"tls_unknown": "warning"}
 
 
 def test_sasl_mechanisms(relay: FakeSurvey) -> None:

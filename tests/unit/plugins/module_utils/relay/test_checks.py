@@ -7,13 +7,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.mailops.ses.plugins.module_utils._postfix._master_cf import Override
 from ansible_collections.mailops.ses.plugins.module_utils._postfix._programs import Postfix
 from ansible_collections.mailops.ses.plugins.module_utils._relay import _checks as checks
 from ansible_collections.mailops.ses.plugins.module_utils._relay._settings import (
     RelayError,
     RelayLogin,
-    Setting,
 )
 from ansible_collections.mailops.ses.plugins.module_utils._smtp._server import SmtpLogin, SmtpServer
 from ansible_collections.mailops.ses.tests.support.in_process.fake_postfix import FakePostfix
@@ -24,8 +22,8 @@ SERVER = SmtpServer(HOST, 587, "starttls")
 LOGIN = RelayLogin(SmtpLogin(SERVER, "user", "sesame"))
 SENDER = RelayLogin(SmtpLogin(SERVER, "other", "sesame"), "me@example.com")
 
-# other settings that have or lack a next hop and the like -> what the error says, None if nothing
-ROUTING: list[tuple[dict[str, str], int, str | None]] = [
+# the version, how many servers -> what the error says, None if nothing
+VERSIONS: list[tuple[dict[str, str], int, str | None]] = [
     ({}, 2, None),
     ({"mail_version": "3.4.23"}, 2, "this is Postfix 3.4.23, and relayhost can be a list"),
     ({"mail_version": "2.11.0-RC1"}, 2, "this is Postfix 2.11.0-RC1"),
@@ -33,31 +31,6 @@ ROUTING: list[tuple[dict[str, str], int, str | None]] = [
     ({"mail_version": "3.5.25"}, 2, None),
     ({"mail_version": "3.11-20260101"}, 2, None),
     ({"mail_version": "unknown"}, 2, None),
-    ({"smtp_sasl_tls_verified_security_options": "noanonymous"}, 1, None),
-    (
-        {"smtp_sasl_tls_verified_security_options": "noplaintext, noanonymous"},
-        1,
-        "leaves SES no mechanism",
-    ),
-]
-LEVEL = Setting("smtp_tls_security_level", "secure")
-# an override in master.cf, other settings -> whether it matters
-OVERRIDES: list[tuple[Override, dict[str, str], bool]] = [
-    (Override("smtp/unix", LEVEL.name, "may", 7), {}, True),
-    (Override("relay/unix", LEVEL.name, "may", 7), {}, False),
-    (Override("relay/unix", LEVEL.name, "may", 7), {"relay_domains": "x"}, True),
-    (Override("smtp/unix", LEVEL.name, "secure", 7), {}, False),
-    (Override("smtp/inet", LEVEL.name, "may", 7), {}, False),
-    (Override("other/unix", LEVEL.name, "may", 7), {}, False),
-    (Override("other/unix", LEVEL.name, "may", 7), {"default_transport": "other:"}, True),
-    (
-        Override("other/unix", LEVEL.name, "may", 7),
-        {"relay_transport": "other", "relay_domains": "x"},
-        True,
-    ),
-    (Override("smtp/unix", "smtp_tls_loglevel", "1", 7), {}, False),
-    (Override("smtp/unix", "relayhost", "[x]", 7), {}, False),
-    (Override("rewrite/unix", "relayhost", "[x]", 7), {}, True),
 ]
 # a line of another map, and of which login the key is asked for -> what the error says
 SHADOWS: dict[str, tuple[str, RelayLogin, str | None]] = {
@@ -67,15 +40,6 @@ SHADOWS: dict[str, tuple[str, RelayLogin, str | None]] = {
     "the sender": ("ME@example.com them:x", SENDER, "has an entry for 'me@example.com'"),
     "the sender's host": (f"{HOST} them:x", SENDER, None),
 }
-# level that is asked for, policy of another table -> whether it is an error
-POLICIES: list[tuple[str, str, bool]] = [
-    ("secure", "secure match=nexthop", False),
-    ("secure", "fingerprint", False),
-    ("secure", "encrypt", True),
-    ("secure", "may", True),
-    ("encrypt", "encrypt", False),
-    ("encrypt", "none", True),
-]
 
 
 @pytest.fixture(name="fake")
@@ -92,24 +56,15 @@ def other_map(fake: FakePostfix, content: str, kind: str = "hash", name: str = "
     return f"{kind}:{path}"
 
 
-@pytest.mark.parametrize(("values", "servers", "says"), ROUTING)
-def test_settings_that_beat_ours(values: dict[str, str], servers: int, says: str | None) -> None:
+@pytest.mark.parametrize(("values", "servers", "says"), VERSIONS)
+def test_a_list_of_servers_needs_postfix_3_5(
+    values: dict[str, str], servers: int, says: str | None
+) -> None:
     if says is None:
-        checks.check_routing(values, servers)
+        checks.check_version(values, servers)
         return
     with pytest.raises(RelayError, match=says):
-        checks.check_routing(values, servers)
-
-
-@pytest.mark.parametrize(("override", "values", "matters"), OVERRIDES)
-def test_overrides_in_master_cf(override: Override, values: dict[str, str], matters: bool) -> None:
-    wanted = [LEVEL, Setting("relayhost", DESTINATION)]
-    if not matters:
-        checks.check_overrides([override], values, wanted)
-        return
-    with pytest.raises(RelayError, match=rf"master\.cf, line 7: {override.service}/") as raised:
-        checks.check_overrides([override], values, wanted)
-    assert f"postconf -PX {override.service}/{override.name}" in str(raised.value)
+        checks.check_version(values, servers)
 
 
 @pytest.mark.parametrize("first", ["ours", "theirs"])
@@ -149,19 +104,4 @@ def test_maps_with_passwords_in_main_cf(fake: FakePostfix, name: str) -> None:
     with pytest.raises(RelayError, match=r"passwords in main\.cf itself") as raised:
         checks.check_maps(Postfix(fake), ["hash:/ours", name], "hash:/ours", [LOGIN])
     assert "sesame" not in str(raised.value)
-    assert fake.calls == []
-
-
-@pytest.mark.parametrize(("level", "policy", "refused"), POLICIES)
-def test_tls_policies(fake: FakePostfix, level: str, policy: str, refused: bool) -> None:
-    table = other_map(fake, f"{DESTINATION} {policy}\n[other] none")
-    if not refused:
-        checks.check_tls_policy(Postfix(fake), table, level, [LOGIN, SENDER])
-        return
-    with pytest.raises(RelayError, match="which beats smtp_tls_security_level"):
-        checks.check_tls_policy(Postfix(fake), table, level, [LOGIN])
-
-
-def test_no_tls_policies(fake: FakePostfix) -> None:
-    checks.check_tls_policy(Postfix(fake), "", "secure", [LOGIN])
     assert fake.calls == []

@@ -88,6 +88,103 @@ def test_unverified_tls_is_refused_whatever_is_accepted(relay: FakeRelay) -> Non
     assert relay.files() == before
 
 
+#: lines of main.cf, of the client smtp in master.cf, of rewrite there -> what the refusal says
+BEATEN: dict[str, tuple[str, str, str, str]] = {
+    "the level of a service": (
+        "",
+        "smtp_tls_security_level=may",
+        "",
+        "smtp_tls_security_level = may for the service smtp",
+    ),
+    "another password map": (
+        "",
+        "smtp_sasl_password_maps=hash:/x",
+        "",
+        "does not use the password map",
+    ),
+    "no login": (
+        "",
+        "smtp_sasl_auth_enable=no",
+        "",
+        "smtp_sasl_auth_enable = no for the service smtp",
+    ),
+    "no mechanism": ("", "smtp_sasl_tls_security_options=noplaintext", "", "contains noplaintext"),
+    "no mechanism, verified": (
+        "smtp_sasl_tls_verified_security_options = noplaintext\n",
+        "",
+        "",
+        "contains noplaintext",
+    ),
+    "another port's TLS": (
+        "",
+        "smtp_tls_wrappermode=yes",
+        "",
+        "smtp_tls_wrappermode = yes, but port",
+    ),
+    "no authorities": ("", "smtp_tls_CAfile=", "", "has no smtp_tls_CAfile"),
+    "another next hop": ("", "", "relayhost=[x]", r"master\.cf, line \d+ has relayhost = \[x\]"),
+    "senders' logins": (
+        "",
+        "smtp_sender_dependent_authentication=no",
+        "",
+        "does not use the logins of senders",
+    ),
+    "a policy": (
+        "smtp_tls_policy_maps = static:may\n",
+        "",
+        "",
+        "smtp_tls_policy_maps has the level may",
+    ),
+    "a policy that is not there": (
+        "smtp_tls_policy_maps = hash:/no/such\n",
+        "",
+        "",
+        "smtp_tls_policy_maps names hash:/no/such",
+    ),
+    "a policy of no type": ("smtp_tls_policy_maps = {static:may sesame}, sesame\n", "", "", "."),
+    "a policy that can't be asked": (
+        "smtp_tls_policy_maps = ldap:/x\n",
+        "",
+        "",
+        "names ldap:/x, which can't be asked",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BEATEN)
+def test_what_beats_the_settings_is_refused(relay: FakeRelay, case: str) -> None:
+    """A service of master.cf, a TLS policy or another setting; also for a server that is not SES's own name."""
+    main_cf, client, rewrite, says = BEATEN[case]
+    add(relay, main_cf)
+    options = f" -o {client}" if client else "", f" -o {rewrite}" if rewrite else ""
+    add(
+        relay,
+        f"smtp unix - - n - - smtp{options[0]}\nrewrite unix - - n - - trivial-rewrite\n{options[1]}\n",
+        "master.cf",
+    )
+    before = relay.files()
+    senders = (sender("me@x.example", WEST),)
+    with pytest.raises(RelayError, match=says) as raised:
+        relay.present(WEST, senders=senders)
+    assert "sesame" not in str(raised.value)
+    assert relay.files() == before
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "smtp_tls_security_level=verify",
+        "smtp_sasl_security_options=noanonymous",
+        "smtp_tls_loglevel=1",
+        "relayhost=[x]",  # which rewrite(8) reads, and no client
+    ],
+)
+def test_what_a_service_may_have_of_its_own(relay: FakeRelay, option: str) -> None:
+    add(relay, f"smtp unix - - n - - smtp -o {option}\n", "master.cf")
+    relay.present(WEST)
+    assert not relay.present(WEST).plan.changed
+
+
 def test_a_warning_does_not_stop_a_run(relay: FakeRelay) -> None:
     add(relay, "smtp_sasl_auth_soft_bounce = no\n")
     for _run in range(2):
