@@ -85,7 +85,7 @@ class SetUpHost:
         company_authority = CertificateAuthority(company, "a company's authority")
         self.company_ca_file = company_authority.ca_file
         self.company_ca_file.parent.chmod(0o755)
-        account = Account(ACCESS_KEY, SECRET_KEY, ANY_IDENTITY)
+        account = Account(ACCESS_KEY, SECRET_KEY, ("example.com", "sender.example"))
         certificate = company_authority.issue("company.example")
         self.others = stack.enter_context(OtherServers(certificate))
         listeners = [
