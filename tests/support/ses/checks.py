@@ -29,6 +29,8 @@ from .headers import (
 
 #: The mailbox simulator's local parts; each may have a label (AWS, "Using the mailbox simulator").
 _SIMULATORS = frozenset({"success", "bounce", "complaint", "ooto", "suppressionlist"})
+#: Instead of what is wrong with a header, where SES's words are not known.
+_OTHER_GUESS = "Invalid header."
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,10 @@ def _check_syntax(submission: Submission) -> str | None:
         for address in submission.recipients:
             check_recipient(address)
     except HeaderError as error:
-        return submission.behaviour.say(answers.TRANSACTION_FAILED, reason=error)
+        guessed = error.confidence is answers.Confidence.INFERRED
+        other = guessed and submission.behaviour.other_guesses
+        reason = _OTHER_GUESS if other else str(error)
+        return submission.behaviour.say(answers.TRANSACTION_FAILED, reason=reason)
     return None
 
 

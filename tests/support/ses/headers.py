@@ -10,6 +10,8 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from .answers import Confidence
+
 #: AWS's "header fields": those that a message may have several times.
 _OFTEN = frozenset({"to", "cc", "bcc", "received", "comments", "keywords"})
 _ADDRESSES = ("From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Return-Path")
@@ -17,8 +19,30 @@ _SPECIALS = frozenset('()<>,;:\\"[]')
 _TOKEN = re.compile(r"[^\s\x00-\x1f\x7f()<>@,;:\\\"/\[\]?=]+")
 
 
+#: How the words begin that are in public logs. Any others are JavaMail's own, and only inferred.
+_SEEN: t.Mapping[str, Confidence] = {
+    "Address contains illegal characters in user name: ": Confidence.MEDIUM,
+    "Domain contains illegal character": Confidence.MEDIUM,
+    "Duplicate header ": Confidence.HIGH,
+    "Empty required header 'To'.": Confidence.MEDIUM,
+    "Expected '/', got ": Confidence.MEDIUM,
+    "Expected ';', got ": Confidence.MEDIUM,
+    "Expected disposition, got ": Confidence.MEDIUM,
+    "Invalid domain name: ": Confidence.HIGH,
+    "Local address contains control or whitespace": Confidence.MEDIUM,
+    "Missing final '@domain'": Confidence.HIGH,
+    "Missing required header 'From'.": Confidence.MEDIUM,
+}
+
+
 class HeaderError(Exception):
     """A header that SES refuses; its text is what SES says after "Transaction failed: "."""
+
+    @property
+    def confidence(self) -> Confidence:
+        """How well the text is known."""
+        found = (value for words, value in _SEEN.items() if str(self).startswith(words))
+        return next(found, Confidence.INFERRED)
 
 
 @dataclass(frozen=True)

@@ -195,6 +195,23 @@ def test_headers(fields: list[str], reply: str) -> None:
     assert not reply or explain_reply(reply).reason != UNKNOWN_REPLY
 
 
+@pytest.mark.parametrize(
+    ("cc", "first", "second"),
+    [
+        ("b@", "Missing domain", "Invalid header."),
+        (
+            "b@ex_ample.net",
+            "Domain contains illegal character",
+            "Domain contains illegal character",
+        ),
+    ],
+)
+def test_words_about_a_header_that_no_log_has_are_a_guess(cc: str, first: str, second: str) -> None:
+    for other_guesses, words in ((False, first), (True, second)):
+        talk = Talk(behaviour=Behaviour(other_guesses=other_guesses)).log_in()
+        assert talk.send(with_header(f"Cc: {cc}")) == failed(words)
+
+
 def test_that_a_message_without_to_is_refused_is_a_guess() -> None:
     message = "From: a@example.com\r\n\r\nx"
     assert Talk().log_in().send(message) == failed("Missing required header 'To'.")
