@@ -26,7 +26,7 @@ from ..example_key import ACCESS_KEY, PASSWORD_OF, SECRET_KEY, found_in
 from ..isolation.hosts_file import loopback_address, with_hosts, write_hosts
 from ..running.module_runner import ModuleServer
 from ..running.payloads import relay_payload
-from ..ses.accounts import ANY_IDENTITY, Account
+from ..ses.accounts import Account
 from ..ses.behaviour import Behaviour
 from ..ses.certificate_authority import CertificateAuthority
 from ..ses.protocol import Listener, Mode
