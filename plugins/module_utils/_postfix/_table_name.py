@@ -32,7 +32,7 @@ class TableName(t.NamedTuple):
 
 
 def parse_table_name(token: str) -> TableName:
-    """Take apart one name of a list of tables: see tokens() of _main_cf.py."""
+    """Take apart one name of a list of tables: see split_tokens() of _main_cf.py."""
     if token.startswith("{") and token.endswith("}"):
         token = token[1:-1].strip()
     is_proxied = token.startswith(_PROXY)
