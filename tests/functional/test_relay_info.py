@@ -28,6 +28,7 @@ from ansible_collections.mailops.ses.tests.support.ses.certificate_authority imp
     CertificateAuthority,
 )
 from ansible_collections.mailops.ses.tests.support.ses.stand_in import SesStandIn
+from ansible_collections.mailops.ses.tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 
@@ -191,8 +192,9 @@ def test_a_table_that_proxymap_may_not_read(relay: Relay) -> None:
     assert [each["id"] for each in relay.look()["findings"]] == ["table_closed"]
     relay.postfix.send("hello")
     assert relay.postfix.wait_for_delivery("deferred", 30).status == "deferred"
-    (instance,) = relay.look()["instances"]
-    deferred = instance["deferred"]
+    # The log says so a moment before the message is in the queue of deferred mail.
+    assert comes_true(lambda: bool(relay.look()["instances"][0]["deferred"]["messages"]))
+    deferred = relay.look()["instances"][0]["deferred"]
     assert (deferred["messages"], deferred["complete"]) == (1, True)
     assert 0 <= deferred["oldest_age"] < 600
     assert deferred["oldest_reason"].startswith("local data error while talking to email-smtp.")
