@@ -48,6 +48,7 @@ from ._route_kinds import (
     EHLO_DISABLED,
     EHLO_DISABLED_BY_ADDRESS,
     MECHANISM_FILTER,
+    OTHER_CA_FILE,
     OTHER_PASSWORD_MAPS,
     PROTOCOLS,
     SASL_TYPE,
@@ -271,6 +272,8 @@ class _Client:
         if self._table and _CA_FILE in client.own and not client.get(_CA_FILE):
             where = locate_setting(self._configuration, _CA_FILE, self._path)
             yield self._finds(NO_CA_FILE, _CA_FILE, problem=f"{where} has no {_CA_FILE}")
+        elif self._has_other_ca_file():
+            yield self._finds(OTHER_CA_FILE, _CA_FILE)
         names = [_CHAIN] if client.get(_CHAIN) else [*FILE_SETTINGS]
         if _CA_FILE in client.own:
             names.append(_CA_FILE)
@@ -289,6 +292,18 @@ class _Client:
             if missing and not (inherited and name not in self._configuration.lines):
                 kind = CLIENT_CHAIN_MISSING if name == _CHAIN else CLIENT_FILE_MISSING
                 yield self._finds(kind, name, value=redact(missing[0]))
+
+    def _has_other_ca_file(self) -> bool:
+        """Whether a service that has the rest of its settings from main.cf trusts other authorities."""
+        own, path = self._client.own, self._client.get(_CA_FILE)
+        return bool(
+            self._table
+            and _CA_FILE in own
+            and not {LEVEL, _MAPS} <= {*own}
+            and self._tls.level in CHECKED_LEVELS
+            and path != self._configuration.get(_CA_FILE)
+            and path not in self._configuration.missing
+        )
 
     def _ehlo(self) -> t.Iterator[Finding]:
         if self._client.is_on("smtp_never_send_ehlo"):

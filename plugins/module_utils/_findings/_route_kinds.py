@@ -28,6 +28,7 @@ __all__ = [
     "OTHER_FLOW",
     "OTHER_FLOW_OF_OWN_CLIENT",
     "OTHER_FLOW_WRAPPERMODE",
+    "OTHER_CA_FILE",
     "OTHER_PASSWORD_MAPS",
     "PROTOCOLS",
     "ROUTES_UNKNOWN",
@@ -278,6 +279,15 @@ AUTH_DISABLED_BY_SERVICE = Kind(
     "The same, because a service in master.cf turns it off.",
     "{where} has smtp_sasl_auth_enable = {value} for the service {service}, so Postfix does not log"
     " in to {key}. SES rejects the mail",
+    f"Remove that setting: {{command}}. {_RELOAD}",
+    blocks=True,
+)
+OTHER_CA_FILE = Kind(
+    "other_ca_file",
+    "critical",
+    "A service in master.cf has a smtp_tls_CAfile of its own, which is not the relay's.",
+    "{where} has smtp_tls_CAfile = {value} for the service {service}, so Postfix does not verify the"
+    " certificate of {key} with the CA file of the relay",
     f"Remove that setting: {{command}}. {_RELOAD}",
     blocks=True,
 )

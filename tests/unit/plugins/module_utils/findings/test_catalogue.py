@@ -325,8 +325,8 @@ MISTAKES: dict[str, Mistake] = {
 }
 #: Those that no host reports: the controller makes them, see plugin_utils/test_audit.py.
 OF_THE_CONTROLLER = {"UNREACHABLE", "FAILED", "MALFORMED_ANSWER"}
-#: Those that only a set-up can find, which knows its password map: see test_route_findings.py.
-OF_A_SET_UP = {"OTHER_PASSWORD_MAPS"}
+#: Those that only a set-up can find, which knows its password map and CA file: see test_route_findings.py.
+OF_A_SET_UP = {"OTHER_CA_FILE", "OTHER_PASSWORD_MAPS"}
 
 
 def shape(template: str) -> str:

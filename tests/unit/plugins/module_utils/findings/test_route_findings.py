@@ -165,6 +165,8 @@ CASES: dict[str, Case] = {
     "a sender without a login": ({SDT: T}, {"@x.example": "out:"}, f"{OUT} -o smtp_sasl_auth_enable=no\n", {"auth_disabled"}),
     "a sender with other maps": ({SDT: T}, {"@x.example": "out:"}, f"{OUT} -o smtp_sasl_password_maps=hash:/o\n", {"other_password_maps"}),
     "a sender with our map": ({SDT: T}, {"@x.example": "out:"}, f"{OUT} -o smtp_sasl_password_maps=proxy:hash:/ours\n", set()),
+    "a sender with other authorities": ({SDT: T}, {"@x.example": "out:"}, f"{OUT} -o smtp_tls_CAfile=/company.pem\n", {"other_ca_file"}),
+    "a sender with our authorities": ({SDT: T}, {"@x.example": "out:"}, f"{OUT} -o smtp_tls_CAfile=/ca.pem\n", set()),
     "a sender elsewhere": ({SDR: T}, {"@x.example": "[other.example]"}, "smtp unix - - n - - smtp -o smtp_tls_security_level=may\n", {"tls_not_verified"}),
     "an unused service": ({}, {}, f"{OUT} -o smtp_tls_security_level=none\n", set()),
     # TLS
