@@ -24,7 +24,7 @@ from ansible_collections.mailops.ses.tests.support.ses.scripted_server import (
     Conversation,
     ScriptedServer,
 )
-from ansible_collections.mailops.ses.tests.support.waiting import comes_true
+from ansible_collections.mailops.ses.tests.support.waiting import SECONDS, comes_true
 
 pytestmark = [pytest.mark.root, pytest.mark.postfix, pytest.mark.slow]
 
@@ -88,18 +88,17 @@ def test_the_log(authority: CertificateAuthority) -> None:
         routes = ", ".join(
             f"{{{domain} = smtp:[127.0.0.1]:{server.port}}}" for domain, server in servers.items()
         )
+        # None that ScratchPostfix has set, too: each daemon would warn of it, and postlogd(8), which
+        # is started again after 100 lines, would wait for its own full socket.
         settings = {
             "transport_maps": f"inline:{{{routes}}}",
             "smtp_tls_security_level": "encrypt",
             "smtp_sasl_auth_enable": "yes",
             "smtp_sasl_password_maps": "inline:{127.0.0.1=user:password}",
             "smtp_sasl_security_options": "noanonymous",
-            "queue_run_delay": "1000s",
-            "minimal_backoff_time": "1000s",
-            "maximal_backoff_time": "1000s",
         }
         with ScratchPostfix(settings=settings) as postfix:
-            with smtplib.SMTP(postfix.address, 10025, timeout=30) as client:
+            with smtplib.SMTP(postfix.address, 10025, timeout=SECONDS) as client:
                 for domain in rows:
                     client.sendmail(
                         "sender@example.com", [f"to@{domain}"], "Subject: a\r\n\r\na\r\n"

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+from pathlib import Path
 
 import yaml
 from ansible_collections.mailops.ses.plugins.module_utils._smtp import _known_reply
@@ -16,6 +18,7 @@ from ansible_collections.mailops.ses.plugins.modules import ses_smtp_ping
 from ansible_collections.mailops.ses.tests.support.replies_of_ses import ROWS
 from ansible_collections.mailops.ses.tests.tooling import answers_section, findings_section
 
+SCRIPT = Path(__file__).parents[2] / "roles/postfix_relay/files/send_test_message.py"
 GUIDE = answers_section.GUIDE.read_text(encoding="utf-8")
 SECTION = GUIDE.partition(answers_section.BEGIN)[2].partition(answers_section.END)[0]
 
@@ -55,3 +58,14 @@ def test_every_reason_is_explained() -> None:
     returned = yaml.safe_load(ses_smtp_ping.RETURN)["reason"]["description"]
     named = re.findall(r"\bV\((\w+)\)", " ".join(returned))
     assert sorted(named) == sorted(REASONS)
+
+
+def test_the_test_message_of_the_role_knows_these_answers() -> None:
+    """Its program is sent to a host alone, so it can't use the table."""
+    spec = importlib.util.spec_from_file_location("send_test_message", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    reasons = [{row.reason for row in ROWS if words in row.reply} for words in program.REMEDIES]
+    assert reasons == [{"identity_not_verified"}, {"permission_missing"}]
