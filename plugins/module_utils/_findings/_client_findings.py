@@ -76,6 +76,7 @@ _SASL_TYPE = "smtp_sasl_type"
 _TLS_OPTIONS = "smtp_sasl_tls_security_options"
 _SOFT_BOUNCE = "smtp_sasl_auth_soft_bounce"
 _CA_FILE = "smtp_tls_CAfile"
+_WRAPPERMODE = "smtp_tls_wrappermode"
 _CHAIN = "smtp_tls_chain_files"
 _ANCHORS = "smtp_tls_trust_anchor_file"
 _EHLO_MAPS = "smtp_discard_ehlo_keyword_address_maps"
@@ -181,13 +182,15 @@ class _Client:
     def _wrappermode(self) -> t.Iterator[Finding]:
         port = self._destination.port
         usual = next((tls for tls, ports in PORTS_OF_TLS.items() if port in ports), None)
+        if usual is None and self._is_set_up_by_main_cf():
+            usual = "wrapper" if self._configuration.get(_WRAPPERMODE) == "yes" else "starttls"
         if usual == "wrapper" and is_mail_manager_host(self._destination.host):
             values = {"port": port, "host": self._destination.shown_host}
-            yield self._finds(MAIL_MANAGER_PORT, "smtp_tls_wrappermode", **values)
+            yield self._finds(MAIL_MANAGER_PORT, _WRAPPERMODE, **values)
         elif usual and usual != self._client.tls:
             kind = WRAPPERMODE_OFF if usual == "wrapper" else WRAPPERMODE_ON
             values = {"port": port, "host": self._destination.shown_host}
-            yield self._finds(kind, "smtp_tls_wrappermode", **values)
+            yield self._finds(kind, _WRAPPERMODE, **values)
 
     def _login(self) -> t.Iterator[Finding]:
         client = self._client
@@ -293,13 +296,16 @@ class _Client:
                 kind = CLIENT_CHAIN_MISSING if name == _CHAIN else CLIENT_FILE_MISSING
                 yield self._finds(kind, name, value=redact(missing[0]))
 
+    def _is_set_up_by_main_cf(self) -> bool:
+        """Whether this is a set-up, and its client one without TLS level and password map of its own."""
+        return bool(self._table) and not {LEVEL, _MAPS} <= {*self._client.own}
+
     def _has_other_ca_file(self) -> bool:
-        """Whether a service that has the rest of its settings from main.cf trusts other authorities."""
-        own, path = self._client.own, self._client.get(_CA_FILE)
-        return bool(
-            self._table
-            and _CA_FILE in own
-            and not {LEVEL, _MAPS} <= {*own}
+        """Whether the client trusts other authorities than the relay's."""
+        path = self._client.get(_CA_FILE)
+        return (
+            self._is_set_up_by_main_cf()
+            and _CA_FILE in self._client.own
             and self._tls.level in CHECKED_LEVELS
             and path != self._configuration.get(_CA_FILE)
             and path not in self._configuration.missing

@@ -60,6 +60,7 @@ AFTER = {
     "smtp_tls_CAfile": "/ca.pem",
 }
 WRAPPED = f"[{HOST}]:465"
+ODD = f"[{HOST}]:1587"
 SDR, SDT = "sender_dependent_relayhost_maps", "sender_dependent_default_transport_maps"
 TRANSPORTS, T = "transport_maps", "hash:/t"
 EHLO, MAILBOXES = "smtp_discard_ehlo_keyword_address_maps", "mailbox_transport_maps"
@@ -125,7 +126,7 @@ def judge(
     before = before.with_settings({"smtp_tls_wrappermode": "no"})
     if settings.get("default_transport") == "ses":
         before = before.with_settings({"default_transport": "smtp"})
-    known = {"servers": frozenset({SES, WRAPPED}), "table": "hash:/ours", **relay}
+    known = {"servers": frozenset({SES, WRAPPED, ODD}), "table": "hash:/ours", **relay}
     after, flows = find_flows(after, lambda _table, _keys: {}, known.get("senders", {}))
     return judge_set_up(after, flows, Relay(**known), before)
 
@@ -182,6 +183,8 @@ CASES: dict[str, Case] = {
     "a key without a certificate": ({"smtp_tls_key_file": "/gone.pem"}, {}, "", set()),
     "a chain": ({"smtp_tls_chain_files": "/gone.pem", "smtp_tls_cert_file": "/gone.pem"}, {}, "", set()),
     "trust anchors": ({"smtp_tls_trust_anchor_file": "/gone.pem"}, {}, "", {"tls_file_missing"}),
+    "a service's wrapper mode, on a port of one's own": ({"relayhost": ODD}, {}, "smtp unix - - n - - smtp -o smtp_tls_wrappermode=yes\n", {"wrappermode"}),
+    "a port of one's own": ({"relayhost": ODD}, {}, "", set()),
     "a service's CA file": ({}, {}, "smtp unix - - n - - smtp -o smtp_tls_CAfile=/gone.pem\n", {"tls_file_missing"}),
     "a header": ({"tls_required_enable": "yes"}, {}, "", {"tls_not_verified"}),
     "no header": ({"tls_required_enable": "no"}, {}, "", set()),
