@@ -67,7 +67,11 @@ def script(row: Row, context: ssl.SSLContext) -> t.Callable[[Conversation], None
         while conversation.line() == b"RSET":  # of QUIT Postfix does not wait for the reply
             conversation.send(b"250 Ok\r\n")
 
-    return talk
+    def talk_until_postfix_stops(conversation: Conversation) -> None:
+        with contextlib.suppress(ssl.SSLEOFError):  # in a retry, which nothing here looks at
+            talk(conversation)
+
+    return talk_until_postfix_stops
 
 
 def logged(postfix: ScratchPostfix, domain: str) -> str:
@@ -123,6 +127,6 @@ def test_the_log(authority: CertificateAuthority) -> None:
             assert set(of_bounce.findall(postfix.log())) == {
                 log_line(BOUNCE.command, BOUNCE.reply, HOST)
             }
-            deferred = len(rows) - bounces
-            assert comes_true(lambda: len(postfix.queue()) == deferred), postfix.queue()
-            assert {each.sender for each in postfix.queue()} == {"sender@example.com"}
+            # A message on its way from one queue to another can be missed.
+            left = ["sender@example.com"] * (len(rows) - bounces)
+            assert comes_true(lambda: [each.sender for each in postfix.queue()] == left)
