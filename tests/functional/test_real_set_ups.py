@@ -214,12 +214,8 @@ REMEDIES = (
         re.compile(r"delete the line of \* in (\S+), and run (postmap \S+)\."),
         r"sed -i '/^\*/d' \1; \2",
     ),
-    # smtp_tls_policy_maps with an entry for that server
-    (
-        re.compile(r"goes to (\S+) .*or add an entry for \S+ to smtp_tls_policy_maps"),
-        "postconf -c . -e 'smtp_tls_policy_maps = inline:{{\\1=may}}'",
-    ),
 )
+OWN_CLIENT = "Run mailops.ses.postfix_relay with transport=ses"
 
 
 @pytest.mark.parametrize("name", sorted(set(REFUSED) - {"85-key-static"}))
@@ -227,9 +223,14 @@ def test_a_remedy_that_is_followed_literally_works(host: t.Callable[..., Host], 
     case = CASES[name]
     there = host(case.get("main_cf", ""), case.get("master_cf", ""), case.get("files"))
     done = there.run(REGION)
+    options: dict[str, t.Any] = {}
     for _step in range(4):
         if "failed" not in done:
             break
+        if OWN_CLIENT in done["msg"]:
+            options = {"transport": "ses"}
+            done = there.run(REGION, **options)
+            continue
         commands = [
             match.expand(command)
             for pattern, command in REMEDIES
@@ -237,16 +238,16 @@ def test_a_remedy_that_is_followed_literally_works(host: t.Callable[..., Host], 
             if match
         ]
         assert commands, done["msg"]
-        command = commands[0].replace("{{", "{ {").replace("}}", "} }")
+        command = commands[0]
         path = f"{Path(program('postconf')).parent}:{os.environ['PATH']}"
         subprocess.run(
             ["sh", "-c", command], check=True, cwd=there.etc, env={**os.environ, "PATH": path}
         )
         then = time.time() - 10  # Postfix waits for a file that was changed just now
         os.utime(there.etc / "main.cf", (then, then))
-        done = there.run(REGION)
+        done = there.run(REGION, **options)
     assert done.get("changed") is True, done
-    assert not there.run(REGION)["changed"]
+    assert not there.run(REGION, **options)["changed"]
 
 
 def test_parameters_that_only_master_cf_makes_known(host: t.Callable[..., Host]) -> None:
