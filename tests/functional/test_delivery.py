@@ -155,7 +155,11 @@ class PlaybookRotator:
 
         Fails with what Ansible said if not all were written.
         """
-        content = json.dumps({"accounts": [vars(account) for account in accounts]})
+        keys = [
+            {"access_key": account.access_key, "secret_key": account.secret_key}
+            for account in accounts
+        ]
+        content = json.dumps({"accounts": keys})
         self._cli.write("vault.yml", vaulted(content, VAULT_PASSWORD))
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "playbook.yml"]
         process = subprocess.Popen(
