@@ -410,8 +410,8 @@ def test_the_page_of_200_hosts(tmp_path: Path, browser: Browser) -> None:
         browser.open(tmp_path / "page.html", width)
         browser.screenshot(BUILD / f"200-hosts-{width}.png", whole=False)
         assert browser.overflow() == 0
-        bar, header = browser.evaluate(SCROLL)
-        assert bar == 0
+        place_of_bar, header = browser.evaluate(SCROLL)
+        assert place_of_bar == 0
         # On a phone each cell has its title instead.
         assert width == PHONE or header == pytest.approx(48, abs=2)
         browser.screenshot(BUILD / f"200-hosts-{width}-scrolled.png", whole=False)

@@ -9,6 +9,7 @@ Each is two or three of the set-ups of test_set_ups_deliver.py in one Postfix, d
 
 from __future__ import annotations
 
+import itertools
 import random
 import typing as t
 
@@ -61,7 +62,9 @@ def combined(number: int, options: dict[str, t.Any]) -> tuple[list[str], SetUp]:
     while len(chosen) < count:
         (case,) = draw.choices(cases, weights)
         if not any(
-            contradict(case, other, options) or contradict(other, case, options) for other in chosen
+            contradict(one, another, options)
+            for other in chosen
+            for one, another in itertools.permutations((case, other))
         ):
             chosen.append(case)
     set_up = chosen[0].set_up

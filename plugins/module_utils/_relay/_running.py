@@ -21,8 +21,9 @@ if t.TYPE_CHECKING:
 
 __all__ = ["run_for_proof"]
 
-# On Debian this is part of each start: it copies what daemons in a chroot need. It knows an instance
-# by the name of its directory in /etc, and the usual one as "-".
+# On Debian this is part of each start: it copies what daemons in a chroot need. Up to Debian 12 the
+# service calls it, with an instance's directory in /etc, and "-" for the usual one. From Debian 13 on
+# Postfix's own script calls it, without an argument.
 _CONFIGURE = "/usr/lib/postfix/configure-instance.sh"
 _USUAL = "/etc/postfix"
 _STOP_SECONDS = 30.0
@@ -35,8 +36,8 @@ def run_for_proof(
 ) -> t.Iterator[bool]:
     """Have the instance run until the end of the block, if that is wanted and it is stopped.
 
-    The block is told whether it was. Raises RelayError with Postfix's reason if it can't be started. One that can't be stopped is a
-    warning.
+    The block is told whether it was. Raises RelayError with Postfix's reason if it can't be started.
+    One that can't be stopped is a warning.
     """
     if not is_wanted or instance.is_running():
         yield False
@@ -48,11 +49,19 @@ def run_for_proof(
         _stop(instance, sleep)
 
 
+def _takes_an_instance(script: str) -> bool:
+    try:
+        with open(script, "rb") as file:
+            return b"INSTANCE=" in file.read()
+    except FileNotFoundError:
+        return False
+
+
 def _start(instance: Instance) -> None:
     """Start this instance alone, as its service would."""
     postfix = instance.postfix.at(instance.directory)
     folder, name = os.path.split(instance.directory)
-    if folder == "/etc" and os.path.exists(_CONFIGURE):
+    if folder == "/etc" and _takes_an_instance(_CONFIGURE):
         argument = "-" if instance.directory == _USUAL else name
         code, _out, err = instance.postfix.run_helper(_CONFIGURE, argument)
         if code:

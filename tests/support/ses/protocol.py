@@ -115,7 +115,7 @@ class Connection(asyncio.Protocol):
         if self._dialogue.next is not Next.START_TLS or self._handshake is None:
             self._send(output)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         if self._silence is not None:
             self._silence.cancel()
         # After a failed handshake asyncio may report the loss, or may not.
