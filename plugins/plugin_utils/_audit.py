@@ -51,7 +51,7 @@ def audit(results: t.Mapping[str, t.Any], request: Request) -> dict[str, t.Any]:
     """
     acceptances = Acceptances(request.accepted, request.now.date())
     # By host first, so that those of a host stay in the module's order.
-    by_host = [_host(str(name), results[name], acceptances) for name in sorted(results, key=str)]
+    by_host = [_host(str(name), results[name], acceptances) for name in sorted(results)]
     rows = sorted((row for host in by_host for row in host.pop("findings")), key=_rank)
     findings = [row for row in rows if not _is_accepted(row)]
     accepted = [row for row in rows if _is_accepted(row)]

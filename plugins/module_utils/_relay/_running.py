@@ -19,7 +19,7 @@ from ._settings import RelayError
 if t.TYPE_CHECKING:
     from ._instance import Instance
 
-__all__ = ["run_for_proof"]
+__all__ = ["run_for_proof", "takes_an_instance"]
 
 # On Debian this is part of each start: it copies what daemons in a chroot need. Up to Debian 12 the
 # service calls it, with an instance's directory in /etc, and "-" for the usual one. From Debian 13 on
@@ -49,7 +49,8 @@ def run_for_proof(
         _stop(instance, sleep)
 
 
-def _takes_an_instance(script: str) -> bool:
+def takes_an_instance(script: str) -> bool:
+    """Whether Debian's script with this path is there, and is told which instance starts."""
     try:
         with open(script, "rb") as file:
             return b"INSTANCE=" in file.read()
@@ -61,7 +62,7 @@ def _start(instance: Instance) -> None:
     """Start this instance alone, as its service would."""
     postfix = instance.postfix.at(instance.directory)
     folder, name = os.path.split(instance.directory)
-    if folder == "/etc" and _takes_an_instance(_CONFIGURE):
+    if folder == "/etc" and takes_an_instance(_CONFIGURE):
         argument = "-" if instance.directory == _USUAL else name
         code, _out, err = instance.postfix.run_helper(_CONFIGURE, argument)
         if code:

@@ -256,7 +256,17 @@ def test_no_answer_in_time_is_told_from_a_postfix_that_cannot_be_asked(
         relay.set(queue_directory=running.queue_directory)
         postfix = Postfix(relay.postfix, str(relay.folder))
         probe = probe_relay(postfix, str(relay.folder), 0.01, running=True)
-    assert (probe.accepted, probe.is_late) == (None, is_late)
+    assert (probe.accepted, probe.is_late, probe.may_pass) == (None, is_late, is_late)
+
+
+@pytest.mark.parametrize(("words", "may_pass"), [(WRONG_LOGIN, True), (NO_LOGIN, False)])
+def test_a_refusal_says_whether_it_may_pass(relay: FakeSurvey, words: str, may_pass: bool) -> None:
+    with FakeServices(services(words, "1")) as running:
+        relay.set(queue_directory=running.queue_directory)
+        probe = probe_relay(
+            Postfix(relay.postfix, str(relay.folder)), str(relay.folder), 5, running=True
+        )
+    assert (probe.accepted, probe.may_pass) == (False, may_pass)
 
 
 def test_a_queue_manager_that_cannot_be_reached(relay: FakeSurvey) -> None:
