@@ -356,7 +356,7 @@ TASKS: list[tuple[dict[str, t.Any], str]] = [
             },
             "check_mode": True,
         },
-        "beats the relayhost of main.cf",
+        "is not a lookup table, like",
     ),
     ({MODULE: {"entries": [], "exclusive": True, "path": "{{ path }}"}, "check_mode": True}, "{{"),
     ({MODULE: {"key": OTHER, "username": "u", "password": "x", "path": "{{ path }}", "mode": "0644"}},
